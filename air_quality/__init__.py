@@ -1,0 +1,1 @@
+"""The field's formulas: index, NowCast, corrections, quality tests, units. Pure: no clock, no I/O."""
