@@ -1,0 +1,76 @@
+"""The policy engine: Cedar, with the policies that are text beside this file, parsed and validated once.
+
+A policy that does not fit the schema stops the start: an invalid `forbid` would otherwise not apply.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import cache
+from importlib.resources import files
+
+import cedarpy
+
+from fleet_server.access.rules import Action, Principal
+
+log = logging.getLogger(__name__)
+
+_ENTITY_OF_KIND = {"operator": "Operator", "service": "Service", "device": "Device"}
+
+
+class InvalidPolicies(Exception):
+    """The policy text or its schema is wrong: an error of ours, found at the start."""
+
+
+class PolicyEngine:
+    """Parsed policies. `decide` is pure: the same principal, action and resource give the same answer."""
+
+    def __init__(self, policies: str, schema: str) -> None:
+        """Parse and validate. Raises InvalidPolicies with Cedar's own words."""
+        try:
+            self._schema = cedarpy.Schema.from_str(schema)
+            self._policies = cedarpy.PolicySet.from_str(policies)
+        except ValueError as error:
+            raise InvalidPolicies(
+                f"policies.cedar or policies.cedarschema does not parse: {error}"
+            ) from error
+        result = cedarpy.validate_policies(policies, self._schema)
+        if not result.validation_passed:
+            raise InvalidPolicies("; ".join(str(error) for error in result.errors))
+
+    def decide(self, principal: Principal, action: Action, resource: str) -> bool:
+        """True when a policy permits it. An error while deciding is logged, and denies."""
+        kind = f"Lamppost::{_ENTITY_OF_KIND[principal.kind]}"
+        request = {
+            "principal": {"type": kind, "id": principal.name},
+            "action": {"type": "Lamppost::Action", "id": str(action)},
+            "resource": {"type": "Lamppost::Resource", "id": resource},
+            "context": {},
+        }
+        entities = json.dumps(_entities(kind, principal, resource))
+        result = cedarpy.is_authorized(request, self._policies, entities, self._schema)
+        for error in result.diagnostics.errors:
+            log.error("policy error deciding %s on %s for %s: %s", action, resource, principal.name, error)
+        return bool(result.allowed)
+
+
+def _entities(kind: str, principal: Principal, resource: str) -> list[dict[str, object]]:
+    roles = [{"type": "Lamppost::Role", "id": str(role)} for role in sorted(principal.roles)]
+    return [
+        {"uid": {"type": kind, "id": principal.name}, "attrs": {"name": principal.name}, "parents": roles},
+        {"uid": {"type": "Lamppost::Resource", "id": resource}, "attrs": {"name": resource}, "parents": []},
+        *({"uid": role, "attrs": {}, "parents": []} for role in roles),
+    ]
+
+
+def shipped_text() -> tuple[str, str]:
+    """The policies and the schema that come with the package."""
+    folder = files("fleet_server.access")
+    return (folder / "policies.cedar").read_text(), (folder / "policies.cedarschema").read_text()
+
+
+@cache
+def shipped_engine() -> PolicyEngine:
+    """The engine of this process, made at first use (call it at the start so that a wrong policy is seen there)."""
+    return PolicyEngine(*shipped_text())
