@@ -1,0 +1,51 @@
+# One command for each thing. GNU make and a POSIX shell; everything else is fetched.
+SHELL := /bin/sh
+# What was unpacked without root comes first; Debian keeps servers in sbin, which accounts may lack.
+export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PY := .venv/bin/python
+# Files of one module stay on one worker: they share a broker or a database.
+PYTEST_ARGS ?= -n 2 --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix docs bench pins clean venv
+
+help: ## this list
+	@echo "usage: make TARGET"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo 'examples:'
+	@echo '  make demo ARGS="--for 90s --report report.json"'
+	@echo '  make test PYTEST_ARGS="tests/wire_contract -x"'
+
+demo: ## a whole city on this machine; ARGS="--help" lists what it can do; Ctrl-C ends it
+	@tools/ensure_venv.sh demo
+	@tools/ensure_system.sh mosquitto
+	@exec .venv/bin/lamppost demo $(ARGS)
+
+venv: ## the development environment in .venv, and nothing else
+	@tools/ensure_venv.sh dev
+
+test: venv ## every test, on real brokers, databases and browsers; installs what they need
+	@tools/ensure_system.sh mosquitto --optional postgresql chromium
+	@exec $(PY) -m pytest $(PYTEST_ARGS)
+
+check: venv ## every check that runs nothing: style, types, imports, house rules, generated files
+	@tools/check.sh
+
+fix: venv ## formats, and repairs what ruff can repair
+	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
+
+docs: venv ## writes the generated documents anew: diagrams, AsyncAPI, OpenAPI, public names
+	@$(PY) -m tools.generate
+
+bench: venv ## the benchmarks; each prints a ratio to a floor measured in the same run
+	@tools/ensure_system.sh mosquitto
+	@exec $(PY) -m benchmarks $(ARGS)
+
+pins: venv ## writes constraints.txt from what is installed in .venv
+	@$(PY) -m tools.pins
+
+clean: ## removes what make made
+	rm -rf .venv .tools .demo build dist lamppost.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .nicegui
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What the Makefile calls: the environment, and the documents that are generated from the code."""
