@@ -1,0 +1,111 @@
+"""The terminal's picture of a running city. Reads a snapshot, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True)
+class PostState:
+    """One lamppost as its agent and the database tell it. Counts are samples."""
+
+    name: str
+    sensor: str
+    state: str
+    backlog: int
+    stored: int
+    latest: str
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The city at one moment; `street_ms` is the time on the street's fast clock."""
+
+    posts: tuple[PostState, ...]
+    street_ms: float
+    speed: float
+    running_s: float
+    run_for_s: float | None
+    dashboard: str
+    login: str
+
+
+def draw(snapshot: Snapshot) -> Group:
+    """The table and the two lines around it."""
+    street = datetime.fromtimestamp(snapshot.street_ms / 1000, UTC)
+    left = "" if snapshot.run_for_s is None else f" of {snapshot.run_for_s:.0f} s"
+    head = Text.assemble(
+        ("Lamppost ", "bold"),
+        f"{snapshot.dashboard}   {snapshot.login}\n",
+        (f"street time {street:%Y-%m-%d %H:%M} UTC, {snapshot.speed:g} times as fast, ", "dim"),
+        (f"running {snapshot.running_s:.0f} s{left}", "dim"),
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name, right in (
+        ("lamppost", False),
+        ("sensor", False),
+        ("link", False),
+        ("waiting", True),
+        ("stored", True),
+        ("PM2.5", True),
+        ("conditions", False),
+    ):
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "conditions")
+    for post in snapshot.posts:
+        table.add_row(
+            post.name,
+            post.sensor,
+            post.state,
+            f"{post.backlog:,}",
+            f"{post.stored:,}",
+            post.latest,
+            ", ".join(post.conditions) or "none",
+        )
+    stored = sum(post.stored for post in snapshot.posts)
+    waiting = sum(post.backlog for post in snapshot.posts)
+    foot = Text(f"{stored:,} samples stored, {waiting:,} waiting on the lampposts. Ctrl-C stops everything.", "dim")
+    return Group(head, table, foot)
+
+
+class Summary:
+    """Redraws in place on a terminal; elsewhere one line every ten seconds."""
+
+    LINE_EVERY_S = 10.0  # a log that is read afterwards wants few lines
+
+    def __init__(self, quiet: bool) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        self._last_line_s = -self.LINE_EVERY_S
+
+    def say(self, text: str) -> None:
+        """One line of progress."""
+        self._console.print(text, highlight=False)
+
+    def watch(self, next_snapshot: Callable[[], Snapshot | None]) -> None:
+        """Draw until `next_snapshot`, which paces the loop, returns None."""
+        if not self._console.is_terminal:
+            while (snapshot := next_snapshot()) is not None:
+                self._line(snapshot)
+            return
+        with Live(console=self._console, auto_refresh=False, transient=False) as live:
+            while (snapshot := next_snapshot()) is not None:
+                live.update(draw(snapshot), refresh=True)
+
+    def _line(self, snapshot: Snapshot) -> None:
+        if snapshot.running_s - self._last_line_s < self.LINE_EVERY_S:
+            return
+        self._last_line_s = snapshot.running_s
+        stored = sum(post.stored for post in snapshot.posts)
+        waiting = sum(post.backlog for post in snapshot.posts)
+        online = sum(post.state == "online" for post in snapshot.posts)
+        self.say(
+            f"{snapshot.running_s:4.0f} s  {online} of {len(snapshot.posts)} online, "
+            f"{stored:,} samples stored, {waiting:,} waiting"
+        )
