@@ -1,0 +1,1 @@
+"""Identity: the city's certificate authority, claims, and the broker's configuration."""

@@ -72,5 +72,5 @@ def shipped_text() -> tuple[str, str]:
 
 @cache
 def shipped_engine() -> PolicyEngine:
-    """The engine of this process, made at first use (call it at the start so that a wrong policy is seen there)."""
+    """The engine of this process, made at first use: call it at the start, a wrong policy is seen there."""
     return PolicyEngine(*shipped_text())

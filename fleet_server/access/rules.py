@@ -29,7 +29,7 @@ _OPERATOR_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
 
 class Action(StrEnum):
-    """Everything that can be asked of the server. Cedar's schema lists the same names; a test compares them."""
+    """Everything that can be asked of the server. Cedar's schema lists the same names (tested)."""
 
     DEVICES_READ = "devices:read"
     DEVICES_REGISTER = "devices:register"
@@ -71,7 +71,7 @@ HUMAN_ROLES = (Role.ADMIN, Role.OPERATOR, Role.VIEWER)
 
 @dataclass(frozen=True)
 class Principal:
-    """Who acts. `name`: the operator's or service's name; for a device "tenant/device"; for a claimant the claim's id."""
+    """Who acts. `name`: an operator's or service's; a device's "tenant/device"; a claimant's claim id."""
 
     kind: PrincipalKind
     name: str
@@ -102,7 +102,7 @@ def operator_name_problem(name: str) -> str | None:
 
 
 def password_problem(password: str, name: str) -> str | None:
-    """What is wrong with a password chosen by a person, or None (length over composition, NIST SP 800-63B-4)."""
+    """What is wrong with a chosen password, or None (length over composition, NIST SP 800-63B-4)."""
     if len(password) < PASSWORD_MIN_CHARACTERS:
         return f"a password has at least {PASSWORD_MIN_CHARACTERS} characters"
     if len(password) > PASSWORD_MAX_CHARACTERS:
