@@ -2,7 +2,7 @@
 
     DIRECTORY/
       authority.json        the city's name
-      root/                 root.pem, root.key (encrypted when a passphrase was given); move it offline after init
+      root/                 root.pem, root.key (encrypted when a passphrase was given): move it offline
       issuing/              issuing.pem, issuing.key, revoked.crl
       trust.pem             root and issuing: what broker, server and devices trust
 
@@ -176,14 +176,11 @@ class Authority:
 
     def _validity(self, days: float) -> certificates.Validity:
         now = self.clock()
-        if (
-            not self.issuing.not_valid_before_utc
-            <= now + certificates.BACKDATED
-            < self.issuing.not_valid_after_utc
-        ):
+        first, last = self.issuing.not_valid_before_utc, self.issuing.not_valid_after_utc
+        if not first <= now + certificates.BACKDATED < last:
             raise AuthorityOutOfTime(
-                f"this machine's clock says {now:%Y-%m-%d}, the issuing authority is valid from "
-                f"{self.issuing.not_valid_before_utc:%Y-%m-%d} to {self.issuing.not_valid_after_utc:%Y-%m-%d}",
+                f"this machine's clock says {now:%Y-%m-%d}, the issuing authority is valid "
+                f"from {first:%Y-%m-%d} to {last:%Y-%m-%d}",
                 "Set the clock, or make a new issuing authority",
             )
         if not 0 < days <= (certificates.ISSUING_LIFE.days):

@@ -1,4 +1,4 @@
-"""Reading an authority's directory: every way it can be incomplete, unreadable or mixed up has its own error."""
+"""Reading an authority's directory: each way it can be incomplete, damaged or mixed up has its own error."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class AuthorityParts:
 
 
 def read_authority(files: AuthorityFiles) -> AuthorityParts:
-    """Every part but the root's own folder, which may be offline. Raises AuthorityMissing, -Corrupt, -Exposed."""
+    """Every part but the root's own folder, which may be offline. Raises AuthorityMissing, -Corrupt."""
     if not files.directory.is_dir():
         raise AuthorityMissing(
             f"there is no certificate authority in {files.directory}",
@@ -85,7 +85,7 @@ def read_authority(files: AuthorityFiles) -> AuthorityParts:
 
 
 def check_consistent(files: AuthorityFiles, parts: AuthorityParts) -> None:
-    """Raises AuthorityMismatch when the parts are of different authorities, AuthorityExposed when others read the key."""
+    """Raises AuthorityMismatch (parts of different authorities), AuthorityExposed (others can read a key)."""
     if parts.issuing_key.public_key() != parts.issuing.public_key():
         raise AuthorityMismatch(
             f"{files.issuing_key} is not the key of {files.issuing_certificate}", _restore(files)

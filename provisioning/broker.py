@@ -29,7 +29,7 @@ _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 
 @dataclass(frozen=True)
 class BrokerSettings:
-    """What the broker needs to know. Files are read by the broker as `user` (without root: as who starts it)."""
+    """What the broker needs to know. Files are read by the broker as `user` (without root: its starter)."""
 
     directory: Path  # where acl and state go, and mosquitto.conf beside them
     host: str
@@ -117,10 +117,8 @@ def _check(settings: BrokerSettings) -> None:
         raise BadSetting(f"{settings.user!r} is not a system user's name")
     for role in settings.server_roles:
         role_name(role)
-    paths = (
-        settings.directory, settings.trust_file, settings.certificate_file, settings.key_file, settings.crl_file
-    )  # fmt: skip
-    for path in paths:
+    files = (settings.trust_file, settings.certificate_file, settings.key_file, settings.crl_file)
+    for path in (settings.directory, *files):
         # One value ends with its line; and a relative path would depend on where the broker is started.
         if not path.is_absolute() or any(ord(character) < 32 for character in str(path)):
             raise BadSetting(

@@ -53,7 +53,7 @@ def authority_certificate(
     issuer_key: ec.EllipticCurvePrivateKey,
     valid: Validity,
 ) -> x509.Certificate:
-    """A certificate that may sign others: the root (`issuer` None, one level below it) or the issuing one (none)."""
+    """A certificate that signs others: the root's (`issuer` None), or the issuing one's below it."""
     subject = _name(common_name)
     builder = _builder(subject, subject if issuer is None else issuer.subject, key, valid)
     path_length = 1 if issuer is None else 0

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from provisioning.errors import RequestGarbled, WeakKey, WrongName
+from wire_contract.limits import MAX_CSR_BYTES
 from wire_contract.topics import Address
 
-MAX_REQUEST_BYTES = 8 * 1024  # an RSA-4096 request has about 1.7 kB; nothing honest is larger
 RSA_MIN_BITS = 2048  # NIST SP 800-57 part 1: 112 bits of security
 RSA_MAX_BITS = 8192  # larger only costs the server time
 COMMON_NAME_MAX_CHARACTERS = 64  # RFC 5280, ub-common-name
@@ -28,9 +28,9 @@ PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublic
 
 def read_request(der: bytes) -> x509.CertificateSigningRequest:
     """The request in these DER bytes, its signature and key checked. Raises RequestGarbled, WeakKey."""
-    if len(der) > MAX_REQUEST_BYTES:
+    if len(der) > MAX_CSR_BYTES:
         raise RequestGarbled(
-            f"the certificate request has {len(der)} bytes; at most {MAX_REQUEST_BYTES} are read"
+            f"the certificate request has {len(der)} bytes; at most {MAX_CSR_BYTES} are read"
         )
     try:
         request = x509.load_der_x509_csr(der)
@@ -47,7 +47,7 @@ def read_request(der: bytes) -> x509.CertificateSigningRequest:
 
 
 def checked_key(key: object) -> PublicKey:
-    """The key, when it is P-256, Ed25519 or RSA of 2048 to 8192 bits. Raises WeakKey saying what it is instead."""
+    """The key, when it is P-256, Ed25519 or RSA of 2048 to 8192 bits. Raises WeakKey saying what it is."""
     wanted = "P-256, Ed25519 or RSA with at least 2048 bits"
     match key:
         case ec.EllipticCurvePublicKey():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
@@ -55,12 +56,14 @@ class PolicyEngine:
         return bool(result.allowed)
 
 
-def _entities(kind: str, principal: Principal, resource: str) -> list[dict[str, object]]:
+def _entities(kind: str, principal: Principal, resource: str) -> list[Mapping[str, object]]:
     roles = [{"type": "Lamppost::Role", "id": str(role)} for role in sorted(principal.roles)]
+    resource_uid = {"type": "Lamppost::Resource", "id": resource}
+    listed: list[Mapping[str, object]] = [{"uid": role, "attrs": {}, "parents": []} for role in roles]
     return [
+        *listed,
         {"uid": {"type": kind, "id": principal.name}, "attrs": {"name": principal.name}, "parents": roles},
-        {"uid": {"type": "Lamppost::Resource", "id": resource}, "attrs": {"name": resource}, "parents": []},
-        *({"uid": role, "attrs": {}, "parents": []} for role in roles),
+        {"uid": resource_uid, "attrs": {"name": resource}, "parents": []},
     ]
 
 

@@ -20,7 +20,7 @@ ANSWER_TIMEOUT_S = 10.0
 
 
 class TestClient:
-    """Connected when `connected` is set; `inbox` has (topic, payload); `published(mid)` is the PUBACK's reason."""
+    """Connected when `connected` is set; `inbox` has (topic, payload); `pubacks` the reasons."""
 
     __test__ = False
 
@@ -76,7 +76,7 @@ def connected(broker: MosquittoBroker, identity: IdentityFiles, client_id: str =
 
 
 def may_connect(broker: MosquittoBroker, identity: IdentityFiles | None) -> bool:
-    """Does the broker let this identity in? With TLS 1.3 a refusal shows only after the handshake, at the first read."""
+    """Does the broker let this identity in? (TLS 1.3 tells a refusal after the handshake.)"""
     client = TestClient(broker, identity, "")
     try:
         client.connect()

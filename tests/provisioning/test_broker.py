@@ -1,4 +1,4 @@
-"""The generated configuration in a real Mosquitto: own topics only, and only for who is certified here and now."""
+"""The generated configuration in a real Mosquitto: own topics only, for the certified only."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A real Mosquitto with the configuration that `provisioning` generates, an authority of its own, in a folder of
-its own, on a free port of the loopback interface.
+"""A real Mosquitto with the configuration that `provisioning` generates, an authority of its own, in a
+folder of its own, on a free port of the loopback interface.
 
 `broker` is a running one, fresh for each test. Identities are made on demand:
 `broker.device_identity(Address("city", "lamp-01"))`, `broker.server_identity()`.
@@ -80,7 +80,7 @@ def make_request(name: str, key: ec.EllipticCurvePrivateKey | None = None) -> tu
 
 
 class MosquittoBroker:
-    """One broker and its authority. Make, `start()`, use, `stop()`; it can be killed and lose its state between."""
+    """One broker and its authority. Make, `start()`, use, `stop()`; kill it and wipe its state between."""
 
     host = "127.0.0.1"
 
@@ -136,7 +136,7 @@ class MosquittoBroker:
         self.start()
 
     def reload(self) -> None:
-        """Have it read the revocation list again (SIGHUP). It does so some instants later: poll for the effect."""
+        """Have it read the revocation list again (SIGHUP); it does so a little later: poll."""
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
 
