@@ -1,0 +1,140 @@
+"""The house rules that can be measured (docs/architecture.md, "House rules"), measured."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.imports import PARTS, ROOT, module_files
+
+MEDIAN_MODULE_LINES = 150
+LONGEST_MODULE_LINES = 400
+LONG_FUNCTION_LINES = 45
+SHARE_OF_FUNCTIONS_WITHIN = 0.95
+# Every slice has these; a slice may have more (consumers, commands), never another name for one of them.
+SLICE_FILES = {"rules.py", "tables.py", "store.py", "service.py", "routes.py"}
+# Packages of fleet_server that are no slices.
+NOT_SLICES = {"migrations", "simulator"}
+# The comment beside a blanket except says which loop it keeps alive.
+LOOP_TOP = "loop's top"
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def source_lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def product() -> list[Path]:
+    return [*module_files(*PARTS), ROOT / "lamppost.py"]
+
+
+def functions(path: Path) -> Iterator[Function]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def is_vocabulary(path: Path) -> bool:
+    """Pure vocabulary: names and values, no function anywhere."""
+    return not list(functions(path))
+
+
+def test_modules_are_small() -> None:
+    sizes = {path: len(source_lines(path)) for path in product() if path.name != "__init__.py"}
+    assert statistics.median(sizes.values()) <= MEDIAN_MODULE_LINES
+    too_long = {
+        str(path.relative_to(ROOT)): size
+        for path, size in sizes.items()
+        if size > LONGEST_MODULE_LINES and not is_vocabulary(path)
+    }
+    assert too_long == {}
+
+
+def test_functions_are_short() -> None:
+    lengths: dict[str, int] = {}
+    for path in product():
+        for node in functions(path):
+            where = f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+            lengths[where] = (node.end_lineno or node.lineno) - node.lineno + 1
+    long = {where: size for where, size in lengths.items() if size > LONG_FUNCTION_LINES}
+    assert len(long) <= (1 - SHARE_OF_FUNCTIONS_WITHIN) * len(lengths), long
+
+
+def is_blanket(handler: ast.ExceptHandler) -> bool:
+    kinds = [handler.type] if not isinstance(handler.type, ast.Tuple) else handler.type.elts
+    return any(kind is None or (isinstance(kind, ast.Name) and kind.id in BLANKETS) for kind in kinds)
+
+
+BLANKETS = {"Exception", "BaseException"}
+
+
+def reraises(handler: ast.ExceptHandler) -> bool:
+    """Cleans up and lets the error go on: nothing is swallowed."""
+    return isinstance(handler.body[-1], ast.Raise)
+
+
+def blanket_excepts(source: str) -> list[int]:
+    """Lines of the blanket handlers that neither re-raise nor say which loop's top they are."""
+    lines = source.splitlines()
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ExceptHandler)
+        and is_blanket(node)
+        and not reraises(node)
+        and LOOP_TOP not in lines[node.lineno - 1]
+    ]
+
+
+def test_no_blanket_except_but_at_a_loops_top() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in product()
+        for line in blanket_excepts(path.read_text(encoding="utf-8"))
+    ]
+    assert found == [], f"say `# noqa: BLE001 - {LOOP_TOP}: ...` or catch what you expect"
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("try:\n    f()\nexcept Exception:\n    pass\n", [3]),
+        ("try:\n    f()\nexcept:\n    pass\n", [3]),
+        ("try:\n    f()\nexcept (OSError, BaseException):\n    pass\n", [3]),
+        ("try:\n    f()\nexcept OSError:\n    pass\n", []),
+        ("try:\n    f()\nexcept BaseException:\n    g()\n    raise\n", []),
+        ("try:\n    f()\nexcept Exception:  # loop's top: the worker lives on\n    log()\n", []),
+    ],
+)
+def test_a_blanket_except_is_found(source: str, lines: list[int]) -> None:
+    assert blanket_excepts(source) == lines
+
+
+def slices() -> list[Path]:
+    server = ROOT / "fleet_server"
+    return sorted(p.parent for p in server.glob("*/service.py") if p.parent.name not in NOT_SLICES)
+
+
+def test_every_slice_has_the_same_file_names() -> None:
+    assert slices()
+    missing = {s.name: sorted(SLICE_FILES - {p.name for p in s.iterdir()}) for s in slices()}
+    assert {name: files for name, files in missing.items() if files} == {}
+
+
+def test_every_package_of_the_server_is_a_slice_or_named_here() -> None:
+    packages = {p.parent.name for p in (ROOT / "fleet_server").glob("*/__init__.py")}
+    assert packages - {s.name for s in slices()} <= NOT_SLICES
+
+
+def test_every_module_says_what_it_is() -> None:
+    mute = [
+        str(path.relative_to(ROOT))
+        for path in product()
+        if path.name != "__init__.py" and ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None
+    ]
+    assert mute == []
