@@ -61,4 +61,6 @@ def imported_names(path: Path, root: Path = ROOT) -> Iterator[tuple[str, int]]:
 def third_party(path: Path) -> set[str]:
     """Top-level names that a module imports from outside the standard library and the parts."""
     tops = {name.split(".")[0] for name, _ in imported_names(path)}
-    return {top for top in tops if top not in sys.stdlib_module_names and top not in PARTS and top != "lamppost"}
+    return {
+        top for top in tops if top not in sys.stdlib_module_names and top not in PARTS and top != "lamppost"
+    }

@@ -19,10 +19,14 @@ HEADER = """\
 def main() -> int:
     """Write the file and say how many packages it pins."""
     freeze = subprocess.run(
-        [sys.executable, "-m", "pip", "freeze", "--exclude-editable"], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "pip", "freeze", "--exclude-editable"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     pins = sorted(
-        (line for line in freeze.stdout.splitlines() if "==" in line and not line.startswith("#")), key=str.lower
+        (line for line in freeze.stdout.splitlines() if "==" in line and not line.startswith("#")),
+        key=str.lower,
     )
     (ROOT / "constraints.txt").write_text(HEADER + "\n".join(pins) + "\n", encoding="utf-8")
     print(f"constraints.txt: {len(pins)} packages")

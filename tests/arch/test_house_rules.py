@@ -135,6 +135,7 @@ def test_every_module_says_what_it_is() -> None:
     mute = [
         str(path.relative_to(ROOT))
         for path in product()
-        if path.name != "__init__.py" and ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None
+        if path.name != "__init__.py"
+        and ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None
     ]
     assert mute == []

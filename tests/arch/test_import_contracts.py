@@ -77,7 +77,9 @@ def test_every_contract_has_an_offence_that_breaks_it(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         (path.parent / "__init__.py").touch()
-        path.write_text((path.read_text(encoding="utf-8") if path.exists() else "") + f"\n{line}\n", encoding="utf-8")
+        path.write_text(
+            (path.read_text(encoding="utf-8") if path.exists() else "") + f"\n{line}\n", encoding="utf-8"
+        )
     report = lint(tmp_path)
     unbroken = re.findall(r"^(.*) KEPT", report.stdout, re.MULTILINE)
     assert unbroken == [], report.stdout + report.stderr

@@ -29,20 +29,31 @@ HEAVY = {
 
 def loaded_by(statement: str) -> set[str]:
     """Top-level modules in memory after a statement, in a fresh interpreter."""
-    program = f"{statement}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    program = (
+        f"{statement}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return set(json.loads(run.stdout.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(
-    "module", ["edge_agent.cli", "edge_agent.app", "firmware_bridge.cli", "wire_contract.envelope", "lamppost"]
+    "module",
+    ["edge_agent.cli", "edge_agent.app", "firmware_bridge.cli", "wire_contract.envelope", "lamppost"],
 )
 def test_a_device_module_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}") & HEAVY == set()
 
 
 def test_the_command_line_loads_no_package_of_ours_until_asked() -> None:
-    ours = {"edge_agent", "fleet_server", "firmware_bridge", "provisioning", "dashboards", "demo", "wire_contract"}
+    ours = {
+        "edge_agent",
+        "fleet_server",
+        "firmware_bridge",
+        "provisioning",
+        "dashboards",
+        "demo",
+        "wire_contract",
+    }
     assert loaded_by("import lamppost") & ours == set()
 
 

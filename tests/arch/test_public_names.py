@@ -18,5 +18,7 @@ def test_a_new_name_a_lost_argument_and_a_new_member_show(tmp_path: Path) -> Non
     module.write_text("A_S = 1\ndef f(x, *, y): ...\nclass C:\n    z: int\n    def g(self, q): ...\n_p = 2\n")
     before = public_names.names_of(module)
     assert before == ["A_S", "C: class (z, g(q))", "f(x, *, y)"]
-    module.write_text("A_S = 1\ndef f(x): ...\nclass C:\n    z: int\n    def g(self, q, r): ...\n_p = 2\nB = 3\n")
+    module.write_text(
+        "A_S = 1\ndef f(x): ...\nclass C:\n    z: int\n    def g(self, q, r): ...\n_p = 2\nB = 3\n"
+    )
     assert public_names.names_of(module) == ["A_S", "B", "C: class (z, g(q, r))", "f(x)"]

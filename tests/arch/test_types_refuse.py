@@ -33,7 +33,9 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[
     """What mypy says of every snippet: file stem -> {(line, error code)}; one run for all of them."""
     folder = tmp_path_factory.mktemp("refused")
     for snippet in SNIPPETS:
-        (folder / snippet.name.removesuffix(".txt")).write_text(snippet.read_text(encoding="utf-8"), encoding="utf-8")
+        (folder / snippet.name.removesuffix(".txt")).write_text(
+            snippet.read_text(encoding="utf-8"), encoding="utf-8"
+        )
     run = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--show-error-codes", "--no-error-summary",
          "--hide-error-context", f"--cache-dir={folder / 'cache'}", "--follow-imports=silent",
