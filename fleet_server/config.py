@@ -1,0 +1,223 @@
+"""The server's configuration: `server.toml` beside this file has every key, its meaning and its default.
+
+A wrong configuration raises `WrongValue`, which names the file, the key, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fleet_server.config_rules import RULES, Listen, Refused
+from fleet_server.errors import ConfigurationError, WrongValue
+
+__all__ = ["Listen", "ServerConfig", "explained", "load_config"]
+
+
+@dataclass(frozen=True)
+class TenantConfig:
+    name: str
+
+
+@dataclass(frozen=True)
+class DatabaseConfig:
+    url: str  # embedded:DIR with an absolute DIR, or postgresql://
+    commit_timestamps: bool
+
+    @property
+    def embedded_directory(self) -> Path | None:
+        """The folder of the embedded PostgreSQL; None where the database stands elsewhere."""
+        return Path(self.url.removeprefix("embedded:")) if self.url.startswith("embedded:") else None
+
+
+@dataclass(frozen=True)
+class BrokerConfig:
+    host: str
+    port: int
+    managed: bool
+    listen: str
+    ca_file: Path
+    certificate_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True)
+class AuthorityConfig:
+    directory: Path
+    server_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ApiConfig:
+    listen: Listen
+    device_listen: Listen | None
+    device_certificate_file: Path
+    device_key_file: Path
+    max_body_bytes: int
+    behind_tls: bool
+
+
+@dataclass(frozen=True)
+class UiConfig:
+    listen: Listen
+    secret_file: Path
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    workers: int
+    group_messages: int
+    group_age_ms: int
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    json: bool
+    files: bool
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    clock_file: Path | None
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """Checked and complete: every path absolute, every default filled in. `file` is None for the defaults."""
+
+    file: Path | None
+    data_dir: Path
+    tenant: TenantConfig
+    database: DatabaseConfig
+    broker: BrokerConfig
+    authority: AuthorityConfig
+    api: ApiConfig
+    ui: UiConfig
+    ingest: IngestConfig
+    log: LogConfig
+    bench: BenchConfig
+
+    @property
+    def certificates_directory(self) -> Path:
+        """Where the certificates lie that the server makes for its own roles."""
+        return self.data_dir / "certificates"
+
+
+def explained() -> str:
+    """The documented configuration, every key with its default."""
+    return files("fleet_server").joinpath("server.toml").read_text(encoding="utf-8")
+
+
+def default_data_dir() -> Path:
+    """/var/lib/lamppost for root, else the user's own data folder (XDG base directories)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/lamppost")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "lamppost"
+
+
+def load_config(file: Path | None = None, *, data_dir: Path | None = None) -> ServerConfig:
+    """Read `file` over the defaults. `data_dir` (the option --data) goes before the file's.
+
+    Raises ConfigurationError (file missing, unreadable, not TOML) and WrongValue.
+    """
+    given = {} if file is None else _read(file)
+    values = {key: rule(default) for (key, rule), default in zip(RULES.items(), _defaults(), strict=True)}
+    for key, value in _flatten(given).items():
+        values[key] = _checked(file, key, value)
+    base = Path.cwd() if file is None else file.resolve().parent
+    return _build(None if file is None else file.resolve(), values, base, data_dir)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{file}: there is no such file.", remedy="Write one from `lamppost serve --explain`."
+        ) from None
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise ConfigurationError(f"{file}: cannot be read: {unreadable}.") from None
+    except tomllib.TOMLDecodeError as broken:
+        raise ConfigurationError(f"{file}: is not TOML: {broken}.") from None
+
+
+def _defaults() -> list[Any]:
+    documented = _flatten(tomllib.loads(explained()))
+    return [documented[key] for key in RULES]
+
+
+def _flatten(table: dict[str, Any]) -> dict[str, Any]:
+    """{"api": {"listen": x}} -> {"api.listen": x}; sections are one level deep."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": v for inner, v in value.items()} or {f"{name}.": {}}
+        else:
+            flat[name] = value
+    return {key: value for key, value in flat.items() if not key.endswith(".")}
+
+
+def _checked(file: Path | None, key: str, value: object) -> Any:
+    rule = RULES.get(key)
+    where = file or "server.toml"
+    if rule is None:
+        section = key.partition(".")[0]
+        siblings = [k for k in RULES if k.partition(".")[0] == section] or list(RULES)
+        raise WrongValue(where, key, value, "only a key that exists: " + ", ".join(siblings))
+    try:
+        return rule(value)
+    except Refused as refused:
+        raise WrongValue(where, key, _without_password(value), str(refused)) from None
+
+
+def _without_password(value: object) -> object:
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", value) if isinstance(value, str) else value
+
+
+def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | None) -> ServerConfig:
+    data = (override.absolute() if override else base / v["data_dir"]) if override or v["data_dir"] else None
+    home = data or default_data_dir()
+    certificates = home / "certificates"
+
+    def path(key: str, otherwise: Path) -> Path:
+        return base / v[key] if v[key] else otherwise
+
+    url = v["database.url"]
+    if url.startswith("embedded:"):
+        inside = url.removeprefix("embedded:")
+        url = f"embedded:{base / inside if inside else home / 'postgres'}"
+    return ServerConfig(
+        file=file,
+        data_dir=home,
+        tenant=TenantConfig(v["tenant.name"]),
+        database=DatabaseConfig(url, v["database.commit_timestamps"]),
+        broker=BrokerConfig(
+            v["broker.host"],
+            v["broker.port"],
+            v["broker.managed"],
+            v["broker.listen"],
+            path("broker.ca_file", certificates / "ca.pem"),
+            path("broker.certificate_file", certificates / "ingest.pem"),
+            path("broker.key_file", certificates / "ingest.key"),
+        ),
+        authority=AuthorityConfig(
+            path("authority.directory", home / "authority"), v["authority.server_names"]
+        ),
+        api=ApiConfig(
+            v["api.listen"],
+            v["api.device_listen"],
+            path("api.device_certificate_file", certificates / "server.pem"),
+            path("api.device_key_file", certificates / "server.key"),
+            v["api.max_body_bytes"],
+            v["api.behind_tls"],
+        ),
+        ui=UiConfig(v["ui.listen"], path("ui.secret_file", home / "ui.secret")),
+        ingest=IngestConfig(v["ingest.workers"], v["ingest.group_messages"], v["ingest.group_age_ms"]),
+        log=LogConfig(v["log.json"], v["log.files"]),
+        bench=BenchConfig(base / v["bench.clock_file"] if v["bench.clock_file"] else None),
+    )

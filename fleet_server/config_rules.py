@@ -1,0 +1,140 @@
+"""What each key of the configuration may hold: one table from key to rule.
+
+A rule takes the TOML value and returns the value the program works with, or raises `Refused` with the words
+that finish the sentence "allowed is ...".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+# a label of the wire's names (wire_contract.topics): RFC 1123 host label, lower case
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
+
+
+class Refused(ValueError):
+    """The value is not allowed; the text says what is."""
+
+
+@dataclass(frozen=True)
+class Listen:
+    """An address to listen on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+Rule = Callable[[Any], Any]
+
+
+def text_matching(pattern: re.Pattern[str], allowed: str) -> Rule:
+    def rule(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise Refused(allowed)
+        return value
+
+    return rule
+
+
+def whole(least: int, most: int) -> Rule:
+    def rule(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise Refused(f"a whole number from {least} to {most}")
+        return value
+
+    return rule
+
+
+def yes_no(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Refused("true or false")
+    return value
+
+
+def path(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise Refused('a path in quotes, or "" for the default')
+    return value
+
+
+def listen(value: object) -> Listen:
+    allowed = 'an address with a port from 1 to 65535, such as "127.0.0.1:8000" or "[::1]:8000"'
+    if not isinstance(value, str):
+        raise Refused(allowed)
+    host, _, port = value.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    if not HOST.fullmatch(host) or (":" in host and not bracketed):
+        raise Refused(allowed)
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise Refused(allowed)
+    return Listen(host, int(port))
+
+
+def listen_or_off(value: object) -> Listen | None:
+    return None if value == "" else listen(value)
+
+
+def database_url(value: object) -> str:
+    allowed = '"embedded:", "embedded:DIR" or "postgresql://user:password@host:port/database"'
+    if not isinstance(value, str) or "\0" in value:
+        raise Refused(allowed)
+    if value.startswith("embedded:"):
+        return value
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises for a port that is none
+    except ValueError:
+        raise Refused(allowed) from None
+    if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
+        raise Refused(allowed)
+    return "postgresql://" + value.partition("://")[2]
+
+
+def names(value: object) -> tuple[str, ...]:
+    good = isinstance(value, list) and value and all(isinstance(v, str) and HOST.fullmatch(v) for v in value)
+    if not good:
+        raise Refused('a list of host names and addresses, such as ["lamppost.example.org", "10.0.0.1"]')
+    assert isinstance(value, list)
+    return tuple(value)
+
+
+host = text_matching(HOST, "a host name or an address")
+
+RULES: dict[str, Rule] = {
+    "data_dir": path,
+    "tenant.name": text_matching(NAME, "1 to 63 lower-case letters, digits and hyphens, no hyphen at an end"),
+    "database.url": database_url,
+    "database.commit_timestamps": yes_no,
+    "broker.host": host,
+    "broker.port": whole(1, 65535),
+    "broker.managed": yes_no,
+    "broker.listen": host,
+    "broker.ca_file": path,
+    "broker.certificate_file": path,
+    "broker.key_file": path,
+    "authority.directory": path,
+    "authority.server_names": names,
+    "api.listen": listen,
+    "api.device_listen": listen_or_off,
+    "api.device_certificate_file": path,
+    "api.device_key_file": path,
+    "api.max_body_bytes": whole(1024, 104_857_600),
+    "api.behind_tls": yes_no,
+    "ui.listen": listen,
+    "ui.secret_file": path,
+    "ingest.workers": whole(1, 64),
+    "ingest.group_messages": whole(1, 1000),
+    "ingest.group_age_ms": whole(1, 5000),
+    "log.json": yes_no,
+    "log.files": yes_no,
+    "bench.clock_file": path,
+}
