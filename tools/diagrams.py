@@ -26,7 +26,7 @@ def _known_modules() -> set[str]:
 
 
 def edges(cluster: Callable[[str], str | None], modules: set[str]) -> Counter[tuple[str, str]]:
-    """How many import statements go from one cluster to another; `cluster` gives None for what is not drawn."""
+    """How many imports go from one cluster to another; `cluster` gives None for what is not drawn."""
     found: Counter[tuple[str, str]] = Counter()
     for path in module_files():
         importer = cluster(module_name(path))
@@ -63,7 +63,7 @@ def who_imports_whom() -> str:
         part = name.partition(".")[0]
         return part if part in used else None
 
-    said = "An arrow means: imports. Read from the source; the contracts in `.importlinter` say what may be there."
+    said = "An arrow means: imports. Read from the source; `.importlinter` says which arrows may be there."
     return _page("Who imports whom", said, _flowchart(edges(top, modules), sorted(used)))
 
 

@@ -1,4 +1,4 @@
-"""The import graph of the parts, read from the source: what the contracts, the diagram and the tests look at."""
+"""The imports of the parts, read from the source: what the diagrams and the tests look at."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Writes `constraints.txt`: the exact version of everything that the development environment holds.
 
-`pip install -c constraints.txt` then installs the same set everywhere. The training extra is not pinned here: its
-wheels differ between machines with and without a GPU.
+`pip install -c constraints.txt` then installs the same set everywhere. The training extra is not pinned here:
+its wheels differ between machines with and without a GPU.
 """
 
 from __future__ import annotations

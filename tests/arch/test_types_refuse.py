@@ -1,7 +1,7 @@
 """Wrong code is refused by the types: each snippet is checked by mypy, and must fail where it says.
 
-A line that ends in `# refused: CODE` must give that error; any other line must give none, so each snippet also shows the
-right way beside the wrong one.
+A line that ends in `# refused: CODE` must give that error; any other line must give none, so each snippet
+also shows the right way beside the wrong one.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[
             snippet.read_text(encoding="utf-8"), encoding="utf-8"
         )
     run = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--show-error-codes", "--no-error-summary",
-         "--hide-error-context", f"--cache-dir={folder / 'cache'}", "--follow-imports=silent",
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--show-error-codes",
+         "--no-error-summary", "--hide-error-context",
+         f"--cache-dir={folder / 'cache'}", "--follow-imports=silent",
          *sorted(str(path) for path in folder.glob("*.py"))],
         cwd=folder,
         env=os.environ | {"MYPYPATH": str(ROOT)},
