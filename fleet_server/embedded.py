@@ -139,8 +139,8 @@ def _check_reachable(program: Path, account: pwd.struct_passwd | None) -> None:
         status = folder.stat()
         if not status.st_mode & 0o001 and status.st_uid != account.pw_uid:
             raise ConfigurationError(
-                f"PostgreSQL does not run as root, and the account {account.pw_name!r} may not enter {folder}, "
-                "where its programs are installed.",
+                f"PostgreSQL does not run as root, and the account {account.pw_name!r} "
+                f"may not enter {folder}, where its programs are installed.",
                 remedy=f"Install Lamppost elsewhere, or allow it: chmod o+x {folder}.",
             )
 

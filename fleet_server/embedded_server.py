@@ -63,10 +63,10 @@ class EmbeddedServer:
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             if self.pid is None:
+                self._check_refusal()
                 self._launch()
             if answers(self.url()):
                 return
-            self._check_refusal()
             if time.monotonic() > deadline:
                 self.stop()
                 raise DatabaseUnreachable(
@@ -114,7 +114,9 @@ class EmbeddedServer:
             )
 
     def _check_refusal(self) -> None:
-        if self._process is None or self._process.poll() != REFUSED:
+        """Raise what the last launch was refused for; a start that crashed is tried again instead."""
+        process, self._process = self._process, None
+        if process is None or process.poll() != REFUSED:
             return
         if running_pid(self.directory):
             raise ConfigurationError(f"A PostgreSQL runs on {self.directory} already.")

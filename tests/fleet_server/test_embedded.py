@@ -157,8 +157,10 @@ def test_postgres_ends_when_its_starter_is_killed(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import sys, time; from pathlib import Path; from fleet_server.embedded_server import EmbeddedServer\n"
-            "server = EmbeddedServer(Path(sys.argv[1])); server.start(); print(server.pid, flush=True); time.sleep(600)",
+            "import sys, time; from pathlib import Path\n"
+            "from fleet_server.embedded_server import EmbeddedServer\n"
+            "server = EmbeddedServer(Path(sys.argv[1])); server.start()\n"
+            "print(server.pid, flush=True); time.sleep(600)",
             str(tmp_path / "postgres"),
         ],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: one server a test process (so xdist workers do not meet), a fresh database a test.
+"""A real PostgreSQL for tests: one server a test process (xdist workers never meet), a new database a test.
 
 LAMPPOST_TEST_POSTGRES_URL names a server to use instead (its account must be allowed to create databases).
 """
@@ -27,7 +27,7 @@ FAST = {"fsync": "off", "track_commit_timestamp": "on"}
 
 @pytest.fixture(scope="session")
 def scratch_directory() -> Iterator[Path]:
-    """A short path in /tmp, removed at the end. Root's `tmp_path` would do as well; this one keeps sockets short."""
+    """A short path in /tmp, removed at the end: sockets need short paths."""
     directory = Path(tempfile.mkdtemp(prefix="lamppost-test-"))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
