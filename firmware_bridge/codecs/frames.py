@@ -148,8 +148,9 @@ class Dialogue:
     wake: tuple[Step, ...] = ()
     sleep: tuple[Step, ...] = ()
     identify: tuple[Step, ...] = ()
-    restart: tuple[Step, ...] = ()  # when the device refuses the question because it does not measure
-    ask_again_s: float = 0.05  # pause after NoNewData
+    restart: tuple[Step, ...] = ()  # when the device refuses the question because it does not measure...
+    restart_on: int = -1  # ...which it says with this state
+    ask_again_s: float = 0.1  # pause after NoNewData: little beside the 1 s a value takes
 
 
 class Parser(Protocol):

@@ -167,6 +167,7 @@ class Sps30Codec:
             sleep=(Step(command(STOP), STOP), Step(command(SLEEP), SLEEP)),
             identify=(Step(command(INFO, INFO_SERIAL), INFO),),
             restart=(start,),
+            restart_on=WRONG_STATE,
         )
 
     def parser(self) -> Sps30Parser:
