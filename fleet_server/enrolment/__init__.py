@@ -1,0 +1,1 @@
+"""Enrolment: from a technician's claim to a lamppost's certificate, with a person's decision between."""

@@ -1,0 +1,71 @@
+"""Tables of the enrolment slice. Seen by `store.py` and by the migrations' test only. All instants are real time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from sqlalchemy import Boolean, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlmodel import SQLModel
+
+from fleet_server.columns import column, identity, instant, key, maybe_instant, nullable
+
+
+class Claim(SQLModel, table=True):
+    """The technician's permission for one lamppost to ask. The secret itself is nowhere."""
+
+    __tablename__: ClassVar[str] = "claim"
+
+    id: str = key(Text)
+    secret_hash: bytes = column(LargeBinary)
+    bound: bool = column(Boolean)  # made for one device name; else the device proposes its own
+    replaces: bool = column(Boolean)  # may take the name of a lamppost that exists
+    created_by: str = column(Text)
+    created_at: datetime = instant()
+
+
+class Enrolment(SQLModel, table=True):
+    """What became of a claim: one row each, its state in `rules.State`."""
+
+    __tablename__: ClassVar[str] = "enrolment"
+    __table_args__ = (
+        UniqueConstraint("claim_id", name="enrolment_claim_key"),
+        Index(
+            "enrolment_open_name_key",
+            "tenant",
+            "device",
+            unique=True,
+            postgresql_where=text("state IN ('claimed', 'pending', 'accepted')"),
+        ),
+        Index("enrolment_due_idx", "expires_at", postgresql_where=text("state IN ('claimed', 'pending')")),
+    )
+
+    id: int = identity()
+    claim_id: str = column(Text, ForeignKey("claim.id", name="enrolment_claim_fkey"))
+    state: str = column(Text)  # rules.State
+    tenant: str = column(Text)
+    device: str | None = nullable(Text)  # NULL while a free claim has not been used
+    site: str = column(Text, default="''")
+    key_fingerprint: str = column(Text, default="''")
+    csr: bytes | None = nullable(LargeBinary)  # PKCS#10, DER
+    requested_at: datetime | None = maybe_instant()
+    expires_at: datetime = instant()  # of the claim, then of the pending request
+    decided_by: str = column(Text, default="''")
+    decided_at: datetime | None = maybe_instant()
+    reason: str = column(Text, default="''")
+    chain_pem: str = column(Text, default="''")
+
+
+class Certificate(SQLModel, table=True):
+    """Every certificate issued to a device, so that a lost one can be revoked."""
+
+    __tablename__: ClassVar[str] = "certificate"
+    __table_args__ = (Index("certificate_device_idx", "tenant", "device"),)
+
+    serial: str = key(Text)  # lower-case hex: up to 160 bits
+    tenant: str = column(Text)
+    device: str = column(Text)
+    key_fingerprint: str = column(Text)
+    issued_at: datetime = instant()
+    not_after: datetime = instant()
+    revoked_at: datetime | None = maybe_instant()
