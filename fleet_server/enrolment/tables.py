@@ -1,4 +1,4 @@
-"""Tables of the enrolment slice. Seen by `store.py` and by the migrations' test only. All instants are real time."""
+"""Tables of the enrolment slice, seen by `store.py` and the migrations' test only. Instants are real time."""
 
 from __future__ import annotations
 

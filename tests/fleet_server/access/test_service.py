@@ -1,0 +1,162 @@
+"""Signing in and out and accounts, on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fleet_server.access import passwords, rules, service
+from fleet_server.access.errors import NameTaken, SignInRefused, TooManyAttempts, UnfitCredential
+from fleet_server.access.rules import CONSOLE, Role
+from fleet_server.context import Context
+from fleet_server.errors import Forbidden
+from tests.support.server_context import OPERATOR, make_context
+
+PASSWORD = "a lamp for every street"
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def ctx(database_url: str, tmp_path: Path) -> Iterator[Context]:
+    made = make_context(database_url, tmp_path)
+    yield made
+    made.db.close()
+
+
+@pytest.fixture
+def ana(ctx: Context) -> str:
+    service.create_operator(ctx, CONSOLE, "ana", PASSWORD, (Role.ADMIN,))
+    return "ana"
+
+
+def test_sign_in_resolve_and_out(ctx: Context, ana: str) -> None:
+    made = service.sign_in(ctx, ana, PASSWORD)
+    who = service.resolve(ctx, made.token)
+    assert who == made.principal == rules.Principal("operator", "ana", frozenset({Role.ADMIN}))
+    service.sign_out(ctx, made.token)
+    assert service.resolve(ctx, made.token) is None
+    service.sign_out(ctx, made.token)
+
+
+def test_secrets_are_not_in_the_database_nor_in_a_repr(ctx: Context, ana: str) -> None:
+    made = service.sign_in(ctx, ana, PASSWORD)
+    with ctx.db.raw() as connection:
+        stored = str(connection.execute("SELECT * FROM operator").fetchall())
+        stored += str(connection.execute("SELECT * FROM operator_session").fetchall())
+    assert PASSWORD not in stored
+    assert made.token not in stored
+    assert "$argon2id$" in stored
+    assert made.token not in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [("ana", "wrong"), ("ana", ""), ("bob", PASSWORD), ("", PASSWORD), ("ana", "x" * 5000), ("A\x00", "y")],
+)
+def test_wrong_is_refused_without_telling_what(ctx: Context, ana: str, name: str, password: str) -> None:
+    with pytest.raises(SignInRefused, match=r"Name or password is wrong\."):
+        service.sign_in(ctx, name, password)
+
+
+def test_an_unknown_name_costs_the_same_work(ctx: Context, ana: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    real = passwords._hasher.verify_and_update
+
+    def counting(password: str, stored: str) -> tuple[bool, str | None]:
+        hashed.append(stored.split("$")[3])  # the parameters: memory, time, parallelism
+        return real(password, stored)
+
+    monkeypatch.setattr(passwords._hasher, "verify_and_update", counting)
+    for name in ("ana", "nobody", "Not A Name"):
+        with pytest.raises(SignInRefused):
+            service.sign_in(ctx, name, "wrong password")
+    assert len(hashed) == 3
+    assert len(set(hashed)) == 1
+
+
+def test_guessing_is_throttled_per_name_and_address_and_success_forgets(ctx: Context, ana: str) -> None:
+    for _ in range(rules.FAILURES_FREE + 1):
+        with pytest.raises(SignInRefused):
+            service.sign_in(ctx, ana, "wrong", "10.0.0.1", NOON)
+    with pytest.raises(TooManyAttempts) as refused:
+        service.sign_in(ctx, ana, PASSWORD, "10.0.0.1", NOON + timedelta(seconds=1))
+    wait_s = refused.value.members["retry_after_s"]
+    assert service.sign_in(ctx, ana, PASSWORD, "10.0.0.2", NOON).principal.name == ana
+    with pytest.raises(SignInRefused):
+        service.sign_in(ctx, "bob", PASSWORD, "10.0.0.1", NOON)
+    later = NOON + timedelta(seconds=1 + wait_s)
+    service.sign_in(ctx, ana, PASSWORD, "10.0.0.1", later)
+    with pytest.raises(SignInRefused):
+        service.sign_in(ctx, ana, "wrong", "10.0.0.1", later)
+
+
+def test_guesses_sent_together_count_one_by_one(ctx: Context, ana: str) -> None:
+    def guess(number: int) -> str:
+        try:
+            service.sign_in(ctx, ana, f"guess {number}", "10.0.0.1", NOON)
+        except (SignInRefused, TooManyAttempts) as refused:
+            return type(refused).__name__
+        return "in"
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(guess, range(16)))
+    assert answers.count("SignInRefused") == rules.FAILURES_FREE + 1
+    assert answers.count("TooManyAttempts") == 16 - rules.FAILURES_FREE - 1
+
+
+def test_a_session_slides_while_used_and_ends_when_not(ctx: Context, ana: str) -> None:
+    token = service.sign_in(ctx, ana, PASSWORD, now=NOON).token
+    at = NOON
+    for _ in range(4):
+        at += timedelta(hours=11)
+        assert service.resolve(ctx, token, at) is not None
+    assert service.resolve(ctx, token, at + rules.SESSION_IDLE) is None
+    service.sign_in(ctx, ana, PASSWORD, now=at + timedelta(hours=13))  # which sweeps what has ended
+    with ctx.db.raw() as connection:
+        assert connection.execute("SELECT count(*) FROM operator_session").fetchone() == (1,)
+
+
+def test_a_disabled_account_is_out_at_once(ctx: Context, ana: str) -> None:
+    token = service.sign_in(ctx, ana, PASSWORD).token
+    with ctx.db.raw() as connection:
+        connection.execute("UPDATE operator SET disabled = true")
+    assert service.resolve(ctx, token) is None
+    with pytest.raises(SignInRefused):
+        service.sign_in(ctx, ana, PASSWORD)
+
+
+def test_another_password_ends_the_sessions(ctx: Context, ana: str) -> None:
+    token = service.sign_in(ctx, ana, PASSWORD).token
+    service.set_password(ctx, CONSOLE, ana, "a bench under every lamp")
+    assert service.resolve(ctx, token) is None
+    service.sign_in(ctx, ana, "a bench under every lamp")
+
+
+def test_accounts_are_made_by_administrators_only_and_once(ctx: Context, ana: str) -> None:
+    with pytest.raises(Forbidden):
+        service.create_operator(ctx, OPERATOR, "eve", PASSWORD)
+    with pytest.raises(Forbidden):
+        service.list_operators(ctx, OPERATOR)
+    with pytest.raises(NameTaken):
+        service.create_operator(ctx, CONSOLE, ana, PASSWORD)
+    with pytest.raises(UnfitCredential, match="at least"):
+        service.create_operator(ctx, CONSOLE, "eve", "short")
+    with pytest.raises(UnfitCredential, match="roles are"):
+        service.create_operator(ctx, CONSOLE, "eve", PASSWORD, ("ingest",))
+    assert [each.name for each in service.list_operators(ctx, CONSOLE)] == [ana]
+
+
+def test_the_first_administrator_is_made_once(ctx: Context) -> None:
+    password = service.ensure_first_admin(ctx)
+    assert password is not None
+    assert Role.ADMIN in service.sign_in(ctx, "admin", password).principal.roles
+    assert service.ensure_first_admin(ctx) is None
+
+
+@pytest.mark.parametrize("token", ["", "x", "é" * 40, "\x00", "a" * 10_000])
+def test_a_made_up_token_is_nobody(ctx: Context, token: str) -> None:
+    assert service.resolve(ctx, token) is None
