@@ -1,0 +1,153 @@
+"""Read the agent's configuration: every mistake at once, each with file, key, value and what is allowed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from edge_agent.config_keys import SECTIONS, AgentConfig
+from edge_agent.errors import ConfigError
+
+_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+_WORDS = {"str": "text in quotes", "int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+def load(path: Path) -> AgentConfig:
+    """Read and check the file. Raises ConfigError whose `detail` has one line a problem."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        remedy = "Write one: lamppost agent config --explain > agent.toml"
+        raise ConfigError(f"{path}: there is no such file", remedy) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return check(tables, path)
+
+
+def check(tables: Mapping[str, Any], source: Path) -> AgentConfig:
+    """Check parsed tables. Raises ConfigError."""
+    problems: list[str] = []
+    for unknown in tables.keys() - SECTIONS.keys():
+        problems.append(f"[{unknown}]: there is no such section{_did_you_mean(unknown, SECTIONS)}")
+    parts: dict[str, Any] = {}
+    for section, (attribute, kind) in SECTIONS.items():
+        if section == "sensor":
+            parts[attribute] = _sensors(tables.get(section, []), kind, problems)
+        else:
+            parts[attribute] = _section(kind, tables.get(section, {}), f"[{section}]", problems)
+    if problems:
+        raise ConfigError(
+            "\n".join(f"{source}: {problem}" for problem in problems),
+            "Every key is explained by: lamppost agent config --explain",
+        )
+    return AgentConfig(source=source, **parts)
+
+
+def _sensors(given: Any, kind: type, problems: list[str]) -> tuple[Any, ...]:
+    if not isinstance(given, list):
+        problems.append("[sensor]: write [[sensor]], in double brackets, once for each sensor")
+        return ()
+    found = [_section(kind, table, f"[[sensor]] number {n}", problems) for n, table in enumerate(given, 1)]
+    for key in ("name", "port"):
+        values = [getattr(sensor, key) for sensor in found if sensor is not None]
+        for value in sorted({value for value in values if values.count(value) > 1}):
+            problems.append(f"[[sensor]] {key} = {value!r}: given to more than one sensor")
+    return tuple(found)
+
+
+def _section(kind: type, table: Any, where: str, problems: list[str]) -> Any:
+    """One table as its dataclass, or None where it has a problem (which is then in `problems`)."""
+    if not isinstance(table, dict):
+        problems.append(f"{where}: is not a table")
+        return None
+    before = len(problems)
+    known = {entry.name: entry for entry in fields(kind)}
+    for unknown in table.keys() - known.keys():
+        problems.append(f"{where} {unknown}: there is no such key{_did_you_mean(unknown, known)}")
+    values = {}
+    for name, entry in known.items():
+        if name in table:
+            problem = _problem(table[name], str(entry.type), entry.metadata)
+            if problem:
+                problems.append(f"{where} {name} = {_shown(table[name])}: must be {problem}")
+            values[name] = float(table[name]) if entry.type == "float" and not problem else table[name]
+        elif entry.metadata["required"]:
+            problems.append(f"{where} {name}: is missing; {entry.metadata['doc']}")
+    return None if len(problems) > before else kind(**values)
+
+
+def _problem(value: Any, kind: str, rules: Mapping[str, Any]) -> str:
+    """What is allowed, when `value` is not; "" when it is."""
+    wrong = not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "bool")
+    low, high = rules["low"], rules["high"]
+    if low is not None:
+        allowed = f"{_WORDS[kind]} from {low:g} to {high:g}"
+        return allowed if wrong or not low <= value <= high else ""
+    if rules["choices"]:
+        return "" if value in rules["choices"] else f"one of {', '.join(rules['choices'])}"
+    if wrong:
+        return _WORDS[kind]
+    if rules["required"] and value == "":
+        return "not empty"
+    if rules["pattern"] and not re.fullmatch(rules["pattern"], value):
+        return str(rules["allowed"])
+    return ""
+
+
+def _shown(value: Any) -> str:
+    text = (
+        repr(value)
+        if isinstance(value, str)
+        else str(value).lower()
+        if value in (True, False)
+        else repr(value)
+    )
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), n=1)
+    names = ", ".join(known)
+    return f"; did you mean {close[0]}?" if close else f"; there are {names}"
+
+
+def explain() -> str:
+    """The whole configuration as a documented TOML file; what ships as agent.toml."""
+    lines = [
+        "# The agent's configuration: every key, with its default where it has one.",
+        "# Keys without a default are needed; the others may be left out.",
+    ]
+    for section, (_, kind) in SECTIONS.items():
+        doc = (kind.__doc__ or "").strip()
+        header = f"[[{section}]]" if section == "sensor" else f"[{section}]"
+        lines += ["", f"# {doc}", header]
+        for entry in fields(kind):
+            rules = entry.metadata
+            shown = rules["example"] if rules["required"] else entry.default
+            allowed = _allowed(str(entry.type), rules)
+            lines.append(f"{entry.name} = {_toml(shown)}  # {rules['doc']}{allowed}")
+    return "\n".join(lines) + "\n"
+
+
+def _allowed(kind: str, rules: Mapping[str, Any]) -> str:
+    if rules["low"] is not None:
+        return f" {rules['low']:g} to {rules['high']:g}."
+    if rules["choices"]:
+        return f" One of {', '.join(rules['choices'])}."
+    return f" Allowed: {rules['allowed']}." if rules["allowed"] else ""
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"{value:g}" if isinstance(value, float) and value != int(value) else str(value)

@@ -1,0 +1,180 @@
+"""Every key of the agent's configuration: its type, default, what is allowed, what it is for.
+
+The dataclasses are the one source: the reader (`config.py`), `lamppost agent config --explain` and the
+documented file `agent.toml` are made from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from firmware_bridge.kinds import SensorKind
+from wire_contract.topics import NAME_PATTERN
+
+REQUIRED = object()  # a key without a default
+MIB = 1 << 20
+
+
+def key(
+    doc: str,
+    default: Any = REQUIRED,
+    *,
+    example: Any = None,
+    low: float | None = None,
+    high: float | None = None,
+    pattern: str = "",
+    allowed: str = "",
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A field and what is allowed in it. `example`: what agent.toml shows where there is no default."""
+    metadata = {
+        "doc": doc,
+        "required": default is REQUIRED,
+        "example": example,
+        "low": low,
+        "high": high,
+        "pattern": pattern,
+        "allowed": allowed,
+        "choices": choices,
+    }
+    if default is REQUIRED:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+_NAME = {"pattern": NAME_PATTERN, "allowed": "1 to 63 of a-z, 0-9 and '-', not at either end"}
+
+
+@dataclass(frozen=True)
+class Device:
+    """Who this lamppost is."""
+
+    tenant: str = key("The city, as in the certificate's common name tenant/name.", example="city", **_NAME)
+    name: str = key("The lamppost, unique in its city.", example="post-0042", **_NAME)
+    site: str = key("Where it stands, for people.", "")
+    data_dir: str = key("Key, certificate and spool live here.", "/var/lib/lamppost")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the city's MQTT broker is. Mutual TLS; the three files come from enrolment."""
+
+    host: str = key("The broker's host name, as in its certificate.", example="lamppost.city.example")
+    port: int = key("The broker's MQTT-over-TLS port.", 8883, low=1, high=65_535)
+    ca_file: str = key("The city's authority; empty: <data_dir>/identity/ca.pem.", "")
+    certificate_file: str = key("This device's certificate; empty: <data_dir>/identity/device.pem.", "")
+    key_file: str = key("This device's key; empty: <data_dir>/identity/device.key.", "")
+    keepalive_s: int = key("A dead connection is noticed after 1.5 times this.", 30, low=5, high=3600)
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """How this device gets its first certificate (docs/device.md)."""
+
+    url: str = key(
+        "The server's device address.",
+        "",
+        pattern=r"(https://.+)?",
+        allowed="an address that begins with https://, or empty",
+    )
+    claim: str = key(
+        "The claim a technician was given.",
+        "",
+        pattern=r"([^.\s:]+\.[^\s:]+)?",
+        allowed="<id>.<secret> as it was given, or empty",
+    )
+    ca_file: str = key("Verifies the server at enrolment; the technician brings it.", "")
+
+
+@dataclass(frozen=True)
+class SensorKeys:
+    """One sensor; repeat the table for each."""
+
+    name: str = key("A name for people; conditions name it.", example="front")
+    kind: str = key("What it is.", example="pms5003", choices=tuple(kind.value for kind in SensorKind))
+    port: str = key("Its serial port; /dev/serial/by-path names stay the same.", example="/dev/ttyUSB0")
+    every_s: float = key("One sample each so many seconds.", 60.0, low=1, high=3600)
+    serial: str = key("Its serial number, for kinds that do not tell theirs: change it with the unit.", "")
+    site: str = key("Where on the post it sits; empty: its name.", "")
+    duty_cycle: bool = key("Switch fan and laser off between samples, to save their life.", False)
+    warm_up_s: float = key("Awake so long before a sample; -1: as its kind needs.", -1.0, low=-1, high=600)
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What is sent, and when."""
+
+    flush_interval_s: float = key("Live samples are sent each so many seconds.", 10.0, low=1, high=60)
+
+
+@dataclass(frozen=True)
+class SpoolKeys:
+    """What is kept while the server cannot be reached. Past a limit the oldest of the least important goes."""
+
+    max_bytes: int = key("The spool uses at most this.", 512 * MIB, low=MIB, high=1 << 40)
+    min_free_bytes: int = key("It leaves at least this free on its disk.", 64 * MIB, low=0, high=1 << 40)
+    min_free_inodes: int = key("Fewer free inodes are a condition.", 1000, low=0, high=1 << 40)
+    history_ttl_days: float = key("Samples older than this are given up.", 30.0, low=0.01, high=3650)
+    diagnostic_ttl_days: float = key("The same for conditions' history.", 7.0, low=0.01, high=3650)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """For the demo and for tests; leave it out on a lamppost."""
+
+    clock_speed: float = key("Street seconds a real second.", 1.0, low=0.1, high=3600)
+    clock_file: str = key("Take clock and speed from this file; the agent waits for it.", "")
+    backoff_max_s: float = key("The longest wait between two attempts to connect.", 120.0, low=0.1, high=3600)
+    insecure_broker: bool = key("Plain TCP to a broker on this machine; refused for any other.", False)
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """The whole file. `source` is where it was read."""
+
+    source: Path
+    device: Device
+    server: Server
+    enrolment: Enrolment
+    sensors: tuple[SensorKeys, ...]
+    telemetry: Telemetry
+    spool: SpoolKeys
+    bench: Bench
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.device.data_dir)
+
+    @property
+    def identity_dir(self) -> Path:
+        return self.data_dir / "identity"
+
+    @property
+    def ca_file(self) -> Path:
+        return Path(self.server.ca_file or self.identity_dir / "ca.pem")
+
+    @property
+    def certificate_file(self) -> Path:
+        return Path(self.server.certificate_file or self.identity_dir / "device.pem")
+
+    @property
+    def key_file(self) -> Path:
+        return Path(self.server.key_file or self.identity_dir / "device.key")
+
+    @property
+    def spool_dir(self) -> Path:
+        return self.data_dir / "spool"
+
+
+# section of the file -> (field of AgentConfig, its keys)
+SECTIONS: dict[str, tuple[str, type]] = {
+    "device": ("device", Device),
+    "server": ("server", Server),
+    "enrolment": ("enrolment", Enrolment),
+    "sensor": ("sensors", SensorKeys),
+    "telemetry": ("telemetry", Telemetry),
+    "spool": ("spool", SpoolKeys),
+    "bench": ("bench", Bench),
+}

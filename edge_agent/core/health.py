@@ -1,0 +1,111 @@
+"""What is wrong now: conditions, each with code, subject, detail and remedy. Pure.
+
+A condition is raised once and cleared once however often its cause repeats; each change is told to the
+server (class DIAGNOSTIC) and stands in the retained Presence while it lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from wire_contract.messages import Condition
+
+Severity = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is the same for every occurrence of a code."""
+
+    severity: Severity
+    remedy: str
+
+
+KNOWN: Mapping[str, Known] = MappingProxyType(
+    {
+        "clock_unset": Known("error", "Give the device a network time server (timedatectl set-ntp true)."),
+        "clock_jumped": Known("warning", "Check the time service: timedatectl timesync-status."),
+        "spool_shedding": Known("warning", "Restore the connection, or raise [spool] max_bytes."),
+        "disk_full": Known("error", "Free space on the disk of device.data_dir (df -h, df -i)."),
+        "spool_corrupt": Known("error", "Replace the storage card if this repeats; the old file is kept."),
+        "spool_backlog": Known("warning", "Restore the connection to the server."),
+        "too_many_units": Known("error", "Fix sensor.serial in the configuration; sensors change too often."),
+        "broker_unreachable": Known("warning", "Check the network, server.host and server.port."),
+        "broker_untrusted": Known(
+            "error", "Check the clock, server.ca_file, and that the certificate has not expired."
+        ),
+        "broker_refused": Known(
+            "error", "Ask the city whether this device is active; enrol it again if not."
+        ),
+        "publish_refused": Known("error", "Ask the city: the broker's rules do not let this device publish."),
+        "link_lost": Known("info", "Nothing: the agent connects again by itself."),
+        "server_silent": Known(
+            "warning", "Look at the server's ingest role: the broker is there, it is not."
+        ),
+        "not_enrolled": Known("error", "Put a claim into [enrolment], or run: lamppost agent enrol."),
+        "enrolment_pending": Known("info", "A person has to accept this device: lamppost fleet enrolments."),
+        "enrolment_refused": Known("error", "Ask the city for a new claim."),
+        "enrolment_unreachable": Known("warning", "Check enrolment.url, enrolment.ca_file and the network."),
+        "certificate_expiring": Known(
+            "warning", "Renewal is tried by itself; check the server if this stays."
+        ),
+        "certificate_expired": Known("error", "Enrol again with a new claim: lamppost agent enrol."),
+        "renewal_refused": Known("error", "Ask the city why the certificate is not renewed."),
+        "identity_wrong": Known("error", "Enrol again: lamppost agent enrol."),
+        "sensor_unidentified": Known("warning", "Check the cable; the unit did not tell its serial number."),
+    }
+)
+_UNKNOWN = Known("warning", "See docs/device.md.")
+
+
+@dataclass(frozen=True)
+class Health:
+    """The conditions that are active, by (code, subject)."""
+
+    active: Mapping[tuple[str, str], Condition] = field(default_factory=lambda: MappingProxyType({}))
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Worst first, then by age."""
+        order = {"error": 0, "warning": 1, "info": 2}
+        return tuple(sorted(self.active.values(), key=lambda c: (order[c.severity], c.time_ms, c.code)))
+
+
+def raised(
+    health: Health, code: str, subject: str, detail: str, remedy: str, now_ms: int
+) -> tuple[Health, Condition | None]:
+    """Raise a condition. Returns it when that is news, None when it was active with the same detail."""
+    before = health.active.get((code, subject))
+    if before is not None and before.detail == detail:
+        return health, None
+    known = KNOWN.get(code, _UNKNOWN)
+    condition = Condition(
+        time_ms=before.time_ms if before else now_ms,
+        code=code,
+        subject=subject,
+        active=True,
+        severity=known.severity,
+        detail=detail,
+        remedy=remedy or known.remedy,
+    )
+    news = condition if before is None else None
+    return Health({**health.active, (code, subject): condition}), news
+
+
+def cleared(health: Health, code: str, subject: str, now_ms: int) -> tuple[Health, Condition | None]:
+    """Clear a condition. Returns its clearing when it was active."""
+    before = health.active.get((code, subject))
+    if before is None:
+        return health, None
+    rest = {key: value for key, value in health.active.items() if key != (code, subject)}
+    return Health(rest), Condition(
+        time_ms=now_ms,
+        code=code,
+        subject=subject,
+        active=False,
+        severity=before.severity,
+        detail=before.detail,
+        remedy=before.remedy,
+    )

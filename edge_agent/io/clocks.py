@@ -1,0 +1,101 @@
+"""The Clock port: the system's, one scaled for the demo, one stepped by hand for rehearsals and tests."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+CLOCK_FILE_POLL_S = 0.2  # the demo writes the file when all lampposts are ready
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def _since_boot_s() -> float:
+    """Counts while suspended too, and continues across a restart of the agent within the same boot."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class SystemClock:
+    """The device's own clock."""
+
+    speed = 1.0
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def street_s(self) -> float:
+        return _since_boot_s()
+
+    def wire_s(self) -> float:
+        return _since_boot_s()
+
+    def boot(self) -> str:
+        return _boot()
+
+
+class ScaledClock:
+    """street = street_zero + (wall - wall_zero) * speed: the demo's hours in minutes."""
+
+    def __init__(self, speed: float, street_zero_ms: int, wall_zero_ms: int) -> None:
+        self.speed = speed
+        self._street_zero_ms = street_zero_ms
+        self._wall_zero_ms = wall_zero_ms
+
+    @classmethod
+    def from_file(cls, path: Path) -> ScaledClock:
+        """Wait for the file {"speed", "street_zero_ms", "wall_zero_ms"} and read it."""
+        while not path.exists():
+            time.sleep(CLOCK_FILE_POLL_S)
+        given = json.loads(path.read_text())
+        return cls(float(given["speed"]), int(given["street_zero_ms"]), int(given["wall_zero_ms"]))
+
+    def now_ms(self) -> int:
+        wall_ms = time.time_ns() / 1_000_000
+        return int(self._street_zero_ms + (wall_ms - self._wall_zero_ms) * self.speed)
+
+    def street_s(self) -> float:
+        return _since_boot_s() * self.speed
+
+    def wire_s(self) -> float:
+        return _since_boot_s()
+
+    def boot(self) -> str:
+        return _boot()
+
+
+class SteppedClock:
+    """Stands still until `step_to` moves it; the wire clock runs with it."""
+
+    def __init__(self, start_ms: int, boot: str = "stepped") -> None:
+        self.speed = 1.0
+        self._zero_ms = start_ms
+        self._now_ms = start_ms
+        self._elapsed_s = 0.0
+        self._boot = boot
+
+    def step_to(self, now_ms: int) -> None:
+        """Time passes: the civil clock becomes `now_ms`, the monotonic ones move by as much."""
+        self._elapsed_s += max(now_ms - self._now_ms, 0) / 1000
+        self._now_ms = now_ms
+
+    def jump_to(self, now_ms: int) -> None:
+        """Somebody sets the civil clock; no time passes."""
+        self._now_ms = now_ms
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def street_s(self) -> float:
+        return self._elapsed_s
+
+    def wire_s(self) -> float:
+        return self._elapsed_s
+
+    def boot(self) -> str:
+        return self._boot

@@ -1,0 +1,101 @@
+"""The spool's file: its tables, how it is opened, and which of SQLite's errors means what."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge_agent.errors import SpoolCorrupt, SpoolError, SpoolFull
+from wire_contract.classes import Class
+
+SCHEMA_VERSION = 1
+EPOCH_BYTES = 16
+DATA, TOMBSTONE, DECLARATION = 0, 1, 2  # message.kind
+
+# journal_mode WAL with synchronous FULL: one fsync a commit, and a committed transaction survives a power
+# cut (sqlite.org/pragma.html#pragma_synchronous). The cache is small: the agent's memory bar is 40 MB.
+_PRAGMAS = (
+    "PRAGMA auto_vacuum = INCREMENTAL",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA cache_size = -512",
+    "PRAGMA journal_size_limit = 4194304",
+    "PRAGMA busy_timeout = 5000",
+)
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE unit (
+    key INTEGER PRIMARY KEY, kind TEXT NOT NULL, serial TEXT NOT NULL, site TEXT NOT NULL,
+    high_ms INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (kind, serial, site)
+);
+CREATE TABLE pending (
+    id INTEGER PRIMARY KEY, unit INTEGER NOT NULL, time_ms INTEGER NOT NULL, body BLOB NOT NULL,
+    boot TEXT NOT NULL, mono_ms INTEGER NOT NULL, synced INTEGER NOT NULL
+);
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY, cls INTEGER NOT NULL, sequence INTEGER NOT NULL, last INTEGER NOT NULL,
+    kind INTEGER NOT NULL, payload BLOB NOT NULL, samples INTEGER NOT NULL, readings INTEGER NOT NULL,
+    from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL, sealed_ms INTEGER NOT NULL,
+    UNIQUE (cls, sequence)
+);
+CREATE TABLE class (
+    cls INTEGER PRIMARY KEY, next INTEGER NOT NULL DEFAULT 1, leased INTEGER NOT NULL DEFAULT 0,
+    messages INTEGER NOT NULL DEFAULT 0, samples INTEGER NOT NULL DEFAULT 0,
+    readings INTEGER NOT NULL DEFAULT 0, payload_bytes INTEGER NOT NULL DEFAULT 0,
+    acked_messages INTEGER NOT NULL DEFAULT 0, acked_samples INTEGER NOT NULL DEFAULT 0,
+    shed_messages INTEGER NOT NULL DEFAULT 0, shed_samples INTEGER NOT NULL DEFAULT 0
+);
+"""
+
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+
+
+@contextmanager
+def sorted_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours: cannot be written, or damaged."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _CORRUPT:
+            raise SpoolCorrupt(f"{path}: {error}") from error
+        if code in _FULL:
+            raise SpoolFull(f"{path}: {error}", "Free space on this disk (df -h, df -i).") from error
+        if code == sqlite3.SQLITE_IOERR:
+            raise SpoolFull(f"{path}: {error}", "Check the storage (dmesg); replace the card.") from error
+        raise SpoolError(f"{path}: {error}") from error
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open or create the file with our settings, without looking at what is in it."""
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    for pragma in _PRAGMAS:
+        db.execute(pragma)
+    return db
+
+
+def create_or_check(db: sqlite3.Connection, path: Path) -> None:
+    """Lay the tables in a new file, or check an existing one. Raises SpoolCorrupt."""
+    if db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
+        db.execute("BEGIN IMMEDIATE")
+        for statement in _TABLES.split(";"):
+            if statement.strip():
+                db.execute(statement)
+        db.execute("INSERT INTO meta VALUES ('epoch', ?)", (os.urandom(EPOCH_BYTES),))
+        db.executemany("INSERT INTO class (cls) VALUES (?)", [(int(cls),) for cls in Class])
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("COMMIT")
+        return
+    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise SpoolCorrupt(f"{path}: {verdict}")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    epoch = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    if version != SCHEMA_VERSION or epoch is None or len(epoch[0]) != EPOCH_BYTES:
+        raise SpoolCorrupt(f"{path}: not a spool of version {SCHEMA_VERSION} (version {version})")

@@ -1,0 +1,75 @@
+"""The spool's rows that policy sheds, and the tombstones in their place. In a transaction of the caller."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+from edge_agent.core.records import Head, Weight
+from edge_agent.core.spool_policy import Shed, joined
+from edge_agent.io.spool_schema import DATA, TOMBSTONE
+from wire_contract.classes import Class
+from wire_contract.envelope import decode, encode
+from wire_contract.messages import Tombstone
+
+Leases = Mapping[Class, int]  # up to which sequence a message of this class may have left the device
+
+
+def shed_candidates(db: sqlite3.Connection, leased: Leases, limit: int) -> list[Weight]:
+    """Messages that may be shed, lowest class first, oldest first."""
+    rows = db.execute(
+        "SELECT cls, sequence, last, length(payload), samples, from_ms, to_ms, sealed_ms FROM message"
+        " WHERE kind = ? AND cls >= ? ORDER BY cls DESC, sequence LIMIT ?",
+        (DATA, int(Class.LIVE), limit),
+    ).fetchall()
+    return [
+        Weight(
+            head=Head(Class(cls), sequence, last),
+            size_bytes=size,
+            samples=samples,
+            from_ms=from_ms,
+            to_ms=to_ms,
+            sealed_ms=sealed_ms,
+            maybe_published=sequence <= leased[Class(cls)],
+        )
+        for cls, sequence, last, size, samples, from_ms, to_ms, sealed_ms in rows
+    ]
+
+
+def shed_run(db: sqlite3.Connection, leased: Leases, run: Shed, now_ms: int) -> None:
+    """Replace the messages of a run by one tombstone, joined to the one before it where that never left."""
+    between = (run.cls, run.first, run.last)
+    gone = db.execute("DELETE FROM message WHERE cls = ? AND sequence BETWEEN ? AND ?", between).rowcount
+    db.execute(
+        "UPDATE class SET shed_messages = shed_messages + ?, shed_samples = shed_samples + ? WHERE cls = ?",
+        (gone, run.samples, run.cls),
+    )
+    before = _tombstone_before(db, leased, run)
+    whole = joined(before, run) if before else run
+    if before:
+        db.execute("DELETE FROM message WHERE cls = ? AND sequence = ?", (before.cls, before.first))
+    tombstone = Tombstone(whole.first, whole.last, whole.reason, whole.samples, whole.from_ms, whole.to_ms)
+    db.execute(
+        "INSERT INTO message (cls, sequence, last, kind, payload, samples, readings, from_ms, to_ms,"
+        " sealed_ms) VALUES (?, ?, ?, ?, ?, 0, 0, ?, ?, ?)",
+        (
+            *(whole.cls, whole.first, whole.last, TOMBSTONE, encode(tombstone)),
+            *(whole.from_ms, whole.to_ms, now_ms),
+        ),
+    )
+
+
+def _tombstone_before(db: sqlite3.Connection, leased: Leases, run: Shed) -> Shed | None:
+    """The tombstone that ends where this run begins, when it has the same reason and never left the device."""
+    if run.first <= leased[run.cls]:
+        return None
+    row = db.execute(
+        "SELECT payload FROM message WHERE cls = ? AND last = ? AND kind = ? AND sequence > ?",
+        (run.cls, run.first - 1, TOMBSTONE, leased[run.cls]),
+    ).fetchone()
+    if row is None:
+        return None
+    found = decode(row[0])
+    if not isinstance(found, Tombstone) or found.reason is not run.reason:
+        return None
+    return Shed(run.cls, found.first, found.last, run.reason, found.samples, found.from_ms, found.to_ms)
