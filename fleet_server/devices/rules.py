@@ -1,0 +1,74 @@
+"""Decisions about devices, pure: whose data is taken, which presence message counts, what is fresh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+# Thresholds of an air-quality post that reports once a minute, with its link's usual hiccups on top.
+FRESH_UP_TO_S = 5 * 60.0  # three missed minutes and a reconnect
+LATE_UP_TO_S = 30 * 60.0  # half an hour: beyond it a map must not show the value as the present
+SILENT_AFTER_S = 15 * 60.0  # online, and yet nothing came: half of what makes it stale
+SEEN_EVERY_S = 10.0  # how exactly `last_seen_at` is kept; spares a row update per message
+
+
+class DeviceState(StrEnum):
+    """What people decided about a device."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    QUARANTINED = "quarantined"  # it has a certificate of ours, and nobody registered it
+    DECOMMISSIONED = "decommissioned"
+
+    @property
+    def data_accepted(self) -> bool:
+        """Other states' messages go to the dead letters, to be replayed when the device becomes active."""
+        return self in {DeviceState.PENDING, DeviceState.ACTIVE}
+
+
+class PresenceState(StrEnum):
+    """What the device, or the broker in its name, told last."""
+
+    NEVER = "never"
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+class Freshness(StrEnum):
+    """How a reading's age is shown."""
+
+    NONE = "none"
+    FRESH = "fresh"
+    LATE = "late"
+    STALE = "stale"
+
+
+@dataclass(frozen=True)
+class PresenceMark:
+    """The presence that is stored: the session it came from, and its time (ms) within that session."""
+
+    session: int
+    online: bool
+    time_ms: int
+
+
+def presence_counts(stored: PresenceMark | None, told: PresenceMark) -> bool:
+    """Does `told` change what is stored? Messages may come late, twice and out of order.
+
+    A newer session always counts. Within the stored session the will is the last word, and before it the
+    newer message counts. A late will of an older session is ignored (Sparkplug B 3.0, STATE messages).
+    """
+    if stored is None or told.session > stored.session:
+        return True
+    if told.session < stored.session or not stored.online:
+        return False
+    return not told.online or told.time_ms >= stored.time_ms
+
+
+def freshness(age_s: float | None) -> Freshness:
+    """`age_s`: street seconds since the newest sample, None where there is none."""
+    if age_s is None:
+        return Freshness.NONE
+    if age_s <= FRESH_UP_TO_S:
+        return Freshness.FRESH
+    return Freshness.LATE if age_s <= LATE_UP_TO_S else Freshness.STALE

@@ -1,0 +1,55 @@
+"""The database's schema, step by step: `upgrade(url)` brings any older one to the newest.
+
+Alembic, driven from code (no alembic.ini). Each slice adds its files to `versions/`, numbered in one chain.
+Where the extension TimescaleDB can be had, `sample` becomes a hypertable after the last step
+(`fleet_server/telemetry/timescale.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+
+from fleet_server.telemetry import timescale
+
+FOLDER = Path(__file__).parent
+# Two servers that start at once must not migrate at once. The number is ours; any would do.
+ADVISORY_LOCK = 7_265_001
+
+
+def configuration(connection: sqlalchemy.Connection | None = None) -> Config:
+    """Alembic's configuration; with a connection, the one it works on."""
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(url: str, revision: str = "head", *, use_timescale: bool = True) -> None:
+    """Bring the database at `url` (`postgresql://…`) to `revision`. Does nothing where it is there already.
+
+    use_timescale: make `sample` a hypertable where the extension is available; harmless where it is not.
+    """
+    with _connect(url) as connection:
+        command.upgrade(configuration(connection), revision)
+        if use_timescale and sqlalchemy.inspect(connection).has_table("sample"):
+            timescale.enable(connection)
+        connection.commit()
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Go back to `revision` ("base": nothing at all). What the later steps made is dropped with its rows."""
+    with _connect(url) as connection:
+        command.downgrade(configuration(connection), revision)
+        connection.commit()
+
+
+def _connect(url: str) -> sqlalchemy.Connection:
+    target = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = sqlalchemy.create_engine(target, poolclass=sqlalchemy.NullPool)
+    connection = engine.connect()
+    connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+    return connection

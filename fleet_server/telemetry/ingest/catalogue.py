@@ -1,0 +1,53 @@
+"""Which sensor unit a block speaks of, and which series its slots are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from psycopg import Cursor
+
+from fleet_server.telemetry.ingest.ledger import Stream
+from wire_contract.limits import MAX_SLOTS
+
+UnitName = tuple[int, bytes, int]
+"""device id, epoch, unit key: how a device names a sensor unit on the wire."""
+
+
+def find_units(cursor: Cursor[Any], names: Iterable[UnitName]) -> dict[UnitName, int]:
+    """The sensor units of those names that were declared. Read every time: a key may be given anew."""
+    wanted = sorted(set(names))
+    if not wanted:
+        return {}
+    cursor.execute(
+        "SELECT device_id, epoch, key, sensor_unit_id FROM unit_key"
+        " JOIN unnest(%s::int[], %s::bytea[], %s::int[]) AS w(device_id, epoch, key)"
+        " USING (device_id, epoch, key)",
+        ([name[0] for name in wanted], [name[1] for name in wanted], [name[2] for name in wanted]),
+    )
+    return {(device, bytes(epoch), key): unit for device, epoch, key, unit in cursor}
+
+
+class SeriesCatalogue(dict[int, tuple[int, ...]]):
+    """sensor unit -> the series of its 16 slots, 0 where there is none. A unit's layout never changes."""
+
+    def learn(self, cursor: Cursor[Any], units: Iterable[int]) -> None:
+        """Look up what is not known yet."""
+        missing = sorted(set(units) - self.keys())
+        if not missing:
+            return
+        found = {unit: [0] * MAX_SLOTS for unit in missing}
+        cursor.execute(
+            "SELECT sensor_unit_id, slot, id FROM series WHERE sensor_unit_id = ANY(%s)", (missing,)
+        )
+        for unit, slot, series in cursor:
+            found[unit][slot] = series
+        self.update({unit: tuple(series) for unit, series in found.items()})
+
+    def has(self, unit: int, slots: Iterable[int]) -> bool:
+        """Are all these slots declared for the unit?"""
+        return all(self[unit][slot] for slot in slots)
+
+
+def unit_name(stream: Stream, key: int) -> UnitName:
+    return stream.device_id, stream.epoch, key

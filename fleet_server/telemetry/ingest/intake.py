@@ -1,0 +1,172 @@
+"""From an MQTT message to something the transaction can act on. Pure: decides what a message is, or why not.
+
+Incoming ──classify──> Spooled   data of a class: has a ledger key, is acked after the commit
+                       Told      said at once and not spooled: presence, ask, certificate request
+                       Refused   goes to the dead letters; acked where its ledger key could be read
+                       None      says nothing (a retained presence that was cleared)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wire_contract.classes import Class
+from wire_contract.decode_numpy import NumpyBlock, decode_any
+from wire_contract.errors import BadProperties, UnknownTopic, WireError
+from wire_contract.messages import (
+    Ask,
+    CertificateRequest,
+    CommandReply,
+    ConditionBatch,
+    Message,
+    Presence,
+    SensorDeclaration,
+    Tombstone,
+    VerdictBatch,
+)
+from wire_contract.properties import Delivery
+from wire_contract.topics import Address, Down, Up, channel_class, parse_topic
+
+OLDEST_PLAUSIBLE_MS = 1_577_836_800_000  # 2020-01-01: before the first lamppost, so a clock that was not set
+AHEAD_PLAUSIBLE_MS = 24 * 3600 * 1000  # a device in a wrong time zone, at most
+MAX_TOMBSTONE_SEQUENCES = 10_000_000  # three years of batches at one in 10 s: beyond it a mistake
+MAX_LAYOUT_CHARACTERS = 2_000  # a row of the unique index on sensor units holds 2,704 bytes
+
+Content = list[NumpyBlock] | Message
+
+_ALLOWED: dict[Class, tuple[type, ...]] = {
+    Class.ALARM: (VerdictBatch, Tombstone),
+    Class.REPLY: (SensorDeclaration, CommandReply, Tombstone),
+    Class.LIVE: (list, Tombstone),
+    Class.HISTORY: (list, Tombstone),
+    Class.DIAGNOSTIC: (ConditionBatch, Tombstone),
+}
+_TOLD: dict[Up, type] = {Up.PRESENCE: Presence, Up.ASK: Ask, Up.CERTIFICATE: CertificateRequest}
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One MQTT message as it came. `mid` and `connection` say which PUBACK it waits for."""
+
+    topic: str
+    payload: bytes
+    properties: tuple[tuple[str, str], ...] = ()
+    mid: int = 0
+    connection: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    incoming: Incoming
+    address: Address
+    delivery: Delivery
+    content: Content
+
+    @property
+    def samples(self) -> int:
+        """Rows of samples it brings."""
+        return sum(len(b.times_ms) for b in self.content) if isinstance(self.content, list) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    incoming: Incoming
+    address: Address
+    content: Presence | Ask | CertificateRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """`reason` is stable and short. No `address`: nobody can be told. No `delivery`: nothing can be acked."""
+
+    incoming: Incoming
+    address: Address | None
+    delivery: Delivery | None
+    reason: str
+    detail: str
+
+
+Item = Spooled | Told | Refused
+
+
+def classify(incoming: Incoming, now_ms: int) -> Item | None:
+    """What `incoming` is, for any bytes. `now_ms` is the street clock's."""
+    try:
+        address, channel = parse_topic(incoming.topic)
+    except UnknownTopic as error:
+        return Refused(incoming, None, None, error.code, str(error))
+    if isinstance(channel, Down) or channel is Up.TWIN:
+        return None
+    cls = channel_class(channel)
+    if cls is None:
+        return _told(incoming, address, channel)
+    try:
+        delivery = Delivery.from_user_properties(incoming.properties)
+    except BadProperties as error:
+        return Refused(incoming, address, None, error.code, str(error))
+    if delivery.cls is not cls:
+        detail = f"the properties say {delivery.cls.name}, the topic {cls.name}"
+        return Refused(incoming, address, delivery, "class_mismatch", detail)
+    try:
+        content = decode_any(incoming.payload)
+    except WireError as error:
+        return Refused(incoming, address, delivery, error.code, str(error))
+    fault = _fault(content, delivery, now_ms)
+    if fault is not None:
+        return Refused(incoming, address, delivery, *fault)
+    return Spooled(incoming, address, delivery, content)
+
+
+def _told(incoming: Incoming, address: Address, channel: Up) -> Item | None:
+    if not incoming.payload:
+        return None
+    try:
+        content = decode_any(incoming.payload)
+    except WireError as error:
+        return Refused(incoming, address, None, error.code, str(error))
+    if not isinstance(content, Presence | Ask | CertificateRequest) or not isinstance(
+        content, _TOLD[channel]
+    ):
+        detail = f"{_name(content)} on the channel {channel}"
+        return Refused(incoming, address, None, "wrong_kind", detail)
+    return Told(incoming, address, content)
+
+
+def _fault(content: Content, delivery: Delivery, now_ms: int) -> tuple[str, str] | None:
+    """Reason and detail of what is wrong between a message and its delivery, or None."""
+    if not isinstance(content, _ALLOWED[delivery.cls]):
+        return "wrong_kind", f"{_name(content)} in the class {delivery.cls.name}"
+    if isinstance(content, Tombstone):
+        if content.first != delivery.sequence:
+            return "tombstone_range", f"from {content.first}, delivered as {delivery.sequence}"
+        if content.last - content.first >= MAX_TOMBSTONE_SEQUENCES:
+            return "tombstone_range", f"{content.last - content.first + 1} sequences"
+    if isinstance(content, SensorDeclaration) and len(layout_of(content)) > MAX_LAYOUT_CHARACTERS:
+        return "declaration_too_large", f"{len(layout_of(content))} characters of layout"
+    for time_ms in _times(content):
+        if not OLDEST_PLAUSIBLE_MS <= time_ms <= now_ms + AHEAD_PLAUSIBLE_MS:
+            return "implausible_time", f"{time_ms} ms, while the street clock says {now_ms}"
+    return None
+
+
+def _times(content: Content) -> Iterable[int]:
+    """The instants that must be plausible: what is measured or concluded, not what is told of the device."""
+    if isinstance(content, list):
+        for block in content:
+            yield int(block.times_ms.min())
+            yield int(block.times_ms.max())
+    elif isinstance(content, VerdictBatch):
+        for verdict in content.verdicts:
+            yield verdict.time_ms
+
+
+def layout_of(declaration: SensorDeclaration) -> str:
+    """The declared slots as canonical JSON: equal layouts are equal text."""
+    slots = [[slot.channel, slot.unit, slot.exponent] for slot in declaration.slots]
+    return json.dumps(slots, separators=(",", ":"), ensure_ascii=False)
+
+
+def _name(content: Content) -> str:
+    return "SampleBatch" if isinstance(content, list) else type(content).__name__

@@ -1,0 +1,109 @@
+"""PostgreSQL's binary formats built by numpy: COPY streams and array parameters, without a Python loop.
+
+Source: PostgreSQL documentation, COPY ("Binary Format"); array_recv in src/backend/utils/adt/arrayfuncs.c.
+All integers are big-endian; a `timestamptz` is microseconds since 2000-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, ClassVar
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg.adapt import Buffer, Dumper
+from psycopg.pq import Format
+
+POSTGRES_EPOCH_MS = 946_684_800_000  # 2000-01-01T00:00:00Z in Unix milliseconds
+US_PER_MS = 1_000
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)  # signature, flags, length of the extension
+COPY_TRAILER = struct.pack(">h", -1)
+
+Column = tuple[NDArray[Any], str]  # values and their big-endian dtype: ">i2", ">i4", ">i8"
+
+
+def to_timestamptz(times_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Unix milliseconds as PostgreSQL stores them."""
+    return (times_ms - POSTGRES_EPOCH_MS) * US_PER_MS
+
+
+def copy_stream(columns: list[Column]) -> bytes:
+    """The whole COPY BINARY stream of rows whose fields are `columns` (each of n values, none NULL)."""
+    fields: list[tuple[str, str]] = [("fields", ">i2")]
+    for i, (_, kind) in enumerate(columns):
+        fields += [(f"length{i}", ">i4"), (f"value{i}", kind)]
+    rows = np.empty(len(columns[0][0]), dtype=np.dtype(fields))
+    rows["fields"] = len(columns)
+    for i, (values, kind) in enumerate(columns):
+        rows[f"length{i}"] = np.dtype(kind).itemsize
+        rows[f"value{i}"] = values
+    return COPY_HEADER + rows.tobytes() + COPY_TRAILER
+
+
+class _Array:
+    """n values, none NULL, as one binary array parameter. Subclasses say of which type."""
+
+    element_oid: ClassVar[int]
+    kind: ClassVar[str]
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        elements = np.empty(len(values), dtype=[("length", ">i4"), ("value", self.kind)])
+        elements["length"] = np.dtype(self.kind).itemsize
+        elements["value"] = values
+        dimensions = 1 if len(values) else 0
+        header = struct.pack(">iii", dimensions, 0, self.element_oid)
+        bounds = struct.pack(">ii", len(values), 1) if dimensions else b""
+        self.data = header + bounds + elements.tobytes()
+
+
+class Int2Array(_Array):
+    element_oid, kind = 21, ">i2"
+
+
+class Int4Array(_Array):
+    element_oid, kind = 23, ">i4"
+
+
+class Int8Array(_Array):
+    element_oid, kind = 20, ">i8"
+
+
+class TimestamptzArray(_Array):
+    """Made from Unix milliseconds."""
+
+    element_oid, kind = 1184, ">i8"
+
+    def __init__(self, times_ms: NDArray[np.int64]) -> None:
+        super().__init__(to_timestamptz(times_ms))
+
+
+class _ArrayDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: _Array) -> Buffer:
+        return obj.data
+
+
+class _Int2ArrayDumper(_ArrayDumper):
+    oid = 1005
+
+
+class _Int4ArrayDumper(_ArrayDumper):
+    oid = 1007
+
+
+class _Int8ArrayDumper(_ArrayDumper):
+    oid = 1016
+
+
+class _TimestamptzArrayDumper(_ArrayDumper):
+    oid = 1185
+
+
+def register_arrays(connection: psycopg.Connection[Any]) -> None:
+    """Let `connection` take these arrays as parameters."""
+    connection.adapters.register_dumper(Int2Array, _Int2ArrayDumper)
+    connection.adapters.register_dumper(Int4Array, _Int4ArrayDumper)
+    connection.adapters.register_dumper(Int8Array, _Int8ArrayDumper)
+    connection.adapters.register_dumper(TimestamptzArray, _TimestamptzArrayDumper)

@@ -1,0 +1,155 @@
+"""One group, one transaction, against real PostgreSQL."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.fleet_server.telemetry.support import GOOD_WORD, MINUTE_MS, NOW, NOW_MS, Desk, Post
+from wire_contract.classes import Class
+from wire_contract.messages import Ask, Tombstone, TombstoneReason
+from wire_contract.topics import Up
+
+START_MS = NOW_MS - 3600_000
+
+
+def minutes(n: int, start_ms: int = START_MS) -> list[int]:
+    return [start_ms + i * MINUTE_MS for i in range(n)]
+
+
+def test_samples_are_stored_rolled_up_and_latest(desk: Desk, post: Post) -> None:
+    outcome = desk.take(post.declare(), post.publish(Class.LIVE, post.samples(minutes(3))))
+    assert desk.progress(outcome) == {Class.REPLY: (1, ()), Class.LIVE: (1, ())}
+    assert desk.one("SELECT count(*) FROM sample WHERE s0 IS NOT NULL AND s3 IS NULL") == 3
+    assert desk.one("SELECT count(*) FROM rollup_1m") == 9
+    unit_latest = desk.rows(
+        "SELECT slot, extract(epoch FROM time) * 1000, value, flag"
+        " FROM latest JOIN series ON series.id = series_id ORDER BY slot"
+    )
+    last = START_MS + 2 * MINUTE_MS
+    assert unit_latest == [(slot, last, (last // 1000) % 10_000 + slot, 1) for slot in range(3)]
+
+
+def test_a_batch_counts_once_in_any_order(desk: Desk, post: Post) -> None:
+    desk.take(post.declare())
+    batches = [post.publish(Class.LIVE, post.samples([t])) for t in minutes(5)]
+    for order in itertools.islice(itertools.permutations(batches), 0, 120, 17):
+        outcome = desk.take(*order, order[0])
+    assert desk.one("SELECT count(*) FROM sample") == 5
+    assert desk.one("SELECT sum(n) FROM rollup_1m") == 15
+    assert desk.progress(outcome) == {Class.LIVE: (5, ())}
+
+
+def test_acks_tell_the_holes(desk: Desk, post: Post) -> None:
+    desk.take(post.declare())
+    batches = {n: post.publish(Class.LIVE, post.samples([t]), n) for n, t in enumerate(minutes(9), start=1)}
+    outcome = desk.take(batches[1], batches[3], batches[4], batches[7])
+    assert desk.progress(outcome) == {Class.LIVE: (1, ((3, 4), (7, 7)))}
+    outcome = desk.take(batches[2], batches[5])
+    assert desk.progress(outcome) == {Class.LIVE: (5, ((7, 7),))}
+
+
+def test_a_tombstone_fills_its_whole_range_and_widens_what_came(desk: Desk, post: Post) -> None:
+    desk.take(post.declare())
+    live = {n: post.publish(Class.LIVE, post.samples([t]), n) for n, t in enumerate(minutes(9), start=1)}
+    desk.take(live[1], live[3])
+    dead = Tombstone(3, 8, TombstoneReason.SPOOL_FULL, 6, START_MS, NOW_MS)
+    for _ in range(2):
+        outcome = desk.take(post.publish(Class.LIVE, dead, 3))
+    assert desk.progress(outcome) == {Class.LIVE: (1, ((3, 8),))}
+    assert desk.rows("SELECT first, last, reason, samples FROM tombstone") == [(3, 8, "spool_full", 6)]
+    outcome = desk.take(live[2], live[9])
+    assert desk.progress(outcome) == {Class.LIVE: (9, ())}
+
+
+def test_an_ask_is_answered_for_every_class_asked(desk: Desk, post: Post) -> None:
+    outcome = desk.take(post.tell(Up.ASK, Ask(post.epoch, (0, 1, 2, 3, 4))))
+    assert desk.progress(outcome) == {cls: (0, ()) for cls in range(5)}
+
+
+def test_failed_and_missing_readings_stay_out_of_sums(desk: Desk, post: Post) -> None:
+    fail_and_missing = (GOOD_WORD & ~0xFF) | 0x94  # slot 0 failed, slot 1 missing
+    batch = post.publish(Class.LIVE, post.samples([START_MS], value=7, flags=fail_and_missing))
+    desk.take(post.declare(), batch)
+    assert desk.rows(
+        "SELECT slot, n, sum, min, max, flagged"
+        " FROM rollup_1m JOIN series ON series.id = series_id ORDER BY slot"
+    ) == [(0, 0, 0, None, None, 1), (1, 0, 0, None, None, 1), (2, 1, 7, 7, 7, 0)]
+    assert desk.rows("SELECT value, flag FROM latest JOIN series ON series.id = series_id ORDER BY slot") == [
+        (7, 4),
+        (None, 9),
+        (7, 1),
+    ]
+
+
+def test_only_a_newer_reading_becomes_the_latest(desk: Desk, post: Post) -> None:
+    new, old = minutes(2)[1], minutes(2)[0]
+    desk.take(post.declare(), post.publish(Class.LIVE, post.samples([new])))
+    desk.take(post.publish(Class.HISTORY, post.samples([old])))
+    assert desk.one("SELECT DISTINCT extract(epoch FROM time) * 1000 FROM latest") == new
+
+
+def test_a_taken_instant_keeps_the_first_and_buries_the_other(desk: Desk, post: Post) -> None:
+    desk.take(post.declare(), post.publish(Class.LIVE, post.samples([START_MS], value=1)))
+    outcome = desk.take(
+        post.publish(Class.LIVE, post.samples([START_MS], value=2)),
+        post.publish(Class.HISTORY, post.samples([START_MS], value=1)),
+        post.publish(Class.LIVE, post.samples([START_MS + MINUTE_MS], value=3)),
+    )
+    assert desk.rows("SELECT s0 FROM sample ORDER BY time") == [(1,), (3,)]
+    assert desk.rows("SELECT reason, class, sequence FROM dead_letter") == [("instant_taken", 2, 2)]
+    assert desk.progress(outcome) == {Class.LIVE: (3, ()), Class.HISTORY: (1, ())}
+    assert outcome.counts["repeated_samples"] == 1
+    assert desk.one("SELECT sum(n) FROM rollup_1m") == 6
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_two_rows_of_one_instant_in_one_group(desk: Desk, post: Post, order: int) -> None:
+    both = [
+        post.publish(Class.LIVE, post.samples([START_MS], value=1)),
+        post.publish(Class.HISTORY, post.samples([START_MS], value=1 + order)),
+    ]
+    outcome = desk.take(post.declare(), *both)
+    assert desk.one("SELECT count(*) FROM sample") == 1
+    assert outcome.counts["taken_samples"] == order
+    assert desk.one("SELECT sum(n) FROM rollup_1m") == 3
+
+
+def test_unknown_sensor_waits_in_the_dead_letters(desk: Desk, post: Post) -> None:
+    outcome = desk.take(post.publish(Class.LIVE, post.samples(minutes(2), unit=9)))
+    assert desk.progress(outcome) == {Class.LIVE: (1, ())}
+    assert desk.rows("SELECT reason, sequence FROM dead_letter") == [("unknown_sensor", 1)]
+    assert outcome.undeclared == {(post.address, 9)}
+    assert desk.one("SELECT samples FROM batch") == 0
+
+
+def test_a_device_nobody_registered_is_quarantined(desk: Desk) -> None:
+    stranger = Post("stranger")
+    outcome = desk.take(stranger.declare(), stranger.publish(Class.LIVE, stranger.samples([START_MS])))
+    assert desk.rows("SELECT name, state FROM device") == [("stranger", "quarantined")]
+    assert desk.progress(outcome) == {Class.REPLY: (1, ()), Class.LIVE: (1, ())}
+    assert desk.one("SELECT count(*) FROM dead_letter WHERE reason = 'device_not_active'") == 2
+
+
+def test_the_same_unit_in_a_new_epoch_is_the_same_sensor_unit(desk: Desk, post: Post) -> None:
+    desk.take(post.declare(unit=1, serial="A"))
+    later = Post(epoch=b"f" * 16)
+    desk.take(later.declare(unit=5, serial="A"), later.publish(Class.LIVE, later.samples([START_MS], unit=5)))
+    assert desk.one("SELECT count(*) FROM sensor_unit") == 1
+    assert desk.one("SELECT count(*) FROM unit_key") == 2
+    assert desk.one("SELECT count(*) FROM sample") == 1
+
+
+def test_last_seen_moves(desk: Desk, post: Post) -> None:
+    desk.take(post.declare())
+    assert desk.one("SELECT last_seen_at FROM device") == NOW
+
+
+def test_slot_fifteen_s_flag_is_kept_in_the_sign(desk: Desk, post: Post) -> None:
+    slots = tuple(range(16))
+    word = 0xD111_1111_1111_1111
+    batch = post.samples([START_MS], slots=slots, flags=word)
+    desk.take(post.declare(slots=16), post.publish(Class.LIVE, batch))
+    assert desk.one("SELECT DISTINCT flags FROM sample") == word - 2**64
+    assert desk.one("SELECT flag FROM latest JOIN series ON series.id = series_id WHERE slot = 15") == 13
