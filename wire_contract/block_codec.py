@@ -14,6 +14,7 @@ flags      varint w. 0: GOOD in every slot of the block, NOT_SET elsewhere, in e
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -129,10 +130,12 @@ def _check(block: SampleBlock, n: int) -> None:
         )
     check_range("time", min(block.times_ms), max(block.times_ms), MIN_TIME_MS, MAX_TIME_MS)
     check_range("flags", min(block.flags), max(block.flags), 0, 2**64 - 1)
+    array("q", block.times_ms)  # raises TypeError for what is not an integer, as below
     for column in block.columns:
         if len(column) != n:
             raise MalformedMessage(f"a column of {len(column)} values beside {n} times")
         check_range("value", min(column), max(column), INT32_MIN, INT32_MAX)
+        array("i", column)
 
 
 def _encode_flags(flags: Sequence[int], good: int) -> bytes:

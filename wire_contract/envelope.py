@@ -40,6 +40,7 @@ VERSION: Final = 1
 PLAIN: Final = 0
 ZSTD: Final = 1
 HEADER: Final = struct.Struct("<BBII")
+_ARRAY_16: Final = b"\xdc"
 _LEVEL: Final = 3  # zstd's default; higher levels gain under 1 % here
 
 
@@ -49,10 +50,10 @@ class Blocks(msgspec.Struct, frozen=True, array_like=True, tag="S"):
     blocks: tuple[bytes, ...]
 
 
-type_of_tag: Final[dict[str, type[msgspec.Struct]]] = {
+KIND_OF_TAG: Final[dict[str, type[msgspec.Struct]]] = {
     kind.__struct_config__.tag: kind for kind in get_args(Message)
 }
-_WIRE_TYPES: Final = {**type_of_tag, "S": Blocks}
+_WIRE_TYPES: Final = {**KIND_OF_TAG, "S": Blocks}
 _DECODERS: Final = {tag: msgspec.msgpack.Decoder(kind) for tag, kind in _WIRE_TYPES.items()}
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _local = threading.local()  # zstandard's contexts must not be shared between threads
@@ -64,10 +65,10 @@ def encode(message: Message) -> bytes:
     Raises MalformedMessage where the message breaks its contract, OversizedMessage where it does not
     fit the limits.
     """
-    if isinstance(message, SampleBatch):
-        check_blocks(len(message.blocks), sum(len(block.times_ms) for block in message.blocks))
-        return seal(_ENCODER.encode(Blocks(tuple(encode_block(block) for block in message.blocks))))
     try:
+        if isinstance(message, SampleBatch):
+            check_blocks(len(message.blocks), sum(len(block.times_ms) for block in message.blocks))
+            return seal(_ENCODER.encode(Blocks(tuple(encode_block(block) for block in message.blocks))))
         body = _ENCODER.encode(message)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise MalformedMessage(f"{type(message).__name__}: {error}") from error
@@ -150,11 +151,13 @@ def decode_body(body: bytes) -> Message | Blocks:
 
 
 def _tag(body: bytes) -> str:
-    """The first element of the array, which is a short string: MessagePack's fixarray and fixstr."""
-    if len(body) < 2 or body[0] & 0xF0 != 0x90 or body[0] == 0x90 or not 0xA1 <= body[1] <= 0xA8:
+    """The first element of the array, a short string: MessagePack's fixarray or array 16, then fixstr."""
+    at = 3 if body[:1] == _ARRAY_16 else 1
+    if len(body) < at + 1 or not (at == 3 or 0x91 <= body[0] <= 0x9F) or not 0xA1 <= body[at] <= 0xA8:
         raise MalformedMessage("the body is not an array that starts with a tag")
-    tag = body[2 : 2 + (body[1] & 0x1F)]
-    if len(tag) != body[1] & 0x1F or not tag.isalnum():
+    size = body[at] & 0x1F
+    tag = body[at + 1 : at + 1 + size]
+    if len(tag) != size or not tag.isalnum():
         raise MalformedMessage("the tag is not one to eight letters")
     return tag.decode("ascii")
 
@@ -163,7 +166,9 @@ def _decompress(body: bytes) -> bytes:
     """Never allocates beyond MAX_BODY_BYTES: the frame says its size, or is refused."""
     try:
         size = zstandard.get_frame_parameters(body).content_size
-        if size > MAX_BODY_BYTES:  # also CONTENTSIZE_UNKNOWN, 2**64 - 1
+        if size == zstandard.CONTENTSIZE_UNKNOWN:
+            raise MalformedMessage("the zstd frame does not say its size")
+        if size > MAX_BODY_BYTES:
             raise OversizedMessage(f"decompresses to {size} bytes: at most {MAX_BODY_BYTES}")
         content: bytes = _decompressor().decompress(
             body, max_output_size=MAX_BODY_BYTES, allow_extra_data=False

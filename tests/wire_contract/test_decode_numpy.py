@@ -1,0 +1,98 @@
+"""numpy and pure Python are one decoder: the same samples, the same refusals."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.wire_contract.strategies import LEVELS, batches, blocks, messages, sensor_block
+from wire_contract.block_codec import encode_block
+from wire_contract.decode_numpy import NumpyBlock, decode_any, decode_samples
+from wire_contract.envelope import Blocks, decode, encode, seal
+from wire_contract.errors import UnknownKind, WireError
+from wire_contract.messages import CommandReply, Message, SampleBatch, SampleBlock
+
+
+def as_lists(block: NumpyBlock) -> SampleBlock:
+    return SampleBlock(
+        block.unit,
+        block.slots,
+        block.times_ms.tolist(),
+        tuple(block.values.tolist()),
+        block.flags.tolist(),
+    )
+
+
+@given(batches())
+@settings(max_examples=150, deadline=None)
+def test_both_decoders_give_the_same_samples(batch: SampleBatch) -> None:
+    payload = encode(batch)
+    assert [as_lists(block) for block in decode_samples(payload)] == list(batch.blocks)
+    assert decode(payload) == batch
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+@pytest.mark.parametrize("rows", [1, 2, 59, 60, 3600])
+def test_both_decoders_give_a_sensor_s_samples(kind: str, rows: int) -> None:
+    batch = SampleBatch((sensor_block(kind, rows), sensor_block(kind, 3, unit=2)))
+    assert [as_lists(block) for block in decode_samples(encode(batch))] == list(batch.blocks)
+
+
+def test_arrays_have_the_promised_types_and_shapes() -> None:
+    (block,) = decode_samples(encode(SampleBatch((sensor_block("pms5003", 60),))))
+    assert [a.dtype.name for a in (block.times_ms, block.values, block.flags)] == ["int64", "int32", "uint64"]
+    assert (block.times_ms.shape, block.values.shape, block.flags.shape) == ((60,), (12, 60), (60,))
+
+
+def outcome(payload: bytes, decoder: str) -> object:
+    try:
+        if decoder == "numpy":
+            return [as_lists(block) for block in decode_samples(payload)]
+        batch = decode(payload)
+        assert isinstance(batch, SampleBatch)
+        return list(batch.blocks)
+    except WireError as error:
+        return type(error)
+
+
+@given(blocks(), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=3))
+@settings(max_examples=400, deadline=None)
+def test_both_decoders_refuse_the_same_damage(block: SampleBlock, damage: list[tuple[int, int]]) -> None:
+    data = bytearray(encode_block(block))
+    for at, byte in damage:
+        data[at % len(data)] = byte
+    payload = seal(msgspec.msgpack.encode(Blocks((bytes(data),))))
+    assert outcome(payload, "numpy") == outcome(payload, "pure")
+
+
+@given(st.binary(max_size=80))
+@settings(max_examples=300, deadline=None)
+def test_both_decoders_refuse_the_same_bytes(data: bytes) -> None:
+    payload = seal(msgspec.msgpack.encode(Blocks((data,))))
+    assert outcome(payload, "numpy") == outcome(payload, "pure")
+
+
+def test_largest_numbers_do_not_overflow() -> None:
+    """The extremes of every field at once: 4096 differences of 48 bits each, a reference of 2**49."""
+    column = b"\xb0" + b"\xfe" + b"\xff" * 6 + b"\x01" + b"\0" + b"\xff" * (6 * 4096)
+    block = b"\x01\x01\x80\x20\x00\x00" + column + b"\0\0" + b"\0"
+    payload = seal(msgspec.msgpack.encode(Blocks((block,))))
+    assert outcome(payload, "numpy") == outcome(payload, "pure")
+
+
+@given(messages())
+@settings(max_examples=100, deadline=None)
+def test_other_messages_pass_through_and_are_no_samples(message: Message) -> None:
+    if isinstance(message, SampleBatch):
+        assert isinstance(decode_any(encode(message)), list)
+        return
+    assert decode_any(encode(message)) == message
+    with pytest.raises(UnknownKind):
+        decode_samples(encode(message))
+
+
+def test_a_reply_is_no_samples() -> None:
+    with pytest.raises(UnknownKind, match="CommandReply"):
+        decode_samples(encode(CommandReply("c", True, "", 0)))
