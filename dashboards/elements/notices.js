@@ -1,0 +1,47 @@
+import { store } from "/assets/store.js";
+import { MARKS, age, clock, plural, stamp } from "/assets/words.js";
+
+export default {
+  template: `
+    <div class="notices">
+      <div v-if="!s.socket" class="notice tone-bad" role="alert"><span v-html="marks.offline"></span><div><strong>This page has lost its server.</strong> What you see is from {{ lost }}. It reconnects by itself.</div></div>
+      <div v-else-if="s.fault" class="notice tone-bad" role="alert" data-notice="fault"><span v-html="marks.error"></span><div><strong>{{ s.fault.title }}</strong> What you see is from {{ clock(s.fault.since) }} (street clock). {{ s.fault.detail }}</div></div>
+      <section v-if="s.pending.length" class="notice pending" aria-labelledby="pending-title">
+        <span v-html="marks.info"></span>
+        <div class="grow">
+          <p class="line"><strong id="pending-title">{{ plural(s.pending.length, 'lamppost waits', 'lampposts wait') }} to be accepted</strong>
+            <button type="button" class="link" :aria-expanded="open" aria-controls="pending-list" @click="open = !open">{{ open ? 'Hide' : 'Review' }}</button></p>
+          <ul v-if="open" id="pending-list">
+            <li v-for="p in s.pending" :key="p.id">
+              <p><strong>{{ p.name }}</strong> <span class="muted also">{{ p.site }} asked {{ age(s.now - p.asked) }} ago<template v-if="p.claim">, claim {{ p.claim }}</template></span></p>
+              <p class="muted">Compare with the fingerprint that <code>lamppost agent enrol</code> shows on the lamppost:</p>
+              <p><code class="finger" :aria-label="'Key fingerprint ' + p.fingerprint"><template v-for="part in p.fingerprint.split(/(?<=:)/)">{{ part }}<wbr></template></code></p>
+              <p v-if="failed[p.id]" class="tone-bad" role="alert">{{ failed[p.id] }}</p>
+              <p class="do"><button type="button" class="primary" :disabled="busy[p.id]" @click="decide(p, true)">Accept {{ p.name }}</button>
+                <button type="button" :disabled="busy[p.id]" @click="sure === p.id ? decide(p, false) : (sure = p.id)">{{ sure === p.id ? 'Reject for good' : 'Reject' }}</button>
+                <button v-if="sure === p.id" type="button" class="link" @click="sure = null">Keep waiting</button></p>
+            </li>
+          </ul>
+        </div>
+      </section>
+      <p class="sr" role="status" aria-live="polite">{{ said }}</p>
+    </div>`,
+  data: () => ({ s: store, marks: MARKS, open: false, sure: null, busy: {}, failed: {}, lost: "", said: "" }),
+  watch: {
+    "s.socket"(up) { if (!up) this.lost = clock(this.s.now); },
+  },
+  methods: {
+    age, clock, plural, stamp,
+    decide(p, accept) {
+      this.busy[p.id] = true;
+      delete this.failed[p.id];
+      this.$emit("decide", { id: p.id, accept });
+    },
+    decided(id, name, accept, problem) { // called by the server
+      delete this.busy[id];
+      this.sure = null;
+      if (problem) this.failed[id] = problem;
+      else this.said = `${name} ${accept ? "accepted" : "rejected"}`;
+    },
+  },
+};

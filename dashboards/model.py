@@ -1,0 +1,129 @@
+"""What the pages show, as plain values: between the services (`data.py`) and the browser (`view.py`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lamppost:
+    """One line of the list. `value` is the newest PM2.5, exact as the sensor gave it, None without one."""
+
+    id: int
+    tenant: str
+    name: str
+    site: str
+    state: str
+    presence: str  # online | offline | never
+    presence_ms: int | None
+    newest_ms: int | None
+    fresh: str  # fresh | late | stale | none, by the street clock
+    value: str | None
+    unit: str
+    flag: int
+    backlog: tuple[tuple[str, int], ...]  # what waits in the spool, by class
+    conditions: int
+    worst: str | None  # error | warning | info
+
+    @property
+    def address(self) -> str:
+        return f"{self.tenant}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Condition:
+    code: str
+    subject: str
+    severity: str
+    detail: str
+    remedy: str
+    raised_ms: int
+
+
+@dataclass(frozen=True)
+class Sensor:
+    id: int
+    kind: str
+    serial: str
+    site: str
+    channels: tuple[str, ...]
+    declared_ms: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The newest reading of one series. `value` is None where the sensor gave nothing, or nothing yet."""
+
+    series: int
+    sensor: int
+    channel: str
+    unit: str
+    exponent: int
+    value: str | None
+    flag: int
+    time_ms: int | None
+
+
+@dataclass(frozen=True)
+class Detail:
+    """The lamppost that is picked."""
+
+    id: int
+    version: str
+    clock_ok: bool | None
+    conditions: tuple[Condition, ...]
+    sensors: tuple[Sensor, ...]
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A range of the chart: its key in the address, its words, its length."""
+
+    key: str
+    label: str
+    length_s: int
+
+
+SPANS: dict[str, Span] = {
+    span.key: span
+    for span in (
+        Span("1h", "1 h", 3600),
+        Span("6h", "6 h", 6 * 3600),
+        Span("48h", "48 h", 48 * 3600),
+        Span("7d", "7 d", 7 * 86400),
+    )
+}
+DEFAULT_SPAN = "6h"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Columns of equal length, oldest first. `step_s` is 0 where every sample is a point.
+
+    `low` and `high` equal `mean` without a rollup; all three are None where the sensor gave nothing.
+    `flag` is a word where a point is suspect, else "".
+    """
+
+    series: int
+    span: Span
+    from_ms: int
+    to_ms: int
+    step_s: int
+    time_ms: tuple[int, ...]
+    mean: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    flag: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A lamppost that asked for a certificate and waits for a person."""
+
+    id: int
+    name: str
+    site: str
+    claim: str
+    fingerprint: str
+    asked_ms: int
