@@ -1,4 +1,4 @@
-"""What the telemetry tests are written in: posts that publish, and one worker's transactions on PostgreSQL."""
+"""What the telemetry tests are written in: posts that publish, one worker's transactions on PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,0 +1,108 @@
+"""Devices, for whoever may ask: register, list, look at one, change its state.
+
+Every function takes the context and the acting principal, and authorizes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session
+
+from fleet_server.access.rules import Action, Principal
+from fleet_server.access.service import authorize
+from fleet_server.context import Context
+from fleet_server.devices import store
+from fleet_server.devices.rules import DeviceState, Freshness, freshness
+from fleet_server.devices.store import ConditionRecord, DeviceRecord, SensorUnitRecord
+from fleet_server.errors import NotFound
+from wire_contract.topics import Address
+
+__all__ = ["ConditionRecord", "DeviceRecord", "DeviceView", "SensorUnitRecord"]
+
+
+@dataclass(frozen=True)
+class DeviceView:
+    """A device as people see it: its record, and the age of its newest sample by the street clock."""
+
+    record: DeviceRecord
+    age_s: float | None
+    freshness: Freshness
+
+
+def register(ctx: Context, principal: Principal, address: Address, site: str = "") -> int:
+    """Make the device active, whether it is new or was known; returns its id.
+
+    What it sent before waits in the dead letters and is replayed by the worker role.
+    """
+    authorize(principal, Action.DEVICES_REGISTER, str(address))
+    with ctx.db.session() as session:
+        return store.register(session, address, site)
+
+
+def state_of(ctx: Context, principal: Principal, address: Address) -> DeviceState | None:
+    """The device's state; None where there is no such device."""
+    authorize(principal, Action.DEVICES_READ, str(address))
+    with ctx.db.session() as session:
+        return store.state_of(session, address)
+
+
+def change_state(ctx: Context, principal: Principal, address: Address, state: DeviceState) -> DeviceView:
+    """Activate, quarantine or decommission. Raises NotFound."""
+    authorize(principal, Action.DEVICES_CHANGE, str(address))
+    with ctx.db.session() as session:
+        if not store.change_state(session, address, state):
+            raise _no_such(address)
+        session.flush()
+        return _view(_need(session, address), ctx.clock.now())
+
+
+def list_devices(
+    ctx: Context, principal: Principal, *, after_id: int = 0, limit: int = 200
+) -> list[DeviceView]:
+    """A page of devices by id."""
+    authorize(principal, Action.DEVICES_READ)
+    now = ctx.clock.now()
+    with ctx.db.session() as session:
+        return [_view(record, now) for record in store.listed(session, after_id, limit)]
+
+
+def get_device(ctx: Context, principal: Principal, address: Address) -> DeviceView:
+    """One device. Raises NotFound."""
+    authorize(principal, Action.DEVICES_READ, str(address))
+    with ctx.db.session() as session:
+        return _view(_need(session, address), ctx.clock.now())
+
+
+def sensors(ctx: Context, principal: Principal, address: Address) -> list[SensorUnitRecord]:
+    """Its sensor units with their series. Raises NotFound."""
+    authorize(principal, Action.DEVICES_READ, str(address))
+    with ctx.db.session() as session:
+        return store.sensors(session, _need(session, address).id)
+
+
+def conditions(
+    ctx: Context, principal: Principal, address: Address, *, current: bool = True, limit: int = 100
+) -> list[ConditionRecord]:
+    """What is wrong with it now, or ever was; newest first. Raises NotFound."""
+    authorize(principal, Action.DEVICES_READ, str(address))
+    with ctx.db.session() as session:
+        return store.conditions(session, _need(session, address).id, current=current, limit=limit)
+
+
+def _need(session: Session, address: Address) -> DeviceRecord:
+    record = store.found(session, address)
+    if record is None:
+        raise _no_such(address)
+    return record
+
+
+def _no_such(address: Address) -> NotFound:
+    return NotFound(f"There is no device {address}.")
+
+
+def _view(record: DeviceRecord, now: datetime) -> DeviceView:
+    newest = record.newest_sample_at
+    age_s = None if newest is None else max(0.0, (now - newest).total_seconds())
+    return DeviceView(record, age_s, freshness(age_s))

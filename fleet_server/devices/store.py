@@ -1,0 +1,162 @@
+"""Queries of the devices slice. Each takes a session and returns plain dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Row, text
+from sqlmodel import Session, col, select
+
+from fleet_server.devices.rules import DeviceState, PresenceState
+from fleet_server.devices.tables import Device, DeviceCondition, SensorUnit, Series
+from wire_contract.topics import Address
+
+
+@dataclass(frozen=True)
+class DeviceRecord:
+    """A row of `device`, with the instant of its newest sample and how many conditions hold."""
+
+    id: int
+    address: Address
+    state: DeviceState
+    site: str
+    created_at: datetime
+    presence: PresenceState
+    presence_at: datetime | None
+    last_seen_at: datetime | None
+    agent_version: str
+    clock_ok: bool | None
+    settings: dict[str, str]
+    backlog: dict[str, int]
+    newest_sample_at: datetime | None
+    conditions: int
+
+
+@dataclass(frozen=True)
+class ConditionRecord:
+    code: str
+    subject: str
+    severity: str
+    detail: str
+    remedy: str
+    source: str
+    raised_at: datetime
+    cleared_at: datetime | None
+
+
+@dataclass(frozen=True)
+class SeriesRecord:
+    id: int
+    slot: int
+    channel: str
+    unit: str
+    exponent: int
+
+
+@dataclass(frozen=True)
+class SensorUnitRecord:
+    id: int
+    kind: str
+    serial: str
+    site: str
+    declared_at: datetime
+    series: tuple[SeriesRecord, ...]
+
+
+_DEVICES = """
+SELECT d.id, d.tenant, d.name, d.state, d.site, d.created_at, d.presence, d.presence_at, d.last_seen_at,
+       d.agent_version, d.clock_ok, d.settings, d.backlog,
+       (SELECT max(l.time) FROM sensor_unit u JOIN series s ON s.sensor_unit_id = u.id
+        JOIN latest l ON l.series_id = s.id WHERE u.device_id = d.id) AS newest_sample_at,
+       (SELECT count(*) FROM device_condition c
+        WHERE c.device_id = d.id AND c.cleared_at IS NULL) AS conditions
+FROM device d
+"""
+
+
+def register(session: Session, address: Address, site: str) -> int:
+    """Make the device active, new or known; returns its id. An empty site leaves a known one's as it is."""
+    found: int = session.execute(
+        text(
+            "INSERT INTO device AS d (tenant, name, state, site) VALUES (:tenant, :name, :state, :site)"
+            " ON CONFLICT (tenant, name) DO UPDATE SET state = excluded.state,"
+            " site = coalesce(nullif(excluded.site, ''), d.site) RETURNING id"
+        ),
+        {"tenant": address.tenant, "name": address.device, "state": DeviceState.ACTIVE, "site": site},
+    ).scalar_one()
+    return found
+
+
+def state_of(session: Session, address: Address) -> DeviceState | None:
+    query = select(Device.state).where(Device.tenant == address.tenant, Device.name == address.device)
+    state = session.exec(query).one_or_none()
+    return None if state is None else DeviceState(state)
+
+
+def change_state(session: Session, address: Address, state: DeviceState) -> bool:
+    """False where there is no such device."""
+    query = select(Device).where(Device.tenant == address.tenant, Device.name == address.device)
+    device = session.exec(query.with_for_update()).one_or_none()
+    if device is None:
+        return False
+    device.state = state
+    session.add(device)
+    return True
+
+
+def listed(session: Session, after_id: int, limit: int) -> list[DeviceRecord]:
+    """Devices in the order of their ids."""
+    query = text(_DEVICES + " WHERE d.id > :after ORDER BY d.id LIMIT :limit")
+    return [_device(row) for row in session.execute(query, {"after": after_id, "limit": limit})]
+
+
+def found(session: Session, address: Address) -> DeviceRecord | None:
+    query = text(_DEVICES + " WHERE d.tenant = :tenant AND d.name = :name")
+    row = session.execute(query, {"tenant": address.tenant, "name": address.device}).one_or_none()
+    return None if row is None else _device(row)
+
+
+def _device(row: Row[tuple[object, ...]]) -> DeviceRecord:
+    fields = dict(row._mapping)
+    address = Address(fields.pop("tenant"), fields.pop("name"))
+    state, presence = DeviceState(fields.pop("state")), PresenceState(fields.pop("presence"))
+    return DeviceRecord(address=address, state=state, presence=presence, **fields)
+
+
+def sensors(session: Session, device_id: int) -> list[SensorUnitRecord]:
+    """The device's sensor units, oldest first, each with its series by slot."""
+    units = session.exec(
+        select(SensorUnit).where(SensorUnit.device_id == device_id).order_by(col(SensorUnit.id))
+    ).all()
+    series = _series(session, [unit.id for unit in units])
+    return [
+        SensorUnitRecord(
+            unit.id, unit.kind, unit.serial, unit.site, unit.declared_at, tuple(series.get(unit.id, ()))
+        )
+        for unit in units
+    ]
+
+
+def _series(session: Session, unit_ids: Sequence[int]) -> dict[int, list[SeriesRecord]]:
+    by_unit: dict[int, list[SeriesRecord]] = {}
+    query = select(Series).where(col(Series.sensor_unit_id).in_(unit_ids)).order_by(col(Series.slot))
+    for s in session.exec(query):
+        record = SeriesRecord(s.id, s.slot, s.channel, s.unit, s.exponent)
+        by_unit.setdefault(s.sensor_unit_id, []).append(record)
+    return by_unit
+
+
+def conditions(session: Session, device_id: int, *, current: bool, limit: int) -> list[ConditionRecord]:
+    """What holds now, or with current = False what held as well; newest first."""
+    query = select(DeviceCondition).where(DeviceCondition.device_id == device_id)
+    if current:
+        query = query.where(col(DeviceCondition.cleared_at).is_(None))
+    query = query.order_by(col(DeviceCondition.raised_at).desc(), col(DeviceCondition.id).desc()).limit(limit)
+    return [
+        ConditionRecord(
+            c.code, c.subject, c.severity, c.detail, c.remedy, c.source, c.raised_at, c.cleared_at
+        )
+        for c in session.exec(query)
+    ]

@@ -1,0 +1,184 @@
+"""The ingest's loop: take a group, store it, ack what is committed, then give the broker its PUBACKs.
+
+PostgreSQL gone: the group is kept, unacknowledged, and tried again for ever. A group that fails for another
+reason is taken message by message, and the guilty one goes to the dead letters: it never stops the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import psycopg
+from psycopg.errors import ProgramLimitExceeded
+
+from fleet_server.clock import StreetClock
+from fleet_server.telemetry.ingest import dead_letters, ledger
+from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
+from fleet_server.telemetry.ingest.intake import Incoming, Item, Refused, Told, classify
+from fleet_server.telemetry.ingest.ledger import Stream
+from fleet_server.telemetry.ingest.mailbox import Mailbox
+from fleet_server.telemetry.ingest.pg_binary import register_arrays
+from fleet_server.telemetry.ingest.transaction import Outcome, process
+from wire_contract.envelope import encode
+from wire_contract.messages import Ack, CertificateIssued, Command, CommandName
+from wire_contract.topics import Address, Down, down_topic
+
+BACK_OFF_FROM_S, BACK_OFF_TO_S = 0.1, 5.0  # PostgreSQL restarts in a second; a longer outage is polled gently
+DECLARE_EVERY_S = 30.0  # as often as the device resends: one request per round is enough
+DECLARE_LIFE_MS = 3_600_000  # a request is harmless when late, so it may wait an hour
+MAX_KNOWN_STREAMS = 100_000  # 10 MB of prefixes; beyond it they are read again
+
+_log = logging.getLogger(__name__)
+
+
+class Link(Protocol):
+    """What the worker needs of the broker (`broker_link.BrokerLink`)."""
+
+    def publish(self, topic: str, payload: bytes) -> None: ...
+    def acknowledge(self, incoming: Incoming) -> None: ...
+
+
+Renew = Callable[[Told], CertificateIssued | None]
+"""Answers a device's request for a new certificate; None: no answer now."""
+
+
+class IngestWorker:
+    """`connect` gives a connection in autocommit mode, or raises psycopg.OperationalError."""
+
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        clock: StreetClock,
+        link: Link,
+        renew: Renew,
+        *,
+        name: str,
+    ) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._link = link
+        self._renew = renew
+        self._name = name
+        self._connection: psycopg.Connection[Any] | None = None
+        self._series = SeriesCatalogue()
+        self._known: dict[Stream, int] = {}
+        self._asked_to_declare: dict[Address, float] = {}
+        self._stopping = threading.Event()
+
+    def run(self, mailbox: Mailbox, group_messages: int, group_age_s: float) -> None:
+        """Until `stop`. Each group is settled before the next is taken."""
+        while not self._stopping.is_set():
+            group = mailbox.take(group_messages, group_age_s)
+            if group:
+                self.settle(group)
+        self._disconnect()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def settle(self, group: Sequence[Incoming]) -> None:
+        """Store the group and answer it; returns when that is done, or the worker is stopping."""
+        pause_s = BACK_OFF_FROM_S
+        while not self._stopping.is_set():
+            try:
+                self._answer(group, *self._store(group))
+            except psycopg.OperationalError as error:
+                if isinstance(error, ProgramLimitExceeded):
+                    self._isolate(group, error)
+                    return
+                self._database_failed(error, pause_s)
+                pause_s = min(2 * pause_s, BACK_OFF_TO_S)
+            except Exception as error:  # noqa: BLE001 - the loop's top: whatever it is, it is one message's fault
+                self._isolate(group, error)
+                return
+            else:
+                return
+
+    def _store(self, group: Sequence[Incoming]) -> tuple[Outcome, list[ledger.Progress]]:
+        now = self._clock.now()
+        now_ms = int(now.timestamp() * 1000)
+        items = [item for item in (classify(incoming, now_ms) for incoming in group) if item is not None]
+        return self._process(items)
+
+    def _process(self, items: Sequence[Item]) -> tuple[Outcome, list[ledger.Progress]]:
+        """Store, and read afterwards what is committed: only that is ever acked."""
+        connection = self._connected()
+        outcome = process(connection, items, self._series, self._clock.now(), self._name)
+        reached = ledger.progress(connection, outcome.streams, self._known)
+        if len(self._known) > MAX_KNOWN_STREAMS:
+            self._known.clear()
+        self._known.update({progress.stream: progress.prefix for progress in reached})
+        return outcome, reached
+
+    def _answer(
+        self, group: Sequence[Incoming], outcome: Outcome, reached: Sequence[ledger.Progress]
+    ) -> None:
+        for progress in reached:
+            ack = Ack(progress.stream.epoch, progress.stream.cls, progress.prefix, progress.ranges)
+            self._link.publish(down_topic(outcome.streams[progress.stream], Down.ACK), encode(ack))
+        for address, key in sorted(outcome.undeclared, key=str):
+            self._ask_to_declare(address, key)
+        for request in outcome.requests:
+            answer = self._renew(request)
+            if answer is not None:
+                self._link.publish(down_topic(request.address, Down.CERTIFICATE), encode(answer))
+        for incoming in group:
+            self._link.acknowledge(incoming)
+        _log.debug("stored %s", dict(outcome.counts))
+
+    def _ask_to_declare(self, address: Address, key: int) -> None:
+        now_s = time.monotonic()
+        if now_s - self._asked_to_declare.get(address, -DECLARE_EVERY_S) < DECLARE_EVERY_S:
+            return
+        self._asked_to_declare[address] = now_s
+        expires_ms = self._clock.now_ms() + DECLARE_LIFE_MS
+        command = Command(uuid.uuid4().hex, CommandName.DECLARE, {"unit": str(key)}, expires_ms)
+        self._link.publish(down_topic(address, Down.COMMAND), encode(command))
+        _log.warning("%s sends samples of a unit %d that it never declared: asked to declare", address, key)
+
+    def _isolate(self, group: Sequence[Incoming], error: Exception) -> None:
+        """Find the guilty message by taking each alone; a message that fails alone is buried."""
+        if len(group) > 1:
+            _log.warning("a group of %d failed (%r): taking them one by one", len(group), error)
+            for incoming in group:
+                self.settle([incoming])
+            return
+        _log.error("a message on %s cannot be stored: %r", group[0].topic, error, exc_info=error)
+        now_ms = self._clock.now_ms()
+        item = classify(group[0], now_ms)
+        if item is None:
+            return
+        delivery = None if isinstance(item, Told) else item.delivery
+        refused = Refused(group[0], item.address, delivery, dead_letters.INTERNAL_ERROR, repr(error))
+        try:
+            self._answer(group, *self._process([refused]))
+        except psycopg.OperationalError as lost:
+            self._database_failed(lost, BACK_OFF_FROM_S)
+            self.settle(group)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.broken or self._connection.closed:
+            self._disconnect()
+            self._connection = self._connect()
+            register_arrays(self._connection)
+            # The promise of the wire hangs on it: what is acked has reached the disk.
+            self._connection.execute("SET synchronous_commit = on")
+            self._known.clear()  # it may be another database now, restored from an older backup
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _database_failed(self, error: psycopg.OperationalError, pause_s: float) -> None:
+        first_line = str(error).split("\n", 1)[0]
+        _log.warning("PostgreSQL failed (%s): trying again in %.1f s", first_line, pause_s)
+        if self._connection is not None and self._connection.broken:
+            self._disconnect()
+        self._stopping.wait(pause_s)

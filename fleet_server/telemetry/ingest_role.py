@@ -1,0 +1,70 @@
+"""The role `ingest`: takes what devices publish, stores it, and acks what is committed."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from fleet_server.config import ServerConfig
+from fleet_server.context import Context
+from fleet_server.enrolment import issuing
+from fleet_server.errors import DatabaseUnreachable, LamppostError
+from fleet_server.ready import instance, notify_ready
+from fleet_server.telemetry.ingest.broker_link import BrokerLink
+from fleet_server.telemetry.ingest.intake import Told
+from fleet_server.telemetry.ingest.mailbox import Mailbox
+from fleet_server.telemetry.ingest.worker import IngestWorker
+from wire_contract.messages import CertificateIssued, CertificateRequest
+
+_log = logging.getLogger(__name__)
+
+
+def main(config: ServerConfig) -> int:
+    """Run one worker until SIGTERM or SIGINT. What is in work is finished or left to the next one."""
+    context = Context.of(config)
+    name = f"ingest-{instance()}"
+    mailbox = Mailbox()
+    link = BrokerLink(config.broker, f"lamppost-{name}", mailbox.put, notify_ready)
+    worker = IngestWorker(lambda: _connect(context), context.clock, link, _renewals(context), name=name)
+    ended = threading.Event()
+
+    def end(_signal: int, _frame: Any) -> None:
+        ended.set()
+        worker.stop()
+        mailbox.close()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    link.start()
+    try:
+        worker.run(mailbox, config.ingest.group_messages, config.ingest.group_age_ms / 1000)
+    finally:
+        link.stop()
+    return 0 if ended.is_set() else 1
+
+
+def _connect(context: Context) -> psycopg.Connection[Any]:
+    try:
+        return context.db.raw(autocommit=True)
+    except DatabaseUnreachable as lost:
+        raise psycopg.OperationalError(lost.detail) from lost
+
+
+def _renewals(context: Context) -> Callable[[Told], CertificateIssued | None]:
+    """Requests for certificates are answered by the enrolment slice."""
+
+    def renew(request: Told) -> CertificateIssued | None:
+        assert isinstance(request.content, CertificateRequest)
+        try:
+            made = issuing.renew(context, request.address, request.content.csr_der)
+        except LamppostError as error:
+            _log.warning("no certificate for %s now, it will ask again: %s", request.address, error)
+            return None
+        return CertificateIssued(made.chain_pem, made.refused)
+
+    return renew
