@@ -23,8 +23,8 @@ def parser() -> argparse.ArgumentParser:
     """Every option with its default."""
     options = argparse.ArgumentParser(
         prog="lamppost demo",
-        description="Run a city on this machine: broker, database, server, and lampposts that are the real agent, "
-        "each enrolled with its own certificate and reading an emulated sensor over a pseudo-terminal. "
+        description="Run a city on this machine: broker, database, server, and lampposts that are the real "
+        "agent, each enrolled with its own certificate and reading an emulated sensor over a pseudo-terminal. "
         "Its clock runs fast; each lamppost first drains two days of history, as after an outage.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -33,11 +33,19 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--report", metavar="FILE", help="write the run's figures as JSON")
     options.add_argument("--speed", type=float, default=60.0, help="how fast the street's clock runs (60)")
     options.add_argument("--posts", type=int, default=6, help="how many lampposts (6)")
-    options.add_argument("--history", default="48h", metavar="TIME", help="how long they were offline before (48h)")
-    options.add_argument("--replay", metavar="FILE", help="feed the sensors from a recording (.parquet or .csv)")
+    options.add_argument(
+        "--history", default="48h", metavar="TIME", help="how long they were offline before (48h)"
+    )
+    options.add_argument(
+        "--replay", metavar="FILE", help="feed the sensors from a recording (.parquet or .csv)"
+    )
     options.add_argument("--station", metavar="NAME", help="which station of the recording")
-    options.add_argument("--seed", type=int, default=1, help="seed of the synthetic city and the sensors' noise (1)")
-    options.add_argument("--dir", default=".demo", metavar="DIR", help="where the city lives; made anew (.demo)")
+    options.add_argument(
+        "--seed", type=int, default=1, help="seed of the synthetic city and the sensors' noise (1)"
+    )
+    options.add_argument(
+        "--dir", default=".demo", metavar="DIR", help="where the city lives; made anew (.demo)"
+    )
     options.add_argument("--no-measure", action="store_true", help="leave out measuring one agent alone")
     options.add_argument("--quiet", action="store_true", help="no progress and no summary, only errors")
     return options

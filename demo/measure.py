@@ -22,6 +22,8 @@ def memory_of(pid: int) -> Memory | None:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return None
-    sizes = {key: float(rest.split()[0]) for key, _, rest in (line.partition(":") for line in lines[1:]) if rest}
+    sizes = {
+        key: float(rest.split()[0]) for key, _, rest in (line.partition(":") for line in lines[1:]) if rest
+    }
     unique = sizes["Private_Clean"] + sizes["Private_Dirty"] + sizes.get("Private_Hugetlb", 0.0)
     return Memory(round(sizes["Pss"] / KB_PER_MB, 1), round(unique / KB_PER_MB, 1))

@@ -15,9 +15,9 @@ class Report:
     """What `--report` writes. Counts are samples (one sensor unit at one instant), not readings.
 
     `spooled` is the agents' own count, `stored` the database's; `lost` and `duplicated` hold the rows against
-    the ledger that the emulated sensors wrote. Latency: frame on the serial line to row committed, wall clock,
-    live class. `bytes_per_reading`: one-minute batches of one agent with three sensors at 1 Hz, payload and
-    MQTT user properties; `city_bytes_per_reading` the same over the whole run. None: not measured.
+    the ledger that the emulated sensors wrote. Latency: frame on the serial line to row committed, wall
+    clock, live class. `bytes_per_reading`: one-minute batches of one agent with three sensors at 1 Hz, payload
+    and MQTT user properties; `city_bytes_per_reading` the same over the whole run. None: not measured.
     """
 
     enrolled: int
@@ -39,7 +39,9 @@ class Report:
     dead_letters: int
     ran_for_s: float
     speed: float
-    machine: str = field(default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}")
+    machine: str = field(
+        default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    )
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property

@@ -71,7 +71,9 @@ def draw(snapshot: Snapshot) -> Group:
         )
     stored = sum(post.stored for post in snapshot.posts)
     waiting = sum(post.backlog for post in snapshot.posts)
-    foot = Text(f"{stored:,} samples stored, {waiting:,} waiting on the lampposts. Ctrl-C stops everything.", "dim")
+    foot = Text(
+        f"{stored:,} samples stored, {waiting:,} waiting on the lampposts. Ctrl-C stops everything.", "dim"
+    )
     return Group(head, table, foot)
 
 

@@ -1,0 +1,133 @@
+"""A running city: started in order, watched, drained, compared with its ledgers, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from demo import start
+from demo.api import Api
+from demo.layout import Layout, Post, write_agent_config, write_clock
+from demo.ledger import Comparison, Frame, Stored, compare, read_ledger
+from demo.processes import Child
+from demo.records import DatabaseFigures, Records, agent_status
+from demo.settings import DemoSettings
+
+DRAINED_S = (
+    60.0  # what waits when sampling stops is seconds old; history that is not through by then is a finding
+)
+TICK_S = 1.0
+
+
+@dataclass
+class City:
+    """Its processes by name. `street_zero_ms`: where history ends and live begins on the street's clock."""
+
+    settings: DemoSettings
+    layout: Layout
+    server: Child | None = None
+    sensors: Child | None = None
+    agents: dict[str, Child] = field(default_factory=dict)
+    api: Api | None = None
+    enrolled: int = 0
+    street_zero_ms: int = 0
+    wall_zero_ms: int = 0
+
+    def start(self) -> Iterator[str]:
+        """Yields what is being done, before it is done. Raises DidNotStart."""
+        self.street_zero_ms = int(time.time()) * 1000
+        for post in self.layout.posts:
+            write_agent_config(self.layout, post, self.settings, "")
+        yield "starting the server: database, broker, api, ingest, worker, ui"
+        self.server = start.start_server(self.layout, self.settings)
+        yield f"connecting {len(self.layout.posts)} emulated sensors"
+        self.sensors = start.start_sensors(self.layout, self.settings, self.street_zero_ms)
+        yield f"{self.settings.history_h:g} h without a link: each lamppost reads its sensor and keeps it all"
+        start.rehearse(self.layout, self.settings, self.street_zero_ms)
+        yield "waiting for the server"
+        self.api = start.wait_server(self.layout, self.settings, self.server)
+        yield "enrolling: each lamppost makes its key, the operator accepts, the city signs"
+        start.make_claims(self.layout, self.settings, self.api)
+        self.enrolled = start.enrol(self.layout, self.server, self.api)
+        self.wall_zero_ms = int(time.time() * 1000)
+        write_clock(self.layout, self.settings, self.street_zero_ms, self.wall_zero_ms)
+        yield "the link is back: lampposts drain their history and go on live"
+        self.agents = start.start_agents(self.layout)
+
+    @property
+    def street_now_ms(self) -> float:
+        """The street's clock."""
+        return self.street_zero_ms + (time.time() * 1000 - self.wall_zero_ms) * self.settings.speed
+
+    @property
+    def running_s(self) -> float:
+        """Wall seconds since the link came back."""
+        return time.time() - self.wall_zero_ms / 1000
+
+    def figures(self, connection: psycopg.Connection[Any], records: Records) -> DatabaseFigures:
+        """What the database has now."""
+        return records.figures(connection, self.street_zero_ms)
+
+    def stop_sampling(self) -> None:
+        """Agents stop reading sensors and go on draining (SIGUSR1)."""
+        for agent in self.agents.values():
+            agent.signal(signal.SIGUSR1)
+
+    def drain(self, timeout_s: float = DRAINED_S) -> bool:
+        """Whether every spool became empty in time."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if all(
+                backlog_of(agent_status(post)) == 0 and stopped(agent_status(post))
+                for post in self.layout.posts
+            ):
+                return True
+            time.sleep(0.1)
+        return False
+
+    def ledgers(self) -> dict[str, list[Frame]]:
+        """What each emulated sensor sent."""
+        return {post.name: read_ledger(post.ledger) for post in self.layout.posts}
+
+    def stored(self, records: Records) -> dict[str, list[Stored]]:
+        """What the database has of each lamppost."""
+        with contextlib.closing(records.connect()) as connection:
+            return {post.name: records.rows(connection, post) for post in self.layout.posts}
+
+    def stop(self) -> None:
+        """Everything, in the order in which nothing is missed by the next."""
+        for agent in self.agents.values():
+            agent.signal(signal.SIGTERM)
+        for agent in self.agents.values():
+            agent.stop()
+        for child in (self.sensors, self.server):
+            if child is not None:
+                child.stop(20.0)
+
+
+def compare_all(frames: dict[str, list[Frame]], rows: dict[str, list[Stored]]) -> dict[str, Comparison]:
+    """Each lamppost's ledger against its rows."""
+    return {name: compare(frames[name], rows.get(name, [])) for name in frames}
+
+
+def backlog_of(status: dict[str, Any]) -> int:
+    """Samples that wait on the lamppost, sealed or not; of an agent that has not reported yet, one."""
+    counts = status.get("backlog")
+    return sum(counts.values()) if isinstance(counts, dict) else 1
+
+
+def stopped(status: dict[str, Any]) -> bool:
+    """Whether the agent says that it stopped sampling."""
+    return bool(status.get("sampling") is False)
+
+
+def spooled_of(post: Post) -> int:
+    """Samples that this agent ever put into its spool, by its own count."""
+    counts = agent_status(post).get("spooled", {})
+    return sum(counts.values()) if isinstance(counts, dict) else 0

@@ -1,0 +1,233 @@
+"""Where a demo city lives on disk, and the configuration files that its processes are given."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.settings import DemoSettings, WrongArgument
+
+MARKER = ".lamppost-demo"  # only a folder that a demo made is ever emptied
+TENANT = "demo"
+KINDS = ("pms5003", "sds011", "sps30")
+STREETS = ("Harbour Street", "Mill Lane", "Station Square", "School Road", "Ring Road", "Park Avenue")
+DEFAULT_PORTS = {"api": 8000, "device": 8443, "ui": 8080, "broker": 8883}
+RETRY_MAX_S = 2.0  # the demo's outages last seconds, so waiting a minute to try again would hide the recovery
+
+
+@dataclass(frozen=True)
+class Post:
+    """One lamppost: its name, the kind of its sensor, and its files."""
+
+    name: str
+    site: str
+    kind: str
+    directory: Path
+    position: tuple[float, float]
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "agent.toml"
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def port(self) -> Path:
+        return self.directory / "ttyS0"
+
+    @property
+    def ledger(self) -> Path:
+        return self.directory / "ledger.jsonl"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The city's folder, ports and lampposts."""
+
+    root: Path
+    ports: dict[str, int]
+    posts: tuple[Post, ...]
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def server_config(self) -> Path:
+        return self.root / "server.toml"
+
+    @property
+    def clock(self) -> Path:
+        return self.root / "clock.json"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "sensors.json"
+
+    @property
+    def trust(self) -> Path:
+        """The certificate that devices verify the server by: what the technician's card carries."""
+        return self.root / "city-ca.pem"
+
+
+def lay_out(settings: DemoSettings) -> Layout:
+    """Make the folder anew and choose ports. Raises WrongArgument where the folder is someone else's."""
+    root = settings.directory
+    if root.exists() and any(root.iterdir()):
+        if not (root / MARKER).exists():
+            raise WrongArgument(f"--dir {root}: is not empty and no demo made it; give another folder")
+        shutil.rmtree(root)
+    root.mkdir(parents=True, exist_ok=True)
+    (root / MARKER).write_text("Made by `lamppost demo`, which empties it at its next start.\n")
+    posts = tuple(_posts(settings, root))
+    for post in posts:
+        post.directory.mkdir(parents=True)
+    return Layout(root, free_ports(), posts)
+
+
+def _posts(settings: DemoSettings, root: Path) -> Iterable[Post]:
+    for i in range(settings.posts):
+        name = f"post-{i + 1:02d}"
+        site = f"{STREETS[i % len(STREETS)]} {3 + 4 * (i // len(STREETS)) + 2 * i}"
+        yield Post(
+            name,
+            site,
+            KINDS[i % len(KINDS)],
+            root / name,
+            (round(0.4 * (i % 3), 3), round(0.4 * (i // 3), 3)),
+        )
+
+
+def free_ports() -> dict[str, int]:
+    """The documented ports where they are free, else ones that the kernel picks."""
+    chosen: dict[str, int] = {}
+    for use, port in DEFAULT_PORTS.items():
+        chosen[use] = port if _is_free(port) else _any_port(set(chosen.values()))
+    return chosen
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _any_port(taken: set[int]) -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in taken and port not in DEFAULT_PORTS.values():
+            return port
+
+
+def write_server_config(layout: Layout) -> None:
+    """The server of one city, everything on loopback; commit times are kept to measure latency."""
+    ports = layout.ports
+    layout.server_config.write_text(
+        f"""# Written by `lamppost demo`.
+data_dir = "server"
+[tenant]
+name = "{TENANT}"
+[database]
+commit_timestamps = true
+[broker]
+port = {ports["broker"]}
+[api]
+listen = "127.0.0.1:{ports["api"]}"
+device_listen = "127.0.0.1:{ports["device"]}"
+[ui]
+listen = "127.0.0.1:{ports["ui"]}"
+[log]
+files = true
+[bench]
+clock_file = "clock.json"
+"""
+    )
+
+
+def sensor_table(name: str, kind: str, port: Path, every_s: float, site: str) -> str:
+    """One [[sensor]] of agent.toml."""
+    return f"""[[sensor]]
+name = "{name}"
+kind = "{kind}"
+port = "{port}"
+every_s = {every_s:g}
+site = "{site}"
+"""
+
+
+def agent_config(layout: Layout, post: Post, settings: DemoSettings, claim: str, sensors: str) -> str:
+    """agent.toml of one lamppost. `sensors`: its [[sensor]] tables."""
+    return f"""# Written by `lamppost demo`.
+[device]
+tenant = "{TENANT}"
+name = "{post.name}"
+site = "{post.site}"
+data_dir = "{post.data}"
+[server]
+host = "127.0.0.1"
+port = {layout.ports["broker"]}
+[enrolment]
+url = "https://127.0.0.1:{layout.ports["device"]}"
+claim = "{claim}"
+ca_file = "{layout.trust}"
+{sensors}
+[telemetry]
+flush_interval_s = {settings.flush_s:g}
+[bench]
+clock_file = "{layout.clock}"
+backoff_max_s = {RETRY_MAX_S:g}
+"""
+
+
+def write_agent_config(layout: Layout, post: Post, settings: DemoSettings, claim: str) -> None:
+    """The agent's file with its one sensor."""
+    sensor = sensor_table("air", post.kind, post.port, settings.cadence_s, "arm")
+    post.config.write_text(agent_config(layout, post, settings, claim, sensor))
+    post.config.chmod(0o600)  # it holds the claim
+
+
+def write_sensor_plan(layout: Layout, settings: DemoSettings, history_start_ms: int) -> None:
+    """All emulated sensors of the city, for one `lamppost sensors emulate` process."""
+    count = round(settings.history_h * 3600 / settings.cadence_s)
+    units = [
+        {
+            "name": post.name,
+            "kind": post.kind,
+            "link": str(post.port),
+            "ledger": str(post.ledger),
+            "seed": settings.seed * 1000 + i,
+            "scene": _scene(settings),
+            "position": list(post.position),
+            "serial": None,
+            "history": {"start_ms": history_start_ms, "step_s": settings.cadence_s, "count": count},
+        }
+        for i, post in enumerate(layout.posts)
+    ]
+    plan = {"clock": None, "clock_file": str(layout.clock), "units": units}
+    layout.plan.write_text(json.dumps(plan, indent=1))
+
+
+def _scene(settings: DemoSettings) -> dict[str, object]:
+    if settings.replay is None:
+        return {"type": "synthetic", "seed": settings.seed}
+    return {"type": "replay", "file": str(settings.replay.file), "station": settings.replay.station}
+
+
+def write_clock(layout: Layout, settings: DemoSettings, street_zero_ms: int, wall_zero_ms: int) -> None:
+    """From here on the street's clock runs. Whole or not at all: every process follows this file."""
+    draft = layout.clock.with_suffix(".part")
+    scale = {"speed": settings.speed, "street_zero_ms": street_zero_ms, "wall_zero_ms": wall_zero_ms}
+    draft.write_text(json.dumps(scale))
+    draft.replace(layout.clock)
