@@ -50,6 +50,10 @@ class Identity:
     chain_pem: str
     key_pem: str = field(repr=False)
 
+    @property
+    def leaf(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self.chain_pem.encode())
+
     def save(self, certificate_file: Path, key_file: Path) -> None:
         """Write both: the key 0600, the chain 0644. Raises OSError."""
         write_atomically(key_file, self.key_pem.encode())

@@ -23,6 +23,7 @@ RSA_MAX_BITS = 8192  # larger only costs the server time
 COMMON_NAME_MAX_CHARACTERS = 64  # RFC 5280, ub-common-name
 FINGERPRINT_GROUPS = 8  # of four hex digits: 128 bits of SHA-256, short enough to compare by eye
 
+Request = x509.CertificateSigningRequest
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
 

@@ -1,0 +1,143 @@
+"""Enrolment over Secure Transport (RFC 7030 with RFC 8951): /.well-known/est, on the device listener only.
+
+`simpleenroll` with HTTP Basic (claim id, claim secret) answers 202 and Retry-After until a person decided.
+Errors are problem+json with the status RFC 7030 asks for.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import textwrap
+import uuid
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from fleet_server.access.asker import context_of
+from fleet_server.enrolment import issuing, service
+from fleet_server.enrolment.errors import BadRequest
+from fleet_server.enrolment.limiter import RateLimiter
+from fleet_server.errors import (
+    LamppostError,
+    NotAuthenticated,
+    TooLarge,
+    TooManyRequests,
+    UnsupportedMedia,
+    document_of,
+    problem_of,
+)
+from wire_contract.limits import MAX_CSR_BYTES
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 2 * MAX_CSR_BYTES  # base64 takes four for three, and line breaks
+MAX_CREDENTIAL_CHARACTERS = 256
+BURST = 60  # six posts that one technician sets up behind one address, asking every two seconds
+PER_SECOND = 10.0
+_REALM = 'Basic realm="lamppost claim", charset="UTF-8"'
+
+est_router = APIRouter(prefix="/.well-known/est", tags=["est"])
+_limiter = RateLimiter(BURST, PER_SECOND)
+
+
+@est_router.get("/cacerts", response_class=Response)
+async def ca_certificates(request: Request) -> Response:
+    """The certificates to trust: root and issuing authority, as certs-only CMS in base64."""
+    try:
+        _slow_down(request)
+        bundle = await run_in_threadpool(issuing.ca_certificates, context_of(request))
+        return certificates_only(bundle)
+    except LamppostError as error:
+        return _problem(request, error)
+
+
+@est_router.post("/simpleenroll", response_class=Response)
+async def simple_enroll(request: Request) -> Response:
+    """Ask for a certificate with a claim: 200 with it, or 202 while a person decides."""
+    try:
+        _slow_down(request)
+        claim_id, secret = _credentials(request)
+        csr_der = _decoded(request, await _body(request))
+        answer = await run_in_threadpool(
+            service.request_certificate, context_of(request), claim_id, secret, csr_der
+        )
+    except LamppostError as error:
+        return _problem(request, error)
+    match answer:
+        case service.Issued():
+            return certificates_only(answer.chain_pem)
+        case service.Waiting():
+            return Response(status_code=202, headers={"Retry-After": str(answer.retry_after_s)})
+
+
+def certificates_only(chain_pem: str) -> Response:
+    """RFC 7030 section 4.1.3: degenerate CMS in base64. Its order of certificates means nothing."""
+    chain = x509.load_pem_x509_certificates(chain_pem.encode())
+    encoded = base64.b64encode(pkcs7.serialize_certificates(chain, Encoding.DER)).decode()
+    return Response(
+        "\n".join(textwrap.wrap(encoded, 64)) + "\n",
+        media_type="application/pkcs7-mime; smime-type=certs-only",
+        headers={"Content-Transfer-Encoding": "base64", "Cache-Control": "no-store"},
+    )
+
+
+def _slow_down(request: Request) -> None:
+    address = request.client.host if request.client is not None else ""
+    wait_s = _limiter.wait_s(address)
+    if wait_s > 0:
+        raise TooManyRequests("Too many requests from this address.", members={"retry_after_s": wait_s})
+
+
+def _credentials(request: Request) -> tuple[str, str]:
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic" or not encoded:
+        raise NotAuthenticated("Show the claim: HTTP Basic with its id and its secret.")
+    if len(encoded) > MAX_CREDENTIAL_CHARACTERS:
+        raise NotAuthenticated("These are not a claim's id and secret.")
+    try:
+        claim_id, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise NotAuthenticated("These are not a claim's id and secret.") from error
+    if not colon:
+        raise NotAuthenticated("These are not a claim's id and secret.")
+    return claim_id, secret
+
+
+async def _body(request: Request) -> bytes:
+    """The body, never more than MAX_BODY_BYTES of it in memory."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLarge(f"A certificate request in base64 has at most {MAX_BODY_BYTES} bytes.")
+    return bytes(body)
+
+
+def _decoded(request: Request, body: bytes) -> bytes:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/pkcs10":
+        raise UnsupportedMedia("Send application/pkcs10: the request's DER in base64.")
+    try:
+        return base64.b64decode(b"".join(body.split()), validate=True)
+    except binascii.Error as error:
+        raise BadRequest("The body is not base64 (of the request's DER).") from error
+
+
+def _problem(request: Request, error: LamppostError) -> Response:
+    request_id = getattr(request.state, "request_id", None) or uuid.uuid4().hex
+    status = problem_of(error).status
+    log.info("enrolment refused (%d) from %s: %s", status, request.client and request.client.host, error)
+    headers: dict[str, str] = {}
+    if isinstance(error, NotAuthenticated):
+        headers["WWW-Authenticate"] = _REALM
+    if "retry_after_s" in error.members:
+        headers["Retry-After"] = str(error.members["retry_after_s"])
+    elif status == 503:
+        headers["Retry-After"] = "30"
+    document = document_of(error, str(request_id))
+    return JSONResponse(document, status, headers, media_type="application/problem+json")

@@ -1,0 +1,141 @@
+"""What follows from a decision: the lamppost is registered, its certificate issued, a replaced one's revoked.
+
+Every step can be repeated: after a power cut the device's next request takes it up where it stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography import x509
+from sqlmodel import Session
+
+from fleet_server.access.rules import ENROLMENT, Action, device_principal
+from fleet_server.access.service import authorize
+from fleet_server.context import Context
+from fleet_server.devices import service as devices
+from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import rules, store
+from fleet_server.enrolment.errors import AuthorityUnavailable, BadRequest
+from fleet_server.enrolment.rules import Event, State
+from fleet_server.enrolment.store import Enrolment
+from provisioning import requests
+from provisioning.authority import Authority
+from provisioning.errors import AuthorityError, RequestRefused
+from wire_contract.topics import Address
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """The new chain (PEM), or why there is none: exactly one of the two is not empty."""
+
+    chain_pem: str
+    refused: str
+
+
+def is_registered(ctx: Context, address: Address) -> bool:
+    """Is there a lamppost of this name, in any state?"""
+    return devices.state_of(ctx, ENROLMENT, address) is not None
+
+
+def complete(ctx: Context, enrolment_id: int, now: datetime) -> Enrolment:
+    """From accepted to issued; nothing where that has happened. Raises AuthorityUnavailable, BadRequest."""
+    with ctx.db.session() as session:
+        found = store.find(session, enrolment_id)
+    if found is None or found.state is not State.ACCEPTED:
+        assert found is not None, "an enrolment is never deleted"
+        return found
+    assert found.device is not None, "accepted without a name"
+    assert found.csr is not None, "accepted without a request"
+    address = Address(found.tenant, found.device)
+    devices.register(ctx, ENROLMENT, address, found.site)
+    with ctx.db.session() as session:
+        current = store.find(session, enrolment_id, lock=True)
+        assert current is not None
+        if rules.step(current.state, Event.ISSUE) is not State.ISSUED:
+            return current  # another process was first
+        if found.replaces:  # before the new one is on record: a power cut here only repeats it
+            _revoke_former(ctx, session, address, now)
+        chain_pem = _issue(ctx, found.csr, address)
+        _record(session, address, chain_pem, now)
+        store.change(session, enrolment_id, state=State.ISSUED, chain_pem=chain_pem)
+        done = store.find(session, enrolment_id)
+    log.info("certificate issued to %s", address)
+    assert done is not None
+    return done
+
+
+def ca_certificates(ctx: Context) -> str:
+    """The authority's trust bundle (root, issuing), PEM: what devices trust. Raises AuthorityUnavailable."""
+    return _authority(ctx).trust_bundle()
+
+
+def renew(ctx: Context, address: Address, csr_der: bytes, now: datetime | None = None) -> Renewal:
+    """A device's next certificate. That it is this device is proven by the topic it asked on (mTLS).
+
+    Refused, with words for the device, unless the device is active. Raises DatabaseUnreachable only: the
+    caller lets the device ask again.
+    """
+    authorize(device_principal(str(address)), Action.CERTIFICATES_RENEW, str(address))
+    state = devices.state_of(ctx, ENROLMENT, address)
+    if state is not DeviceState.ACTIVE:
+        return Renewal("", f"the lamppost is {state or 'unknown'}, not active")
+    try:
+        chain_pem = _issue(ctx, csr_der, address)
+    except (BadRequest, AuthorityUnavailable) as refused:
+        return Renewal("", str(refused))
+    with ctx.db.session() as session:
+        _record(session, address, chain_pem, now or datetime.now(UTC))
+    log.info("certificate of %s renewed", address)
+    return Renewal(chain_pem, "")
+
+
+def _issue(ctx: Context, csr_der: bytes, address: Address) -> str:
+    try:
+        return _authority(ctx).issue_device(csr_der, address)
+    except RequestRefused as refused:
+        raise BadRequest(f"{refused.what}.", remedy=refused.remedy) from refused
+    except (AuthorityError, OSError) as error:
+        raise _unavailable(error) from error
+
+
+def _authority(ctx: Context) -> Authority:
+    try:
+        return Authority.load_issuing(ctx.authority_directory)
+    except (AuthorityError, OSError) as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> AuthorityUnavailable:
+    log.error("the certificate authority cannot be used: %s", error)
+    return AuthorityUnavailable(
+        "The certificate authority cannot sign now.", remedy="The server's log says why."
+    )
+
+
+def _record(session: Session, address: Address, chain_pem: str, now: datetime) -> None:
+    leaf = x509.load_pem_x509_certificates(chain_pem.encode())[0]
+    key = requests.checked_key(leaf.public_key())
+    store.insert_certificate(
+        session,
+        store.Certificate(
+            serial=f"{leaf.serial_number:x}",
+            tenant=address.tenant,
+            device=address.device,
+            key_fingerprint=requests.fingerprint(key),
+            issued_at=now,
+            not_after=leaf.not_valid_after_utc,
+        ),
+    )
+
+
+def _revoke_former(ctx: Context, session: Session, address: Address, now: datetime) -> None:
+    authority = _authority(ctx)
+    for serial in store.valid_serials(session, address.tenant, address.device, now):
+        authority.revoke(int(serial, 16))
+        store.mark_revoked(session, serial, now)
+        log.info("certificate %s of %s revoked: the lamppost was replaced", serial, address)

@@ -1,0 +1,235 @@
+"""Queries of the enrolment slice: a session in, plain dataclasses out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col
+
+from fleet_server.enrolment import tables
+from fleet_server.enrolment.rules import State
+
+E, C = tables.Enrolment, tables.Claim
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """One claim and what became of it. `device` is None while a free claim has not been used."""
+
+    id: int
+    claim_id: str
+    state: State
+    tenant: str
+    device: str | None
+    site: str
+    bound: bool
+    replaces: bool
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    key_fingerprint: str
+    requested_at: datetime | None
+    decided_by: str
+    decided_at: datetime | None
+    reason: str
+    csr: bytes | None = field(repr=False)
+    chain_pem: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class NewClaim:
+    id: str
+    secret_hash: bytes = field(repr=False)
+    tenant: str
+    device: str | None
+    site: str
+    replaces: bool
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """`serial` is lower-case hex."""
+
+    serial: str
+    tenant: str
+    device: str
+    key_fingerprint: str
+    issued_at: datetime
+    not_after: datetime
+
+
+def insert_claim(session: Session, claim: NewClaim) -> Enrolment | None:
+    """The claim and its enrolment, or None where the device's name is open in another."""
+    session.execute(
+        insert(C).values(
+            id=claim.id,
+            secret_hash=claim.secret_hash,
+            bound=claim.device is not None,
+            replaces=claim.replaces,
+            created_by=claim.created_by,
+            created_at=claim.created_at,
+        )
+    )
+    statement = (
+        insert(E)
+        .values(
+            claim_id=claim.id,
+            state=State.CLAIMED,
+            tenant=claim.tenant,
+            device=claim.device,
+            site=claim.site,
+            expires_at=claim.expires_at,
+        )
+        .on_conflict_do_nothing()
+        .returning(col(E.id))
+    )
+    made = session.execute(statement).scalar_one_or_none()
+    return None if made is None else find(session, made)
+
+
+def secret_hash(session: Session, claim_id: str) -> bytes | None:
+    found: bytes | None = session.execute(
+        select(col(C.secret_hash)).where(col(C.id) == claim_id)
+    ).scalar_one_or_none()
+    return found
+
+
+def find(session: Session, enrolment_id: int, *, lock: bool = False) -> Enrolment | None:
+    return _one(session, col(E.id) == enrolment_id, lock)
+
+
+def find_by_claim(session: Session, claim_id: str, *, lock: bool = False) -> Enrolment | None:
+    return _one(session, col(E.claim_id) == claim_id, lock)
+
+
+def listed(session: Session, states: tuple[State, ...], limit: int) -> list[Enrolment]:
+    """The newest first, in any of the states (all where none is given)."""
+    statement = _joined().order_by(col(E.id).desc()).limit(limit)
+    if states:
+        statement = statement.where(col(E.state).in_([str(state) for state in states]))
+    return [_enrolment(*row) for row in session.execute(statement)]
+
+
+def name_is_open(session: Session, tenant: str, device: str, but_claim: str) -> bool:
+    """Is the name in another claim or request that is not over?"""
+    open_states = [str(state) for state in (State.CLAIMED, State.PENDING, State.ACCEPTED)]
+    statement = select(col(E.id)).where(
+        col(E.tenant) == tenant,
+        col(E.device) == device,
+        col(E.state).in_(open_states),
+        col(E.claim_id) != but_claim,
+    )
+    return session.execute(statement.limit(1)).first() is not None
+
+
+def expire_due(session: Session, now: datetime) -> None:
+    """Write down the time-outs that have happened."""
+    waiting = [str(State.CLAIMED), str(State.PENDING)]
+    session.execute(
+        update(E).where(col(E.state).in_(waiting), col(E.expires_at) <= now).values(state=str(State.EXPIRED))
+    )
+
+
+def open_request(
+    session: Session,
+    enrolment_id: int,
+    device: str,
+    csr: bytes,
+    key_fingerprint: str,
+    requested_at: datetime,
+    expires_at: datetime,
+) -> bool:
+    """The device's request, now pending. False where its name is open in another enrolment."""
+    try:
+        with session.begin_nested():
+            change(
+                session,
+                enrolment_id,
+                state=str(State.PENDING),
+                device=device,
+                csr=csr,
+                key_fingerprint=key_fingerprint,
+                requested_at=requested_at,
+                expires_at=expires_at,
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+def change(session: Session, enrolment_id: int, **values: Any) -> None:
+    """Set columns of one enrolment (`state`, `device`, `csr`, ...)."""
+    session.execute(update(E).where(col(E.id) == enrolment_id).values(**values))
+
+
+def insert_certificate(session: Session, made: Certificate) -> None:
+    session.execute(
+        insert(tables.Certificate).values(
+            serial=made.serial,
+            tenant=made.tenant,
+            device=made.device,
+            key_fingerprint=made.key_fingerprint,
+            issued_at=made.issued_at,
+            not_after=made.not_after,
+        )
+    )
+
+
+def valid_serials(session: Session, tenant: str, device: str, now: datetime) -> list[str]:
+    """Serials of the device's certificates that still open the door."""
+    k = tables.Certificate
+    statement = select(col(k.serial)).where(
+        col(k.tenant) == tenant,
+        col(k.device) == device,
+        col(k.not_after) > now,
+        col(k.revoked_at).is_(None),
+    )
+    return list(session.execute(statement).scalars())
+
+
+def mark_revoked(session: Session, serial: str, now: datetime) -> None:
+    k = tables.Certificate
+    session.execute(update(k).where(col(k.serial) == serial).values(revoked_at=now))
+
+
+def _joined() -> Any:
+    return select(E, C).join(C, col(C.id) == col(E.claim_id))
+
+
+def _one(session: Session, where: Any, lock: bool) -> Enrolment | None:
+    statement = _joined().where(where)
+    if lock:
+        statement = statement.with_for_update(of=E)
+    row = session.execute(statement.execution_options(populate_existing=True)).first()
+    return None if row is None else _enrolment(*row)
+
+
+def _enrolment(e: tables.Enrolment, c: tables.Claim) -> Enrolment:
+    return Enrolment(
+        id=e.id,
+        claim_id=e.claim_id,
+        state=State(e.state),
+        tenant=e.tenant,
+        device=e.device,
+        site=e.site,
+        bound=c.bound,
+        replaces=c.replaces,
+        created_by=c.created_by,
+        created_at=c.created_at,
+        expires_at=e.expires_at,
+        key_fingerprint=e.key_fingerprint,
+        requested_at=e.requested_at,
+        decided_by=e.decided_by,
+        decided_at=e.decided_at,
+        reason=e.reason,
+        csr=e.csr,
+        chain_pem=e.chain_pem,
+    )
