@@ -63,43 +63,45 @@ def _arrays(block: ParsedBlock) -> NumpyBlock:
 
 def _table(data: bytes, columns: list[Column], n: int) -> _Integers:
     """The values of all columns, (columns, n). columns.py says why 64 bits cannot overflow."""
-    widths = np.array([[column.width] for column in columns])
-    table = _fixed_part(data, columns, widths, n)
+    numbers = np.array([(c.width, 8 * c.bits_at, c.reference, c.first, c.differences) for c in columns])
+    widths, starts, references, firsts, differences = numbers.T[:, :, None]
+    table = _fixed_part(data, widths, starts, n)
     rice = [i for i, column in enumerate(columns) if column.rice]
     if rice:
         zigzag = table[rice] | (_quotients(data, [columns[i] for i in rice], n) << widths[rice])
         table[rice] = (zigzag >> 1) ^ -(zigzag & 1)
-    table += np.array([[column.reference] for column in columns])
-    for i, column in enumerate(columns):
-        if column.differences:
-            np.cumsum(table[i], out=table[i])
-            table[i] += column.first
+    table += references
+    for i in np.flatnonzero(differences):
+        np.cumsum(table[i], out=table[i])
+        table[i] += firsts[i]
     return table
 
 
-def _fixed_part(data: bytes, columns: list[Column], widths: _Integers, n: int) -> _Integers:
-    """Each element lies within the eight bytes from the one where it starts: 7 + MAX_WIDTH_BITS < 64."""
-    starts = np.array([[column.bits_at * 8] for column in columns])
+def _fixed_part(data: bytes, widths: _Integers, starts: _Integers, n: int) -> _Integers:
+    """Each element lies within the eight bytes from the one where it starts: 7 + MAX_WIDTH_BITS < 64.
+
+    The shift drops the bits behind the element, the mask those before it (and the sign that an
+    arithmetic shift brings in). A width of 0 would shift by 64, which is undefined: any other does.
+    """
     at = starts + widths * np.arange(n)
-    padded = data + _WINDOW
-    words = np.ndarray((len(data) + 1,), dtype=">u8", buffer=padded, strides=(1,))
-    shifts = (64 - widths) - (at & 7)
-    gathered = words[at >> 3].astype(np.uint64) >> np.minimum(shifts, 63).astype(np.uint64)
-    codes: _Integers = gathered.astype(np.int64) & ((1 << widths) - 1)
+    words = np.ndarray((len(data) + 1,), dtype=">u8", buffer=data + _WINDOW, strides=(1,))
+    shifts = np.minimum((64 - widths) - (at & 7), 63)
+    codes: _Integers = (words[at >> 3].astype(np.int64) >> shifts) & ((1 << widths) - 1)
     return codes
 
 
 def _quotients(data: bytes, columns: list[Column], n: int) -> _Integers:
     """The unary parts of Rice columns, (columns, n): distances between the ones. Raises MalformedMessage."""
     parts = [data[column.unary_at : column.end] for column in columns]
-    ends = np.cumsum([8 * len(part) for part in parts])
-    ones = np.flatnonzero(np.unpackbits(np.frombuffer(b"".join(parts), dtype=np.uint8)))
-    counted = np.searchsorted(ones, ends)
-    if ones.size != n * len(columns) or np.any(counted != n * np.arange(1, len(columns) + 1)):
+    ends = np.array([8 * len(part) for part in parts]).cumsum()
+    ones = np.unpackbits(np.frombuffer(b"".join(parts), dtype=np.uint8)).nonzero()[0]
+    counted = ones.searchsorted(ends)
+    if ones.size != n * len(columns) or (counted != n * np.arange(1, len(columns) + 1)).any():
         raise MalformedMessage("not one quotient for each element of a column")
     table = ones.reshape(len(columns), n)
     before = np.empty_like(table)
     before[:, 1:] = table[:, :-1]
-    before[:, 0] = np.concatenate(([0], ends[:-1])) - 1
+    before[0, 0] = -1
+    before[1:, 0] = ends[:-1] - 1
     quotients: _Integers = table - before - 1
     return quotients

@@ -25,6 +25,8 @@ def write_signed(value: int) -> bytes:
 
 def read_unsigned(data: bytes, at: int) -> tuple[int, int]:
     """The value at byte `at`, below 2**64, and the offset behind it. Raises MalformedMessage."""
+    if at < len(data) and data[at] < 0x80:  # most are
+        return data[at], at + 1
     value = 0
     for shift in range(0, _MAX_SHIFT + 1, 7):
         if at >= len(data):
@@ -41,7 +43,10 @@ def read_unsigned(data: bytes, at: int) -> tuple[int, int]:
 
 def read_signed(data: bytes, at: int) -> tuple[int, int]:
     """The zigzag value at byte `at`, within +-MAX_MAGNITUDE. Raises MalformedMessage."""
-    code, at = read_unsigned(data, at)
+    if at < len(data) and data[at] < 0x80:
+        code, at = data[at], at + 1
+    else:
+        code, at = read_unsigned(data, at)
     if code > 2 * MAX_MAGNITUDE:
         raise MalformedMessage(f"a signed varint beyond {MAX_MAGNITUDE}")
     return (code >> 1) ^ -(code & 1), at
