@@ -53,6 +53,11 @@ def auto_calibration_command(on: bool) -> bytes:
     return _framed(bytes((SENSOR_ADDRESS, AUTO_CALIBRATION, 0xA0 if on else 0)))
 
 
+def reply(code: int, data: int) -> bytes:
+    """The nine bytes with which a device answers another command."""
+    return _framed(bytes((code, data)))
+
+
 def measurement(values: tuple[int, ...], status: int = 0) -> bytes:
     """The nine bytes that answer the question: (CO2 ppm, temperature Cel)."""
     co2, temperature = values
