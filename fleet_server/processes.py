@@ -5,29 +5,50 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import threading
+import time
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+PARENT_LOOK_S = 1.0  # one system call a second; the signal has come long before
 PARENT_VARIABLE = "LAMPPOST_PARENT_PID"
 
 
 def die_with_parent(death_signal: signal.Signals = signal.SIGTERM) -> None:
     """Have the kernel send `death_signal` when the thread that started this process ends, however it ends.
 
-    Lost by a change of user, so call it after one. Kept through exec. Where the parent named itself in
-    LAMPPOST_PARENT_PID and is gone already, the signal is raised here: the kernel would never send it.
-    Does nothing but that check on systems without prctl.
+    For a process whose starter used `child_environment`; a process that a person started is left alone.
+    Lost by a change of user, so call it after one. Kept through exec. Where the parent is gone already the
+    signal is raised here: the kernel would never send it. Only that check on systems without prctl.
     """
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is None:
+        return
     prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
     if prctl is not None:
         prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-    expected = os.environ.get(PARENT_VARIABLE)
-    if expected is not None and int(expected) != os.getppid():
+    if int(parent) != os.getppid():
         signal.raise_signal(death_signal)
 
 
-def child_environment() -> dict[str, str]:
-    """The environment for a child that will call `die_with_parent`."""
-    return os.environ | {PARENT_VARIABLE: str(os.getpid())}
+def end_after_parent(patience_s: float) -> None:
+    """As `die_with_parent` by SIGTERM, and without appeal `patience_s` later, for a program that may hang."""
+    die_with_parent(signal.SIGTERM)
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(PARENT_LOOK_S)
+        time.sleep(patience_s)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end after parent", daemon=True).start()
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment for a child that is to end with this process."""
+    return os.environ | {PARENT_VARIABLE: str(os.getpid())} | more
 
 
 def is_alive(pid: int) -> bool:

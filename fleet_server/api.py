@@ -1,0 +1,91 @@
+"""The HTTP API, put together: the slices' routes, the guard before them, the envelope around them.
+
+Two applications: `create_app` for people and programs, `create_device_app` for devices that enrol (over TLS).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from fleet_server import health_routes, live_routes, problems
+from fleet_server.access import routes as access_routes
+from fleet_server.access.asker import signed_in
+from fleet_server.context import Context
+from fleet_server.enrolment import routes as enrolment_routes
+from fleet_server.envelope import Envelope
+from fleet_server.health import HealthDesk
+from fleet_server.live import LiveHub
+from fleet_server.openapi_document import describe
+
+TITLE = "Lamppost"
+OPENAPI_PATH = "/api/v1/openapi.json"
+GUARDED: tuple[APIRouter, ...] = (
+    *(
+        import_module(name).router
+        for name in ("fleet_server.devices.routes", "fleet_server.telemetry.routes")
+        if find_spec(name)
+    ),
+    enrolment_routes.router,
+    live_routes.router,
+)
+# Everything else needs a session.
+OPEN = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("POST", "/api/v1/session"),
+    ("DELETE", "/api/v1/session"),  # signing out twice is no error
+}
+
+
+def create_app(context: Context) -> FastAPI:
+    """The API of `context`. Connects to nothing before it is started."""
+    app = FastAPI(title=TITLE, lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    _outfit(app, context)
+    app.state.live = LiveHub(context.db.url)
+    app.include_router(health_routes.router)
+    app.include_router(access_routes.router)
+    for router in GUARDED:
+        app.include_router(router, dependencies=[Depends(signed_in)])
+
+    @app.get(OPENAPI_PATH, include_in_schema=False, dependencies=[Depends(signed_in)])
+    def openapi_document() -> dict[str, Any]:
+        return app.openapi()
+
+    app.openapi = lambda: describe(app, OPEN)  # type: ignore[method-assign]
+    return app
+
+
+def create_device_app(context: Context) -> FastAPI:
+    """Enrolment over secure transport (RFC 7030) and nothing else; a device proves itself by its claim."""
+    app = FastAPI(title=f"{TITLE} enrolment", docs_url=None, redoc_url=None, openapi_url=None)
+    _outfit(app, context)
+    app.include_router(enrolment_routes.est_router)
+    return app
+
+
+def _outfit(app: FastAPI, context: Context) -> None:
+    app.state.context = context
+    app.state.health = HealthDesk(context)
+    problems.install(app)
+    app.add_middleware(
+        Envelope,
+        max_body_bytes=context.config.api.max_body_bytes,
+        behind_tls=context.config.api.behind_tls,
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    listening = asyncio.create_task(app.state.live.run(), name="live events")
+    yield
+    app.state.live.close()
+    listening.cancel()
+    with suppress(asyncio.CancelledError):
+        await listening

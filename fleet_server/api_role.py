@@ -1,0 +1,146 @@
+"""The role `api`: two listeners in one process, plain for people and programs, TLS for devices that enrol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from fleet_server.api import create_app, create_device_app
+from fleet_server.config import Listen, ServerConfig
+from fleet_server.context import Context
+from fleet_server.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+STOP_WITHIN_S = 5  # an answer that takes longer is cut when the server stops
+KEEP_ALIVE_S = 30  # idle connections of browsers and proxies
+CERTIFICATE_LOOK_S = 10.0  # a renewed certificate is served within this
+BACKLOG = 512  # a whole city that enrols at once after a power cut waits in the kernel instead of failing
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn's server; the role handles the signals, for both listeners together."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main(config: ServerConfig) -> int:
+    """Serve until SIGTERM or SIGINT. Raises ConfigurationError where a port or certificate cannot be used."""
+    context = Context.of(config)
+    app = create_app(context)
+    servers = [(_server(app), _listen("api.listen", config.api.listen))]
+    tls: ssl.SSLContext | None = None
+    if config.api.device_listen is not None:
+        tls = _tls(config)
+        device = _server(create_device_app(context), tls)
+        servers.append((device, _listen("api.device_listen", config.api.device_listen)))
+    asyncio.run(_serve(app, servers, tls, config))
+    context.db.close()
+    return 0
+
+
+def _server(app: FastAPI, tls: ssl.SSLContext | None = None) -> QuietServer:
+    settings = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+        proxy_headers=False,
+        lifespan="on" if tls is None else "off",
+    )
+    settings.load()
+    settings.ssl = tls
+    return QuietServer(settings)
+
+
+async def _serve(
+    app: FastAPI,
+    servers: list[tuple[QuietServer, socket.socket]],
+    tls: ssl.SSLContext | None,
+    config: ServerConfig,
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        app.state.live.close()  # streams without an end would hold the server up
+        for server, _ in servers:
+            server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    renewing = None if tls is None else asyncio.create_task(_renew(tls, config))
+    await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
+    if renewing is not None:
+        renewing.cancel()
+
+
+def _listen(key: str, listen: Listen) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((listen.host, listen.port))
+    except OSError as refused:
+        listener.close()
+        raise ConfigurationError(
+            f"{key} = {listen} cannot be listened on: {refused.strerror}.",
+            remedy=f"Stop what listens there, or set {key} to another address.",
+        ) from None
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _tls(config: ServerConfig) -> ssl.SSLContext:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 9325, section 3.1.1
+    tls.set_alpn_protocols(["http/1.1"])
+    _load(tls, config)
+    return tls
+
+
+def _load(tls: ssl.SSLContext, config: ServerConfig) -> None:
+    certificate, key = config.api.device_certificate_file, config.api.device_key_file
+    try:
+        tls.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as refused:
+        raise ConfigurationError(
+            f"The device listener's certificate {certificate} with the key {key} cannot be used: {refused}.",
+            remedy="Correct api.device_certificate_file and api.device_key_file, or leave both empty.",
+        ) from None
+
+
+async def _renew(tls: ssl.SSLContext, config: ServerConfig) -> None:
+    """New connections get the certificate that lies on disk; a broken one is told and the old one kept."""
+    file = config.api.device_certificate_file
+    seen = _version(file)
+    while True:
+        await asyncio.sleep(CERTIFICATE_LOOK_S)
+        found = _version(file)
+        if found in (seen, 0):
+            continue
+        seen = found
+        try:
+            _load(tls, config)
+            log.info("the device listener has a new certificate")
+        except ConfigurationError as refused:
+            log.error("%s The old one stays in use.", refused)
+
+
+def _version(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0

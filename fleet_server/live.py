@@ -1,0 +1,160 @@
+"""Live events: one LISTEN on PostgreSQL for the whole process, handed to many streams of server-sent events.
+
+What a listener has not fetched yet is one set of devices, so a slow listener costs no memory, loses no device
+and keeps nobody waiting. After an interruption of the LISTEN everybody is told to look anew: events may be
+missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import psycopg
+
+from fleet_server.errors import TooManyRequests
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "lamppost_live"  # ingest says NOTIFY on it after a commit: {"devices": [ids]}
+KEEPALIVE_S = 15.0  # proxies cut a silent connection after 30 to 60 s
+RECONNECT_S = 1.0
+PROBE_S = 10.0  # a connection that died without a word is found within this
+MAX_LISTENERS = 256  # each holds a socket; more than a city's operators, fewer than file descriptors
+CONNECT_TIMEOUT_S = 5
+
+
+@dataclass(frozen=True)
+class Change:
+    """Devices with something new since the last one; `missed` when anything may have changed."""
+
+    devices: frozenset[int]
+    missed: bool = False
+
+
+@dataclass(eq=False)
+class Listener:
+    """One stream's share: what it has not fetched yet."""
+
+    _devices: set[int] = field(default_factory=set)
+    _missed: bool = False
+    _closed: bool = False
+    _something: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, devices: set[int], *, missed: bool = False) -> None:
+        self._devices |= devices
+        self._missed = self._missed or missed
+        self._something.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._something.set()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def next(self, timeout_s: float) -> Change | None:
+        """What has gathered; None when nothing did for `timeout_s`, or at the end."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._something.wait(), timeout_s)
+        if self._closed or not self._something.is_set():
+            return None
+        self._something.clear()
+        change = Change(frozenset(self._devices), self._missed)
+        self._devices.clear()
+        self._missed = False
+        return change
+
+
+class LiveHub:
+    """`run()` is the loop of the process; `listen()` gives a stream its share until it is left."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._listeners: set[Listener] = set()
+        self._closing = False
+
+    def listen(self) -> Listener:
+        """Raises TooManyRequests. Give it back with `leave`."""
+        if len(self._listeners) >= MAX_LISTENERS:
+            raise TooManyRequests(f"There are {MAX_LISTENERS} live streams already.")
+        listener = Listener()
+        if self._closing:
+            listener.close()
+        self._listeners.add(listener)
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        self._listeners.discard(listener)
+
+    def close(self) -> None:
+        """End every stream; the process stops."""
+        self._closing = True
+        for listener in self._listeners:
+            listener.close()
+
+    async def run(self) -> None:
+        """Until cancelled. Connects again whenever the connection is lost."""
+        first = True
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
+                ) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    if not first:
+                        log.info("live events come again")
+                        self._tell(set(), missed=True)
+                    first = False
+                    await self._pass_on(connection)
+            except (psycopg.Error, OSError) as lost:
+                if not first:
+                    log.warning("live events are interrupted: %s", str(lost).split("\n", 1)[0])
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _pass_on(self, connection: psycopg.AsyncConnection) -> None:
+        while True:
+            async for notification in connection.notifies(timeout=PROBE_S):
+                self._tell(devices_of(notification.payload))
+            await connection.execute("SELECT 1")
+
+    def _tell(self, devices: set[int], *, missed: bool = False) -> None:
+        for listener in self._listeners:
+            if devices or missed:
+                listener.add(devices, missed=missed)
+
+
+def devices_of(payload: str) -> set[int]:
+    """The device ids of a notification; none where it is not one of ours."""
+    try:
+        told = json.loads(payload)["devices"]
+        return {each for each in told if isinstance(each, int) and not isinstance(each, bool)}
+    except (ValueError, KeyError, TypeError):
+        log.warning("a notification on %s is not understood", CHANNEL)
+        return set()
+
+
+async def event_stream(hub: LiveHub, listener: Listener) -> AsyncIterator[bytes]:
+    """Server-sent events (WHATWG HTML, section 9.2): `change` events, comments to keep the line open.
+
+    A change is `{"devices": [ids]}`; with `"missed": true` anything may have changed. Events have no id:
+    what a browser missed while it was away it fetches, so its Last-Event-ID is of no use here.
+    """
+    try:
+        yield b"retry: 2000\n: live\n\n"
+        while not listener.closed:
+            change = await listener.next(KEEPALIVE_S)
+            if change is None:
+                yield b": still here\n\n"
+                continue
+            body: dict[str, object] = {"devices": sorted(change.devices)}
+            if change.missed:
+                body["missed"] = True
+            yield f"event: change\ndata: {json.dumps(body)}\n\n".encode()
+    finally:
+        hub.leave(listener)

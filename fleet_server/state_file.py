@@ -1,0 +1,59 @@
+"""DATA_DIR/serve.json: what runs, for people, the demo, and tests that kill. Replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fleet_server.child import Child
+from fleet_server.config import ServerConfig
+
+NAME = "serve.json"
+
+
+def describe(config: ServerConfig, children: Iterable[Child], *, ready: bool) -> dict[str, Any]:
+    """`{"supervisor", "ready", "addresses": {part: address}, "roles": {name: {pid, ready, restarts}}}`."""
+    return {
+        "supervisor": os.getpid(),
+        "ready": ready,
+        "addresses": addresses(config),
+        "roles": {
+            child.name: {"pid": child.pid, "ready": child.ready, "restarts": child.restarts.total}
+            for child in children
+        },
+    }
+
+
+def addresses(config: ServerConfig) -> dict[str, str]:
+    """Where each part is reached."""
+    device = config.api.device_listen
+    return {
+        "pages": f"http://{config.ui.listen}",
+        "api": f"http://{config.api.listen}",
+        "enrolment": f"https://{device}" if device else "",
+        "broker": f"mqtts://{config.broker.host}:{config.broker.port}",
+        "data": str(config.data_dir),
+    }
+
+
+class StateFile:
+    """Written when what it says has changed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / NAME
+        self._written = ""
+
+    def write(self, state: dict[str, Any]) -> None:
+        text = json.dumps(state, indent=1)
+        if text == self._written:
+            return
+        draft = self._file.with_suffix(".part")
+        draft.write_text(text)
+        draft.replace(self._file)
+        self._written = text
+
+    def remove(self) -> None:
+        self._file.unlink(missing_ok=True)
