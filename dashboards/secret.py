@@ -6,11 +6,13 @@ import os
 import secrets
 from pathlib import Path
 
+from fleet_server.errors import ConfigurationError
+
 SECRET_BYTES = 32  # 256 bits, as the HMAC-SHA-256 family takes
 SECRET_MIN_CHARACTERS = 32  # a hand-written key shorter than this is a mistake
 
 
-class UnfitSecret(Exception):
+class UnfitSecret(ConfigurationError):
     """The secret file holds too little, or others may read it; the text says what to do."""
 
 
@@ -37,10 +39,11 @@ def load_or_make(path: Path) -> str:
 
 def _read(path: Path) -> str:
     if path.stat().st_mode & 0o077:
-        raise UnfitSecret(f"{path}: others may read the cookies' key. Run: chmod 600 {path}")
+        raise UnfitSecret(f"{path}: others may read the cookies' key.", remedy=f"Run: chmod 600 {path}")
     secret = path.read_text(encoding="utf-8").strip()
     if len(secret) < SECRET_MIN_CHARACTERS:
         raise UnfitSecret(
-            f"{path}: has fewer than {SECRET_MIN_CHARACTERS} characters. Delete it; a new one is made."
+            f"{path}: has fewer than {SECRET_MIN_CHARACTERS} characters.",
+            remedy="Delete it: a new one is made.",
         )
     return secret

@@ -49,7 +49,7 @@ def row(lamppost: Lamppost, drain: Draining | None) -> Row:
         "flag": words.remarkable(lamppost.flag) if lamppost.newest_ms is not None else "",
         "conditions": lamppost.conditions,
         "worst": lamppost.worst,
-        "draining": {"waiting": drain.waiting, "total": drain.total, "what": "samples"} if drain else None,
+        "draining": {"waiting": drain.waiting, "total": drain.total} if drain else None,
     }
 
 

@@ -3,7 +3,7 @@ import { MARKS, age, count, plural, presence, stamp, tone } from "/assets/words.
 
 export default {
   template: `
-    <section class="panel facts" aria-labelledby="detail-title">
+    <section v-show="row || !s.loaded || Object.keys(s.rows).length" class="panel facts" aria-labelledby="detail-title">
       <div class="panel-head">
         <button type="button" class="quiet back" @click="s.narrow = 'list'">All lampposts</button>
         <h2 id="detail-title" tabindex="-1">{{ row ? row.name : 'No lamppost picked' }}</h2>
@@ -13,7 +13,7 @@ export default {
       <dl v-else class="summary">
         <div><dt>Link</dt><dd :class="tone(row.presence)"><span v-html="marks[row.presence]"></span>{{ presence(row.presence) }}<span v-if="row.since" class="muted num also">for {{ age(s.now - row.since) }}</span></dd></div>
         <div><dt>Data</dt><dd :class="tone(row.fresh)"><span v-html="marks[row.fresh]"></span>{{ row.fresh === 'none' ? 'none yet' : row.fresh }}<span v-if="row.latest" class="muted num also">{{ age(s.now - row.latest) }} old</span></dd></div>
-        <div v-if="row.presence !== 'never'"><dt>History</dt><dd><template v-if="row.draining"><progress :max="row.draining.total" :value="row.draining.total - row.draining.waiting" aria-label="History drained"></progress><span class="num also">{{ count(row.draining.waiting) }} {{ row.draining.what }} to come</span></template><template v-else>nothing waits</template></dd></div>
+        <div v-if="row.presence !== 'never'"><dt>History</dt><dd><template v-if="row.draining"><progress :max="row.draining.total" :value="row.draining.total - row.draining.waiting" aria-label="History drained"></progress><span class="num also">{{ count(row.draining.waiting) }} to come</span></template><template v-else>nothing waits</template></dd></div>
         <div v-if="d"><dt>Clock</dt><dd :class="d.clock_ok === false ? 'tone-warn' : ''">{{ d.clock_ok === null ? 'unknown' : d.clock_ok ? 'right' : 'not set' }}</dd></div>
         <div v-if="d"><dt>Agent</dt><dd>{{ d.version || 'unknown' }}</dd></div>
         <div><dt>Address</dt><dd><code>{{ row.address }}</code></dd></div>

@@ -22,7 +22,7 @@ export default {
         <label class="field"><span class="sr">Order</span>
           <select v-model="order"><option value="name">by name</option><option value="urgent">attention first</option></select></label>
       </div>
-      <div class="chips" role="group" aria-label="Show only">
+      <div v-if="all.length" class="chips" role="group" aria-label="Show only">
         <button v-for="c in concerns" :key="c.key" type="button" class="chip" :aria-pressed="concern === c.key" @click="concern = c.key">{{ c.label }} <span class="num">{{ c.n }}</span></button>
       </div>
       <p v-if="!s.loaded" class="empty">Reading the list of lampposts.</p>

@@ -1,4 +1,4 @@
-"""One look for all viewers: counted queries, differences only, kept data and recovery while the database is away."""
+"""One look for all viewers: counted queries, differences only, and the database going away."""
 
 from __future__ import annotations
 

@@ -1,0 +1,139 @@
+"""A small city in a real database, as ingest would have written it: for the tests of the pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+CHANNELS = {
+    "pms5003": [("pm1", "ug/m3", 0), ("pm2_5", "ug/m3", 0), ("pm10", "ug/m3", 0)],
+    "sds011": [("pm2_5", "ug/m3", -1), ("pm10", "ug/m3", -1)],
+}
+GOOD, SPIKE = 1, 6
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A sensor that was declared."""
+
+    device: int
+    id: int
+    series: tuple[int, ...]
+
+
+def minute(back: int = 0) -> datetime:
+    """The start of this minute, or of one so many minutes back."""
+    return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=back)
+
+
+class City:
+    """Writes rows; every method is one committed transaction."""
+
+    def __init__(self, url: str, tenant: str) -> None:
+        self.url = url
+        self.tenant = tenant
+
+    def execute(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as connection:
+            cursor = connection.execute(statement, parameters)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def lamppost(self, name: str, site: str = "", *, presence: str = "online", backlog: int = 0) -> int:
+        return int(
+            self.execute(
+                "INSERT INTO device (tenant, name, site, presence, presence_session, presence_at,"
+                " last_seen_at, agent_version, clock_ok, backlog)"
+                " VALUES (%s, %s, %s, %s, 1, now(), now(), '0.1.0', true, %s) RETURNING id",
+                self.tenant, name, site, presence, json.dumps({"history": backlog} if backlog else {}),
+            )[0][0]
+        )  # fmt: skip
+
+    def sensor(self, device: int, kind: str, serial: str = "", site: str = "") -> Unit:
+        layout = json.dumps(CHANNELS[kind])
+        unit = self.execute(
+            "INSERT INTO sensor_unit (device_id, kind, serial, site, layout, declared_at)"
+            " VALUES (%s, %s, %s, %s, %s, now()) RETURNING id",
+            device, kind, serial, site, layout,
+        )[0][0]  # fmt: skip
+        series = [
+            self.execute(
+                "INSERT INTO series (sensor_unit_id, slot, channel, unit, exponent)"
+                " VALUES (%s, %s, %s, %s, %s) RETURNING id",
+                unit, slot, *channel,
+            )[0][0]
+            for slot, channel in enumerate(CHANNELS[kind])
+        ]  # fmt: skip
+        return Unit(device, unit, tuple(series))
+
+    def condition(self, device: int, code: str, severity: str, detail: str, remedy: str) -> None:
+        self.execute(
+            "INSERT INTO device_condition (device_id, code, subject, severity, detail, remedy, raised_at)"
+            " VALUES (%s, %s, 'pms5003', %s, %s, %s, now())",
+            device, code, severity, detail, remedy,
+        )  # fmt: skip
+
+    def sample(self, unit: Unit, at: datetime, values: Sequence[int], flag: int = GOOD) -> None:
+        """One sample in every place where ingest puts it, and the notification after its commit."""
+        flags = sum(flag << 4 * slot for slot in range(len(values)))
+        columns = ", ".join(f"s{slot}" for slot in range(len(values)))
+        marks = ", ".join("%s" for _ in values)
+        with psycopg.connect(self.url) as connection:
+            connection.execute(
+                f"INSERT INTO sample (sensor_unit, time, {columns}, flags) VALUES (%s, %s, {marks}, %s)",  # type: ignore[arg-type]
+                (unit.id, at, *values, flags),
+            )
+            for series, value in zip(unit.series, values, strict=True):
+                flagged = int(flag != GOOD)
+                connection.execute(
+                    "INSERT INTO rollup_1m (series_id, bucket, n, sum, min, max, flagged)"
+                    " VALUES (%s, date_trunc('minute', %s::timestamptz), 1, %s, %s, %s, %s)"
+                    " ON CONFLICT (series_id, bucket) DO UPDATE SET n = rollup_1m.n + 1,"
+                    " sum = rollup_1m.sum + excluded.sum, min = least(rollup_1m.min, excluded.min),"
+                    " max = greatest(rollup_1m.max, excluded.max),"
+                    " flagged = rollup_1m.flagged + excluded.flagged",
+                    (series, at, value, value, value, flagged),
+                )
+                connection.execute(
+                    "INSERT INTO latest (series_id, time, value, flag) VALUES (%s, %s, %s, %s)"
+                    " ON CONFLICT (series_id) DO UPDATE SET time = excluded.time, value = excluded.value,"
+                    " flag = excluded.flag WHERE latest.time < excluded.time",
+                    (series, at, value, flag),
+                )
+            connection.execute(
+                "SELECT pg_notify('lamppost_live', %s)", (json.dumps({"devices": [unit.device]}),)
+            )
+
+    def allow_connections(self, allowed: bool) -> None:
+        """Take the database away from everybody who uses it, or give it back."""
+        name = self.url.rpartition("/")[2].partition("?")[0]
+        server = self.url.replace(f"/{name}", "/postgres")
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {allowed}')  # type: ignore[arg-type]
+            if not allowed:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+                )
+
+
+def furnish(city: City) -> dict[str, Unit]:
+    """Three lampposts: one well, one in trouble and long silent, one that never spoke."""
+    well = city.sensor(
+        city.lamppost("bahnhof-nord", "Bahnhofstraße, stop A", backlog=400), "pms5003", site="3 m up"
+    )
+    for back in range(30, -1, -1):
+        if not 10 <= back < 16:  # a gap of six minutes
+            city.sample(well, minute(back), [8, 12 + back % 3, 20], SPIKE if back == 20 else GOOD)
+    silent = city.sensor(
+        city.lamppost("rathaus", "Rathausgasse 1", presence="offline"), "sds011", serial="a1b2"
+    )
+    city.sample(silent, minute(180), [71, 118])
+    city.condition(
+        silent.device, "sensor.silent", "error", "No frame for two hours.", "Look at the sensor's plug."
+    )
+    city.lamppost("schule-west", "Schulweg 22", presence="never")
+    return {"bahnhof-nord": well, "rathaus": silent}

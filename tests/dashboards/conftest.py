@@ -1,0 +1,179 @@
+"""The pages as they run: a process of their own, a real database, Debian's Chromium."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from fleet_server.access import rules, service
+from fleet_server.config import load_config
+from fleet_server.context import Context
+from fleet_server.roles import responds
+from tests.dashboards.city import City, Unit, furnish
+from tests.support.postgres import with_database
+from tests.support.waiting import wait_until
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = [  # a browser that asks nobody for anything
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-proxy-server",
+]
+NAME, PASSWORD = "mara", "a long and quiet street"
+START_S = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Console:
+    """The running pages, and the city behind them."""
+
+    url: str
+    city: City
+    units: dict[str, Unit]
+    data_dir: Path
+    cwd: Path
+
+
+@contextmanager
+def running_console(url: str, home: Path) -> Iterator[tuple[str, Path]]:
+    """The `ui` role on a free port, its data under `home`; yields its address and its working directory."""
+    port = free_port()
+    file = home / "server.toml"
+    file.write_text(
+        f'data_dir = "{home / "data"}"\n[tenant]\nname = "demo"\n[database]\nurl = "{url}"\n'
+        f'[ui]\nlisten = "127.0.0.1:{port}"\n'
+    )
+    config = load_config(file)
+    context = Context.of(config)
+    service.create_operator(context, rules.CONSOLE, NAME, PASSWORD)
+    context.db.close()
+    cwd = home / "cwd"
+    cwd.mkdir()
+    code = "import sys; from pathlib import Path; from fleet_server.config import load_config;"
+    code += "from dashboards.app import main; sys.exit(main(load_config(Path(sys.argv[1]))))"
+    with (home / "ui.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(file)],
+            cwd=cwd,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+    try:
+        wait_until(
+            lambda: process.poll() is not None or responds(config.ui.listen, "/healthz"),
+            START_S,
+            "the pages to answer",
+        )
+        assert process.poll() is None, (home / "ui.log").read_text()
+        yield f"http://127.0.0.1:{port}", cwd
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def console(
+    postgres_server: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Console]:
+    """The pages over a city of three lampposts, shared by a module's tests."""
+    name = f"lamppost_pages_{os.getpid()}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')  # type: ignore[arg-type]
+    city = City(with_database(postgres_server, name), "demo")
+    home = tmp_path_factory.mktemp("pages")
+    try:
+        units = furnish(city)
+        with running_console(city.url, home) as (url, cwd):
+            yield Console(url, city, units, home / "data", cwd)
+    finally:
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Watched:
+    """A browser window, and what it asked for and complained of."""
+
+    context: BrowserContext
+    page: Page
+    hosts: set[str] = field(default_factory=set)
+    complaints: list[str] = field(default_factory=list)
+
+    def sign_in(self, url: str) -> None:
+        self.page.goto(url)
+        self.page.fill("#name", NAME)
+        self.page.fill("#password", PASSWORD)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_selector("h1 .city")
+
+    def pick(self, name: str) -> None:
+        """Click a lamppost and wait for its chart."""
+        self.page.click(f"tr:has(strong:text-is('{name}'))")
+        self.page.wait_for_function(
+            "name => { const s = window.lamppost?.store; const row = s?.rows[s.picked];"
+            " return row?.name === name && s.detail?.id === s.picked && s.chart?.lamppost === s.picked }",
+            arg=name,
+        )
+
+
+Open = Callable[..., Watched]
+
+
+@pytest.fixture
+def browse(chromium: Browser) -> Iterator[Open]:
+    """Opens windows. At the end none may have asked another host, or complained where not expected."""
+    opened: list[Watched] = []
+
+    def open_window(*, width: int = 1440, height: int = 900, scheme: str = "light") -> Watched:
+        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+        watched = Watched(context, context.new_page())
+        page = watched.page
+        page.on(
+            "request", lambda request: watched.hosts.add(urlsplit(request.url).hostname or request.url[:20])
+        )
+        page.on("websocket", lambda channel: watched.hosts.add(urlsplit(channel.url).hostname or channel.url))
+        page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+        page.on("console", lambda line: line.type == "error" and watched.complaints.append(line.text))
+        opened.append(watched)
+        return watched
+
+    yield open_window
+    for watched in opened:
+        watched.context.close()
+    for watched in opened:
+        assert {host for host in watched.hosts if not host.startswith("data:")} <= {"127.0.0.1"}
+        assert watched.complaints == []
