@@ -14,7 +14,7 @@ from typing import get_args
 
 import msgspec
 
-from tests.wire_contract.strategies import LEVELS, sensor_block
+from tests.support.sensor_noise import LEVELS, sensor_block
 from wire_contract import messages as m
 from wire_contract.envelope import encode
 from wire_contract.flags import Flag, pack_flags

@@ -1,8 +1,7 @@
-"""Every message the wire allows, for hypothesis; and sample blocks as sensors make them, seeded."""
+"""Every message the wire allows, for hypothesis."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from hypothesis import strategies as st
@@ -32,29 +31,6 @@ from wire_contract.messages import (
     Verdict,
     VerdictBatch,
 )
-
-# Typical readings in a street, as integers at each sensor's own resolution (slot 0 first).
-LEVELS: dict[str, tuple[int, ...]] = {
-    "pms5003": (10, 15, 21, 8, 15, 30, 2000, 600, 120, 15, 3, 1),
-    "sds011": (120, 200),  # 12.0 and 20.0 µg/m³
-    "sps30": (1000, 1400, 1600, 1700, 6000, 7000, 7200, 7250, 7260, 550),  # 10.00 µg/m³ ... 0.550 µm
-}
-START_MS = 1_790_000_000_123
-
-
-def sensor_block(kind: str, rows: int, unit: int = 1, seed: int = 0, jitter_ms: int = 3) -> SampleBlock:
-    """1 Hz with jittered times; noise of 2 % of the value plus one resolution step (standard deviation)."""
-    rng = random.Random(f"{kind} {unit} {seed}")
-    levels = LEVELS[kind]
-    slots = tuple(range(len(levels)))
-    return SampleBlock(
-        unit=unit,
-        slots=slots,
-        times_ms=[START_MS + 1000 * i + rng.randint(-jitter_ms, jitter_ms) for i in range(rows)],
-        columns=tuple([max(0, round(rng.gauss(v, 0.02 * v + 1))) for _ in range(rows)] for v in levels),
-        flags=[good_word(slots)] * rows,
-    )
-
 
 _text = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
 _name = _text.filter(bool)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.wire_contract.strategies import sensor_block
+from tests.support.sensor_noise import sensor_block
 from wire_contract import limits
 from wire_contract.block_codec import encode_block, expand_block, parse_block
 from wire_contract.columns import encode_column

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.wire_contract.strategies import LEVELS, batches, blocks, messages, sensor_block
+from tests.support.sensor_noise import LEVELS, sensor_block
+from tests.wire_contract.strategies import batches, blocks, messages
 from wire_contract.block_codec import encode_block
 from wire_contract.decode_numpy import NumpyBlock, decode_any, decode_samples
 from wire_contract.envelope import Blocks, decode, encode, seal

@@ -13,7 +13,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.wire_contract.strategies import BY_KIND, messages, sensor_block
+from tests.support.sensor_noise import sensor_block
+from tests.wire_contract.strategies import BY_KIND, messages
 from wire_contract import limits
 from wire_contract.envelope import HEADER, KIND_OF_TAG, decode, encode, seal
 from wire_contract.errors import (

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.wire_contract.strategies import sensor_block
+from tests.support.sensor_noise import sensor_block
 from wire_contract.envelope import decode, encode, seal
 from wire_contract.errors import MalformedMessage, WireError
 from wire_contract.messages import (

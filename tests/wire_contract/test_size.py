@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.wire_contract.strategies import LEVELS, sensor_block
+from tests.support.sensor_noise import LEVELS, sensor_block
 from wire_contract.classes import Class
 from wire_contract.envelope import encode
 from wire_contract.messages import SampleBatch
