@@ -68,9 +68,9 @@ _NO_MARKS: Mapping[Class, AckMark] = MappingProxyType({})
 class Window:
     """`cursor`: the furthest sequence handed out since the connection began, by class."""
 
-    in_flight: Mapping[Key, Flight] = field(default=_NO_FLIGHTS)
-    cursor: Mapping[Class, int] = field(default=_NO_CURSORS)
-    acked: Mapping[Class, AckMark] = field(default=_NO_MARKS)
+    in_flight: Mapping[Key, Flight] = field(default_factory=lambda: _NO_FLIGHTS)
+    cursor: Mapping[Class, int] = field(default_factory=lambda: _NO_CURSORS)
+    acked: Mapping[Class, AckMark] = field(default_factory=lambda: _NO_MARKS)
 
     def mark(self, cls: Class) -> AckMark:
         return self.acked.get(cls, AckMark())
