@@ -29,6 +29,7 @@ __all__ = [
     "Issued",
     "MadeClaim",
     "Renewal",
+    "State",
     "Waiting",
     "accept",
     "ca_certificates",
