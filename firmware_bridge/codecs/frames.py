@@ -148,6 +148,8 @@ class Dialogue:
     wake: tuple[Step, ...] = ()
     sleep: tuple[Step, ...] = ()
     identify: tuple[Step, ...] = ()
+    streams: bool = False  # from the factory it talks without being asked
+    release: tuple[Step, ...] = ()  # back to how it is from the factory, for who only looks
     restart: tuple[Step, ...] = ()  # when the device refuses the question because it does not measure...
     restart_on: int = -1  # ...which it says with this state
     ask_again_s: float = 0.1  # pause after NoNewData: little beside the 1 s a value takes

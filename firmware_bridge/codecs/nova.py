@@ -146,6 +146,8 @@ class NovaCodec:
             wake=(wake,),
             sleep=(Step(command(POWER, b"\x01\x00"), POWER),),
             identify=(Step(command(FIRMWARE), FIRMWARE),),
+            streams=True,
+            release=(Step(command(MODE, b"\x01\x00"), MODE),),
         )
 
     def parser(self) -> Parser:

@@ -109,6 +109,8 @@ class PlantowerCodec:
             ask=command(READ, 0),
             wake=(wake,),
             sleep=(Step(command(POWER, 0), POWER),),
+            streams=True,
+            release=(Step(command(MODE, 1), MODE),),
         )
 
     @property

@@ -166,6 +166,7 @@ class Sps30Codec:
             wake=(wake, start),
             sleep=(Step(command(STOP), STOP), Step(command(SLEEP), SLEEP)),
             identify=(Step(command(INFO, INFO_SERIAL), INFO),),
+            release=(Step(command(STOP), STOP),),
             restart=(start,),
             restart_on=WRONG_STATE,
         )
