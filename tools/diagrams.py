@@ -13,11 +13,15 @@ from pathlib import Path
 from tools.imports import PARTS, ROOT, imported_names, module_files, module_name
 
 FOLDER = ROOT / "docs/diagrams"
-# (part, how deep its picture goes): below that, a module stands for its package.
 INSIDE = ("edge_agent", "fleet_server", "firmware_bridge")
+MOST_NODES = 24  # more cannot be read as a picture
+AROUND, GROUND = "what runs the slices", "the ground"
 # file stem -> (title, module, expression that gives the Mermaid text)
 MACHINES: dict[str, tuple[str, str, str]] = {
+    "enrolment": ("From a claim to a certificate", "fleet_server.enrolment.rules", "diagram"),
     "link": ("The link between the agent and its server", "edge_agent.core.link", "TABLE.mermaid"),
+    "sensing": ("One sensor's life", "edge_agent.core.sensing", "TABLE.mermaid"),
+    "spool_room": ("The room in the spool", "edge_agent.core.spool_policy", "TABLE.mermaid"),
 }
 
 
@@ -46,7 +50,7 @@ def _flowchart(found: Counter[tuple[str, str]], nodes: list[str]) -> str:
 
 
 def _id(node: str) -> str:
-    return "n_" + node.replace(".", "_").replace("/", "_")
+    return "n_" + node.replace(".", "_").replace(" ", "_")
 
 
 def _page(title: str, said: str, mermaid: str) -> str:
@@ -68,17 +72,40 @@ def who_imports_whom() -> str:
 
 
 def inside(part: str) -> str:
-    """The same one level down: a part's packages, its own modules folded into one node each."""
+    """The same one level down: a part's packages, each folded into one node, and its own modules.
+
+    Where there are more than MOST_NODES, the modules are folded too: those that (through others) import a
+    package stand around the packages, the rest are the ground they stand on.
+    """
     modules = _known_modules()
+    packages = {path.parent.name for path in (ROOT / part).glob("*/__init__.py")}
 
     def child(name: str) -> str | None:
         pieces = name.split(".")
         return ".".join(pieces[1:2]) if pieces[0] == part and len(pieces) > 1 else None
 
     found = edges(child, modules)
-    nodes = sorted({child(m) or "" for m in modules} - {""})
+    nodes = {child(m) or "" for m in modules} - {""}
     said = f"What `{part}` is made of. An arrow means: imports; a folder stands for all that is in it."
-    return _page(f"Inside {part}", said, _flowchart(found, nodes))
+    if len(nodes) > MOST_NODES:
+        around = _reaching(packages, found) - packages
+        folds = {node: node if node in packages else (AROUND if node in around else GROUND) for node in nodes}
+        found = Counter({(folds[a], folds[b]): n for (a, b), n in found.items() if folds[a] != folds[b]})
+        said += f"\n\n{AROUND}: {_listed(around)}.\n\n{GROUND}: {_listed(nodes - around - packages)}."
+        nodes = set(folds.values())
+    return _page(f"Inside {part}", said, _flowchart(found, sorted(nodes)))
+
+
+def _reaching(targets: set[str], found: Counter[tuple[str, str]]) -> set[str]:
+    """Nodes from which an arrow, or a chain of them, leads to a target."""
+    reached = set(targets)
+    while more := {a for a, b in found if b in reached} - reached:
+        reached |= more
+    return reached
+
+
+def _listed(nodes: set[str]) -> str:
+    return ", ".join(f"`{node}`" for node in sorted(nodes))
 
 
 def machine(title: str, module: str, expression: str) -> str:

@@ -17,12 +17,12 @@ find_chromium() { have chromium || have chromium-browser || have google-chrome; 
 
 # A wrapper, so that the unpacked broker finds the libraries unpacked beside it.
 wrap_mosquitto() {
-    libraries=$(find "$PWD/.tools/mosquitto" -name '*.so*' -exec dirname {} \; | sort -u | tr '\n' ':')
+    libraries=$(find "$PWD/.tools/mosquitto" -name '*.so*' -exec dirname {} \; | sort -u | paste -s -d :)
     mkdir -p .tools/bin
     cat >.tools/bin/mosquitto <<WRAPPER
 #!/bin/sh
 # written by tools/ensure_system.sh
-LD_LIBRARY_PATH="$libraries\${LD_LIBRARY_PATH:-}"
+LD_LIBRARY_PATH="$libraries\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
 export LD_LIBRARY_PATH
 exec "$PWD/.tools/mosquitto/usr/sbin/mosquitto" "\$@"
 WRAPPER

@@ -23,8 +23,10 @@ def generated() -> dict[Path, str]:
 
 
 def _specifications() -> dict[Path, Callable[[], str]]:
-    """The two interface descriptions; imported here, since they need the server's packages."""
-    return {}
+    """The descriptions of the wire and of the API; imported here, since they load the whole server."""
+    from wire_contract import asyncapi
+
+    return {ROOT / "docs/asyncapi.yaml": asyncapi.render}
 
 
 def stale() -> list[Path]:

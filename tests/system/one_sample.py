@@ -1,6 +1,6 @@
 """Run by test_edge_extra_alone.py in an environment that holds the `edge` extra and nothing else.
 
-One sample's way through the device, with the device's own parts: an emulated PMS5003 on a pseudo-terminal, the
+One sample's way through the device, with its own parts: an emulated PMS5003 on a pseudo-terminal, the
 serial port, the codec, the quality flags, the spool on disk, the sealed batch, and its bytes read back.
 """
 
