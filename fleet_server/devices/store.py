@@ -32,6 +32,7 @@ class DeviceRecord:
     backlog: dict[str, int]
     newest_sample_at: datetime | None
     conditions: int
+    worst: str | None  # the severest of them: error, warning, info
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ SELECT d.id, d.tenant, d.name, d.state, d.site, d.created_at, d.presence, d.pres
        (SELECT max(l.time) FROM sensor_unit u JOIN series s ON s.sensor_unit_id = u.id
         JOIN latest l ON l.series_id = s.id WHERE u.device_id = d.id) AS newest_sample_at,
        (SELECT count(*) FROM device_condition c
-        WHERE c.device_id = d.id AND c.cleared_at IS NULL) AS conditions
+        WHERE c.device_id = d.id AND c.cleared_at IS NULL) AS conditions,
+       (SELECT c.severity FROM device_condition c WHERE c.device_id = d.id AND c.cleared_at IS NULL
+        ORDER BY array_position(ARRAY['error', 'warning', 'info'], c.severity) LIMIT 1) AS worst
 FROM device d
 """
 
