@@ -126,6 +126,7 @@ class DeadLetter(SQLModel, table=True):
     properties: list[list[str]] = column(JSONB, default="'[]'")
     reason: str = column(Text)
     detail: str = column(Text, default="''")
+    missing_unit: int | None = nullable(Integer)  # the unit key whose declaration it waits for
     received_at: datetime = instant(default="clock_timestamp()")
     attempts: int = column(Integer, default="0")
     replayed_at: datetime | None = maybe_instant()

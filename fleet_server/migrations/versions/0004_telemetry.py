@@ -138,6 +138,7 @@ TABLES = (
         properties JSONB DEFAULT '[]' NOT NULL,
         reason TEXT NOT NULL,
         detail TEXT DEFAULT '' NOT NULL,
+        missing_unit INTEGER,
         received_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
         attempts INTEGER DEFAULT 0 NOT NULL,
         replayed_at TIMESTAMP WITH TIME ZONE,

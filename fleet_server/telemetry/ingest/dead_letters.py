@@ -37,6 +37,7 @@ def bury(
     delivery: Delivery | None,
     reason: str,
     detail: str,
+    missing_unit: int | None = None,
 ) -> bool:
     """Write the message to the dead letters. False where one without a ledger key was there already.
 
@@ -44,8 +45,9 @@ def bury(
     """
     cursor.execute(
         "INSERT INTO dead_letter"
-        " (device_id, topic, epoch, class, sequence, content_hash, payload, properties, reason, detail)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " (device_id, topic, epoch, class, sequence, content_hash, payload, properties, reason, detail,"
+        "  missing_unit)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (content_hash) WHERE sequence IS NULL DO NOTHING",
         (
             device_id,
@@ -57,10 +59,16 @@ def bury(
             incoming.payload,
             Jsonb([[_text(name), _text(value)] for name, value in incoming.properties]),
             reason,
-            _text(detail)[:MAX_DETAIL_CHARACTERS],
+            bounded(detail),
+            missing_unit,
         ),
     )
     return cursor.rowcount == 1
+
+
+def bounded(detail: str) -> str:
+    """A detail as the table holds it."""
+    return _text(detail)[:MAX_DETAIL_CHARACTERS]
 
 
 def _text(value: str) -> str:

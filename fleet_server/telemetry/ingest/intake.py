@@ -86,6 +86,7 @@ class Refused:
     delivery: Delivery | None
     reason: str
     detail: str
+    missing_unit: int | None = None  # the unit key whose declaration would make it right
 
 
 Item = Spooled | Told | Refused

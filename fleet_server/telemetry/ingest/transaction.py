@@ -81,9 +81,9 @@ def process(
         work = Work(connection, cursor, series, now)
         work.counts["messages"] = len(items)
         work.devices = reported.find_devices(cursor, (i.address for i in items if i.address is not None))
-        store_new(work, _claim(work, _admitted(work, items)))
+        store_new(work, claim_new(work, _admitted(work, items)))
         _bury(work)
-        _hear(work, [item for item in items if isinstance(item, Told)])
+        hear(work, [item for item in items if isinstance(item, Told)])
         _finish(work, worker)
     requests = tuple(
         item for item in items if isinstance(item, Told) and isinstance(item.content, CertificateRequest)
@@ -109,7 +109,7 @@ def _admitted(work: Work, items: Sequence[Item]) -> list[Spooled | Refused]:
     return admitted
 
 
-def _claim(work: Work, items: Sequence[Spooled | Refused]) -> list[Spooled]:
+def claim_new(work: Work, items: Sequence[Spooled | Refused]) -> list[Spooled]:
     """Claim the ledger rows; returns what is new and sound. What is new and not sound joins the refused."""
     first: dict[tuple[Stream, int], Spooled | Refused] = {}
     ranges: list[Spooled] = []
@@ -201,7 +201,7 @@ def _undeclared(work: Work, item: Spooled, units: dict[UnitName, int]) -> bool:
 
 def _refuse_undeclared(work: Work, item: Spooled, key: int, detail: str) -> bool:
     work.undeclared.add((item.address, key))
-    refused = Refused(item.incoming, item.address, item.delivery, dead_letters.UNKNOWN_SENSOR, detail)
+    refused = Refused(item.incoming, item.address, item.delivery, dead_letters.UNKNOWN_SENSOR, detail, key)
     work.refused.append(refused)
     return True
 
@@ -296,11 +296,13 @@ def _bury(work: Work) -> None:
                 " WHERE device_id = %s AND epoch = %s AND class = %s AND sequence = %s",
                 (stream.device_id, stream.epoch, stream.cls, item.delivery.sequence),
             )
-        if dead_letters.bury(work.cursor, item.incoming, device_id, item.delivery, item.reason, item.detail):
+        if dead_letters.bury(
+            work.cursor, item.incoming, device_id, item.delivery, item.reason, item.detail, item.missing_unit
+        ):
             work.counts[f"dead_letters.{item.reason}"] += 1
 
 
-def _hear(work: Work, items: Sequence[Told]) -> None:
+def hear(work: Work, items: Sequence[Told]) -> None:
     """What is said at once: presence is written down, an ask widens what is acked."""
     for item in sorted(items, key=lambda item: work.device_of(item).id):
         device = work.device_of(item)

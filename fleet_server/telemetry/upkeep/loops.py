@@ -1,0 +1,110 @@
+"""The worker role's loops: one table, one thread, due times. Every tick is bounded and can be repeated."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from fleet_server.context import Context
+from fleet_server.errors import DatabaseUnreachable
+from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
+from fleet_server.telemetry.ingest.pg_binary import register_arrays
+from fleet_server.telemetry.ingest.replay import replay_ready
+from fleet_server.telemetry.upkeep.fold import fold
+from fleet_server.telemetry.upkeep.rollups import roll_up
+from fleet_server.telemetry.upkeep.sweep import forget_conditions, sweep_presence
+from fleet_server.telemetry.upkeep.views import make_views
+
+LETTERS_A_TICK = 200
+RETRY_AFTER_S = 2.0  # a database that restarts is back by then
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Bench:
+    """What ticks work with. The connection is made anew when it broke."""
+
+    context: Context
+    series: SeriesCatalogue = field(default_factory=SeriesCatalogue)
+    _connection: psycopg.Connection[Any] | None = None
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """In autocommit mode. Raises DatabaseUnreachable."""
+        if self._connection is None or self._connection.closed:
+            self._connection = self.context.db.raw(autocommit=True)
+            register_arrays(self._connection)
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+@dataclass(frozen=True)
+class Loop:
+    """`tick` does a bounded piece of work and returns how much it found: more than 0 is tried again soon."""
+
+    name: str
+    every_s: float  # wall clock
+    tick: Callable[[Bench], int]
+
+
+def _replay(bench: Bench) -> int:
+    outcomes = replay_ready(bench.connection, bench.series, bench.context.clock.now(), LETTERS_A_TICK)
+    if outcomes:
+        _log.info("dead letters replayed: %s", dict(outcomes))
+    return sum(outcomes.values())
+
+
+LOOPS = (
+    Loop("fold the ledger", 15.0, lambda bench: fold(bench.connection)),
+    Loop("roll up hours and days", 10.0, lambda bench: roll_up(bench.connection)),
+    Loop("replay dead letters", 2.0, _replay),
+    Loop("views of sensor kinds", 10.0, lambda bench: make_views(bench.connection)),
+    Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now())),
+    Loop("forget old conditions", 60.0, lambda b: forget_conditions(b.connection, b.context.clock.now())),
+)
+
+
+def run_loops(context: Context, ended: threading.Event, loops: tuple[Loop, ...] = LOOPS) -> None:
+    """Until `ended`. A tick that fails is logged once for each cause and tried again."""
+    bench = Bench(context)
+    due = dict.fromkeys(range(len(loops)), time.monotonic())
+    failing: dict[int, str] = {}
+    while not ended.is_set():
+        now_s = time.monotonic()
+        for i, loop in enumerate(loops):
+            if due[i] <= now_s and not ended.is_set():
+                due[i] = now_s + _run(bench, loop, i, failing)
+        ended.wait(max(0.0, min(due.values()) - time.monotonic()))
+    bench.close()
+
+
+def _run(bench: Bench, loop: Loop, i: int, failing: dict[int, str]) -> float:
+    """One tick; returns after how many seconds the next is due."""
+    try:
+        loop.tick(bench)
+    except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnreachable) as lost:
+        _note(failing, i, loop, f"PostgreSQL: {str(lost).splitlines()[0]}", None)
+        bench.close()
+        return RETRY_AFTER_S
+    except Exception as error:  # noqa: BLE001 - the loop's top: one loop's mistake must not stop the others
+        _note(failing, i, loop, repr(error), error)
+        return loop.every_s
+    if failing.pop(i, None) is not None:
+        _log.info("%s: works again", loop.name)
+    return loop.every_s
+
+
+def _note(failing: dict[int, str], i: int, loop: Loop, cause: str, error: Exception | None) -> None:
+    if failing.get(i) != cause:
+        failing[i] = cause
+        _log.error("%s: %s", loop.name, cause, exc_info=error)
