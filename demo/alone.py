@@ -60,7 +60,7 @@ def _start_sensors(city: City, post: Post) -> Child:
             "link": str(post.directory / name),
             "ledger": str(post.directory / f"{name}.jsonl"),
             "seed": city.settings.seed + i,
-            "scene": {"type": "synthetic", "seed": city.settings.seed},
+            "scene": {"type": "synthetic", "city_seed": city.settings.seed},
             "position": list(post.position),
             "serial": None,
             "history": None,

@@ -24,8 +24,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="lamppost demo",
         description="Run a city on this machine: broker, database, server, and lampposts that are the real "
-        "agent, each enrolled with its own certificate and reading an emulated sensor over a pseudo-terminal. "
-        "Its clock runs fast; each lamppost first drains two days of history, as after an outage.",
+        "agent, each enrolled with a certificate of its own, reading an emulated sensor over a "
+        "pseudo-terminal. The street's clock runs fast; each lamppost first drains two days of history.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -74,7 +74,7 @@ def settings_from(argv: list[str]) -> DemoSettings:
         replay=parse_replay(given.replay, given.station) if given.replay else None,
         measure_alone=not given.no_measure,
         quiet=given.quiet,
-        admin_password=secrets.token_urlsafe(9),
+        admin_password=secrets.token_urlsafe(12),
     )
 
 

@@ -221,7 +221,7 @@ def write_sensor_plan(layout: Layout, settings: DemoSettings, history_start_ms: 
 
 def _scene(settings: DemoSettings) -> dict[str, object]:
     if settings.replay is None:
-        return {"type": "synthetic", "seed": settings.seed}
+        return {"type": "synthetic", "city_seed": settings.seed}
     return {"type": "replay", "file": str(settings.replay.file), "station": settings.replay.station}
 
 

@@ -39,7 +39,7 @@ class Records:
         return self._database.raw()
 
     def rows(self, connection: psycopg.Connection[Any], post: Post) -> list[Stored]:
-        """Every sample of one lamppost, with the time its transaction committed where the database keeps it."""
+        """Every sample of one lamppost, with when its transaction committed."""
         query = f"""
             SELECT extract(epoch FROM s.time) * 1000,
                    extract(epoch FROM pg_xact_commit_timestamp(s.xmin)) * 1000, {_COLUMNS}

@@ -16,7 +16,7 @@ class Report:
 
     `spooled` is the agents' own count, `stored` the database's; `lost` and `duplicated` hold the rows against
     the ledger that the emulated sensors wrote. Latency: frame on the serial line to row committed, wall
-    clock, live class. `bytes_per_reading`: one-minute batches of one agent with three sensors at 1 Hz, payload
+    clock, live class. `bytes_per_reading`: one-minute batches of an agent with three sensors at 1 Hz, payload
     and MQTT user properties; `city_bytes_per_reading` the same over the whole run. None: not measured.
     """
 
