@@ -144,7 +144,7 @@ def show(found: dict[str, Any]) -> None:
     )
     for name, speed in found["speed"].items():
         ratios = [
-            f"{speed[f'{ours}_over_lists']:.2f}, {speed[f'{ours}_over_json']:.2f}"
+            f"{speed[f'{ours}_over_lists']:.2g}, {speed[f'{ours}_over_json']:.2g}"
             for ours in ("encode", "decode_numpy", "decode_pure")
         ]
         rates = " ".join(
