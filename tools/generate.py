@@ -24,9 +24,13 @@ def generated() -> dict[Path, str]:
 
 def _specifications() -> dict[Path, Callable[[], str]]:
     """The descriptions of the wire and of the API; imported here, since they load the whole server."""
+    from fleet_server import openapi
     from wire_contract import asyncapi
 
-    return {ROOT / "docs/asyncapi.yaml": asyncapi.render}
+    return {
+        ROOT / "docs/asyncapi.yaml": asyncapi.render,
+        ROOT / "docs/openapi.json": openapi.document,
+    }
 
 
 def stale() -> list[Path]:
