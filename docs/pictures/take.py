@@ -33,7 +33,8 @@ def pick(page: Page, lamppost: str | None, span: str) -> None:
     page.click(f"label:has(input[name=range][value='{span}'])")
     page.wait_for_function(
         "span => { const s = window.lamppost.store;"
-        " return s.chart?.lamppost === s.picked && s.chart.key.includes(`:${span}:`) && s.chart.t.length > 1 }",
+        " const drawn = s.chart?.lamppost === s.picked && s.chart.key.includes(`:${span}:`);"
+        " return drawn && s.chart.t.length > 1 }",
         arg=span,
         timeout=30_000,
     )
