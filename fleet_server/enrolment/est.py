@@ -10,12 +10,10 @@ import base64
 import binascii
 import logging
 import textwrap
-import uuid
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from fleet_server.access.asker import context_of
@@ -28,9 +26,8 @@ from fleet_server.errors import (
     TooLarge,
     TooManyRequests,
     UnsupportedMedia,
-    document_of,
-    problem_of,
 )
+from fleet_server.problems import respond
 from wire_contract.limits import MAX_CSR_BYTES
 
 log = logging.getLogger(__name__)
@@ -42,7 +39,6 @@ PER_SECOND = 10.0
 _REALM = 'Basic realm="lamppost claim", charset="UTF-8"'
 
 est_router = APIRouter(prefix="/.well-known/est", tags=["est"])
-_limiter = RateLimiter(BURST, PER_SECOND)
 
 
 @est_router.get("/cacerts", response_class=Response)
@@ -87,8 +83,10 @@ def certificates_only(chain_pem: str) -> Response:
 
 
 def _slow_down(request: Request) -> None:
-    address = request.client.host if request.client is not None else ""
-    wait_s = _limiter.wait_s(address)
+    state = request.app.state
+    if not hasattr(state, "est_limiter"):  # of this application; we are on its one event loop
+        state.est_limiter = RateLimiter(BURST, PER_SECOND)
+    wait_s = state.est_limiter.wait_s(request.client.host if request.client is not None else "")
     if wait_s > 0:
         raise TooManyRequests("Too many requests from this address.", members={"retry_after_s": wait_s})
 
@@ -129,15 +127,7 @@ def _decoded(request: Request, body: bytes) -> bytes:
 
 
 def _problem(request: Request, error: LamppostError) -> Response:
-    request_id = getattr(request.state, "request_id", None) or uuid.uuid4().hex
-    status = problem_of(error).status
-    log.info("enrolment refused (%d) from %s: %s", status, request.client and request.client.host, error)
-    headers: dict[str, str] = {}
-    if isinstance(error, NotAuthenticated):
-        headers["WWW-Authenticate"] = _REALM
-    if "retry_after_s" in error.members:
-        headers["Retry-After"] = str(error.members["retry_after_s"])
-    elif status == 503:
-        headers["Retry-After"] = "30"
-    document = document_of(error, str(request_id))
-    return JSONResponse(document, status, headers, media_type="application/problem+json")
+    log.info("enrolment refused to %s: %s", request.client.host if request.client else "unknown", error)
+    return respond(
+        request, error, {"WWW-Authenticate": _REALM} if isinstance(error, NotAuthenticated) else None
+    )

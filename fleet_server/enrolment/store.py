@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from fleet_server.enrolment import tables
-from fleet_server.enrolment.rules import State
+from fleet_server.enrolment.rules import TIMING_OUT, State
 
 E, C = tables.Enrolment, tables.Claim
 
@@ -132,7 +132,7 @@ def name_is_open(session: Session, tenant: str, device: str, but_claim: str) -> 
 
 def expire_due(session: Session, now: datetime) -> None:
     """Write down the time-outs that have happened."""
-    waiting = [str(State.CLAIMED), str(State.PENDING)]
+    waiting = [str(state) for state in TIMING_OUT]
     session.execute(
         update(E).where(col(E.state).in_(waiting), col(E.expires_at) <= now).values(state=str(State.EXPIRED))
     )

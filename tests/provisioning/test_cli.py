@@ -1,0 +1,99 @@
+"""`lamppost ca`: the whole way from nothing to a broker that starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioning import cli
+from provisioning.authority import Authority
+from tests.support.mosquitto import free_port, mosquitto_program
+from tests.support.waiting import wait_until
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, Any]:
+    status = cli.main([str(each) for each in (*arguments, "--json")])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_from_init_to_a_running_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory, out, port = tmp_path / "authority", tmp_path / "certs", free_port()
+    assert run(capsys, "init", "--directory", directory, "--city", "Porto")[0] == 0
+    made = run(capsys, "server-cert", "--directory", directory, "--name", "broker", "--host", "localhost",
+               "--host", "127.0.0.1", "--out", out)[1]  # fmt: skip
+    run(capsys, "client-cert", "--directory", directory, "--name", "lamppost-ingest", "--out", out)
+    written = run(capsys, "broker-config", "--directory", directory, "--certificate", made["certificate"],
+                  "--key", made["key"], "--port", port, "--out", tmp_path / "broker")[1]  # fmt: skip
+    broker = subprocess.Popen(
+        [mosquitto_program(), "-c", written["configuration"]], stderr=subprocess.PIPE, text=True
+    )
+    probe = ["openssl", "s_client", "-connect", f"localhost:{port}", "-CAfile", str(directory / "trust.pem"),
+             "-cert", str(out / "lamppost-ingest.pem"), "-key", str(out / "lamppost-ingest.key"),
+             "-verify_return_error", "-verify_hostname", "localhost"]  # fmt: skip
+    try:
+        wait_until(
+            lambda: subprocess.run(probe, input=b"", capture_output=True, check=False).returncode == 0,
+            20,
+            "openssl to be content with the broker",
+        )
+    finally:
+        broker.terminate()
+        broker.communicate(timeout=10)
+
+
+def test_show_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / "authority"
+    Authority.init(directory, "Porto")
+    first = run(capsys, "revoke", "--directory", directory, "--serial", "0A:1b")[1]
+    again = run(capsys, "revoke", "--directory", directory, "--serial", "a1b")[1]
+    assert (first["revoked"], again["revoked"]) == ("now", "before")
+    assert run(capsys, "show", "--directory", directory)[1]["revoked"] == ["a1b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["show", "--directory", "{tmp}/none"], "lamppost ca init"),
+        (["init", "--directory", "{tmp}/a", "--city", "Porto"], "already"),
+        (["init", "--directory", "{tmp}/b", "--city", ""], "city"),
+        (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/none"], "none"),
+        (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/empty"], "empty"),
+        (["revoke", "--directory", "{tmp}/a", "--serial", "xyz"], "hexadecimal"),
+        (["server-cert", "--directory", "{tmp}/a", "--name", "a/b", "--host", "h",
+          "--out", "{tmp}/o"], "a/b"),
+        (["client-cert", "--directory", "{tmp}/a", "--name", "x", "--days", "0", "--out", "{tmp}/o"], "0.0"),
+        (["broker-config", "--directory", "{tmp}/a", "--certificate", "c", "--key", "k", "--port", "0",
+          "--out", "{tmp}/o"], "port 0"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_one_line_that_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    Authority.init(tmp_path / "a", "Porto")
+    (tmp_path / "empty").write_text("\n")
+    assert cli.main([each.format(tmp=tmp_path) for each in arguments]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert told in printed.err
+
+
+def test_a_passphrase_from_a_file_closes_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pass").write_text("a long walk\nsecond line\n")
+    status, _ = run(
+        capsys, "init", "--directory", tmp_path / "a", "--city", "P", "--passphrase-file", tmp_path / "pass"
+    )
+    assert status == 0
+    assert "ENCRYPTED" in (tmp_path / "a" / "root" / "root.key").read_text()
+
+
+@pytest.mark.parametrize("command", ["init", "server-cert", "client-cert", "broker-config", "show", "revoke"])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    assert "--directory" in capsys.readouterr().out

@@ -1,0 +1,129 @@
+"""Certificate requests: what is taken, what is refused and why; no bytes bring it down."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provisioning import requests
+from provisioning.errors import RequestGarbled, WeakKey, WrongName
+from tests.support.mosquitto import make_request
+from wire_contract.topics import Address
+
+ONE = Address("city", "lamp-01")
+GOOD, _ = make_request(str(ONE))
+
+
+def der(key: object, *names: str, alternative: x509.GeneralName | None = None) -> bytes:
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(attributes))
+    if alternative is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+    edwards = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    signed = builder.sign(key, None if edwards else hashes.SHA256())  # type: ignore[arg-type]
+    return signed.public_bytes(serialization.Encoding.DER)
+
+
+P256 = ec.generate_private_key(ec.SECP256R1())
+
+
+@pytest.mark.parametrize(
+    "key", [P256, ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)]
+)
+def test_good_keys(key: object) -> None:
+    request = requests.read_request(der(key, str(ONE)))
+    requests.check_asks_only_for(request, ONE)
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        (ec.generate_private_key(ec.SECP384R1()), "secp384r1"),
+        (ec.generate_private_key(ec.SECP256K1()), "secp256k1"),
+        (rsa.generate_private_key(65537, 1024), "1024 bits"),
+        (dsa.generate_private_key(2048), "DSA"),
+        (ed448.Ed448PrivateKey.generate(), "Ed448"),
+    ],
+)
+def test_other_keys_are_refused_by_name(key: object, told: str) -> None:
+    with pytest.raises(WeakKey, match=told):
+        requests.read_request(der(key, str(ONE)))
+
+
+def test_a_signature_by_another_key_is_refused() -> None:
+    other, _ = make_request(str(ONE))
+    info_end = len(GOOD) - 80  # the key lies before, the signature after
+    assert GOOD[:30] == other[:30]
+    forged = GOOD[:info_end] + other[info_end:] if len(GOOD) == len(other) else GOOD[:-1] + b"\x00"
+    with pytest.raises(RequestGarbled):
+        requests.read_request(forged)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_told_apart_from_a_request(garbage: bytes) -> None:
+    with pytest.raises(RequestGarbled):
+        requests.read_request(garbage)
+
+
+@given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
+def test_one_changed_byte_never_passes_unseen(position: int, change: int) -> None:
+    broken = bytearray(GOOD)
+    broken[position] ^= change
+    try:
+        read = requests.read_request(bytes(broken))
+    except (RequestGarbled, WeakKey):
+        return
+    # What is not under the signature may differ (there is nothing): then it is the same request.
+    assert read.public_key() == x509.load_der_x509_csr(GOOD).public_key()
+    assert read.subject == x509.load_der_x509_csr(GOOD).subject
+
+
+def test_an_oversized_one_is_refused_unread() -> None:
+    with pytest.raises(RequestGarbled, match="at most"):
+        requests.read_request(bytes(requests.MAX_CSR_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    ("names", "alternative"),
+    [
+        (["city/lamp-02"], None),
+        (["city/lamp-01", "city/lamp-02"], None),
+        (["lamppost-ingest"], None),
+        ([], x509.DNSName("fleet.example")),
+        ([], x509.UniformResourceIdentifier("urn:lamppost:city:lamp-02")),
+        (["city/lamp-01"], x509.RFC822Name("a@b.example")),
+    ],
+)
+def test_another_name_is_refused(names: list[str], alternative: x509.GeneralName | None) -> None:
+    request = requests.read_request(der(P256, *names, alternative=alternative))
+    with pytest.raises(WrongName):
+        requests.check_asks_only_for(request, ONE)
+
+
+@pytest.mark.parametrize(
+    ("names", "alternative"),
+    [([], None), (["city/lamp-01"], x509.UniformResourceIdentifier("urn:lamppost:city:lamp-01"))],
+)
+def test_no_name_or_its_own_is_fine(names: list[str], alternative: x509.GeneralName | None) -> None:
+    requests.check_asks_only_for(requests.read_request(der(P256, *names, alternative=alternative)), ONE)
+
+
+def test_a_name_longer_than_a_common_name_is_refused() -> None:
+    requests.check_name_fits(Address("a" * 32, "b" * 31))
+    with pytest.raises(WrongName, match="shorter"):
+        requests.check_name_fits(Address("a" * 32, "b" * 32))
+
+
+def test_the_fingerprint_is_eight_groups_of_the_key_s_hash() -> None:
+    public = P256.public_key()
+    shown = requests.fingerprint(public)
+    spki = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(spki)
+    assert shown.replace("-", "") == digest.finalize().hex()[:32]
+    assert [len(group) for group in shown.split("-")] == [4] * 8
