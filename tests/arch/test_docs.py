@@ -19,6 +19,8 @@ DOCUMENTS = sorted(
 # `edge_agent/core/link.py` or `edge_agent/core/link.py:step`, as the documents write it.
 CODE = re.compile(r"`((?:[a-z_]+/)+[\w.]+\.(?:py|toml|yaml|json|cedar|sh|txt))(?::(\w+))?`")
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
+# A file as a participant of a sequence diagram.
+PARTICIPANT = re.compile(r"^ *participant \w+ as (\w+/\S+)$", re.MULTILINE)
 SECTIONS = ("## Context", "## Decision", "## Consequences")
 
 
@@ -34,9 +36,21 @@ def names(path: Path) -> set[str]:
 def test_what_a_document_names_is_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     missing = [target for target in LINK.findall(text) if not (document.parent / target).exists()]
+    missing += [path for path in PARTICIPANT.findall(text) if not (ROOT / path).exists()]
     for path, name in CODE.findall(text):
         if not (ROOT / path).exists() or (name and name not in names(ROOT / path)):
             missing.append(f"{path}:{name}" if name else path)
+    assert missing == []
+
+
+def test_what_the_code_says_of_the_documents_is_there() -> None:
+    """Messages and docstrings send people to `docs/...`."""
+    missing = [
+        f"{path.relative_to(ROOT)} names {target}"
+        for path in [*module_files(), ROOT / "lamppost.py"]
+        for target in re.findall(r"docs/[\w/]+\.(?:md|yaml|json)", path.read_text(encoding="utf-8"))
+        if not (ROOT / target).exists()
+    ]
     assert missing == []
 
 

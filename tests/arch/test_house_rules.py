@@ -123,10 +123,7 @@ def test_no_blanket_except_but_at_a_loops_top() -> None:
         ("try:\n    f()\nexcept Exception:  # the role's top: it is started again\n    pass\n", [3]),
         ("while a:\n    try:\n        f()\n    except Exception:\n        log()\n", []),
         ("while a:\n    try:\n        f()\n    except Exception:\n        pass\n", [4]),
-        (
-            "while a:\n    if b:\n        try:\n            f()\n        except Exception:\n            log()\n",
-            [5],
-        ),
+        ("while a:\n  if b:\n    try:\n      f()\n    except Exception:\n      log()\n", [5]),
     ],
 )
 def test_a_blanket_except_is_found(source: str, lines: list[int]) -> None:
