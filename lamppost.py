@@ -12,10 +12,18 @@ from importlib import import_module
 # command -> (module that has `main(argv) -> int`, what it is for, the extra that brings it)
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "agent": ("edge_agent.cli", "the lamppost's daemon: run, doctor, enrol, install", "edge"),
-    "sensors": ("firmware_bridge.cli", "serial sensors: probe what is connected, emulate what is not", "edge"),
+    "sensors": (
+        "firmware_bridge.cli",
+        "serial sensors: probe what is connected, emulate what is not",
+        "edge",
+    ),
     "ca": ("provisioning.cli", "the city's certificate authority and the broker's configuration", "server"),
     "serve": ("fleet_server.cli", "the city's server: database, broker, api, ingest, worker, ui", "server"),
-    "fleet": ("fleet_server.admin_cli", "operators, claims, enrolments, dead letters, from a terminal", "server"),
+    "fleet": (
+        "fleet_server.admin_cli",
+        "operators, claims, enrolments, dead letters, from a terminal",
+        "server",
+    ),
     "demo": ("demo.cli", "a whole city on this machine, six lampposts included", "demo"),
 }
 
