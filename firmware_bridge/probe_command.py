@@ -27,10 +27,15 @@ def run_probe(ports: Sequence[str] | None, kind: SensorKind | None, *, once: boo
     if not chosen:
         print("no serial port on this machine: plug a sensor or a USB adapter in", file=sys.stderr)
         return NOTHING_FOUND
+    found: list[Found] = []
     if not as_json:
         print(f"asking {', '.join(chosen)} …", flush=True)
     with ThreadPoolExecutor(len(chosen)) as pool:  # a silent port takes seconds; they do not add up
-        found = [f for f in pool.map(lambda port: _try(port, kind, as_json), chosen) if f is not None]
+        outcomes = pool.map(lambda port: _try(port, kind), chosen)
+        for port, outcome in zip(chosen, outcomes, strict=True):
+            _tell(port, outcome, as_json)
+            if isinstance(outcome, Found):
+                found.append(outcome)
     if not found:
         return NOTHING_FOUND
     return _readings(found, once=once, as_json=as_json)
@@ -53,20 +58,22 @@ def show(reading: Reading) -> str:
     return "  ".join(parts) + "".join(f"  [{warning}]" for warning in reading.status)
 
 
-def _try(port: str, kind: SensorKind | None, as_json: bool) -> Found | None:
+def _try(port: str, kind: SensorKind | None) -> Found | SensorError | None:
     try:
-        found = probe_port(port, kind)
+        return probe_port(port, kind)
     except SensorError as error:
-        _tell_error(error, as_json)
-        return None
-    if as_json:
-        record = {"port": port, "kind": None} if found is None else _record(found)
-        print(json.dumps(record), flush=True)
-    elif found is None:
+        return error
+
+
+def _tell(port: str, outcome: Found | SensorError | None, as_json: bool) -> None:
+    if isinstance(outcome, SensorError):
+        _tell_error(outcome, as_json)
+    elif as_json:
+        print(json.dumps({"port": port, "kind": None} if outcome is None else _record(outcome)), flush=True)
+    elif outcome is None:
         print(f"{port}: nothing that answers: check power, and that TX and RX are crossed", flush=True)
     else:
-        print(describe(found), flush=True)
-    return found
+        print(describe(outcome), flush=True)
 
 
 def _record(found: Found) -> dict[str, object]:
