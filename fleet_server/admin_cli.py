@@ -1,0 +1,146 @@
+"""`lamppost fleet`: operators, claims, enrolments and dead letters, from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from fleet_server import admin_commands as run
+from fleet_server.access.rules import HUMAN_ROLES
+from fleet_server.admin_commands import Row, duration
+from fleet_server.config import load_config
+from fleet_server.context import Context, command_context
+from fleet_server.enrolment.rules import CLAIM_LIFE, State
+from fleet_server.errors import ConfigurationError, LamppostError
+
+EXAMPLES = """\
+examples:
+  lamppost fleet operator add ana --role admin
+  lamppost fleet claim new --device lamp-07 --site "Market Square 3" --expires 24h
+  lamppost fleet enrolments list --state pending
+  lamppost fleet enrolments accept 12 --fingerprint 1f0a-...-77c3
+  lamppost fleet dead-letters list --json
+  lamppost fleet dead-letters replay 41 42
+
+It acts on the database of the server's configuration (--config, --data), running or not. Whoever may read
+that configuration may do everything here; what is done is kept under the name of the system user.
+"""
+
+Command = Callable[[Context, argparse.Namespace], list[Row]]
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="lamppost fleet",
+        description="Operators, claims, enrolments and dead letters.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    groups = made.add_subparsers(dest="group", required=True, metavar="WHAT")
+    _operators(_group(groups, "operator", "accounts of people"))
+    _claims(_group(groups, "claim", "a technician's permission to enrol one lamppost"))
+    _enrolments(_group(groups, "enrolments", "lampposts that ask to be let in"))
+    _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
+    return made
+
+
+Commands = argparse._SubParsersAction  # the type argparse gives no public name
+
+
+def _group(
+    groups: Commands[argparse.ArgumentParser], name: str, what: str
+) -> Commands[argparse.ArgumentParser]:
+    return groups.add_parser(name, help=what, description=what).add_subparsers(
+        dest="command", required=True, metavar="COMMAND"
+    )
+
+
+def _command(
+    group: Commands[argparse.ArgumentParser], name: str, what: str, act: Command
+) -> argparse.ArgumentParser:
+    made = group.add_parser(name, help=what, description=what)
+    made.set_defaults(act=act)
+    made.add_argument("--config", type=Path, metavar="FILE", help="the server's configuration (server.toml)")
+    made.add_argument("--data", type=Path, metavar="DIR", help="the server's data directory")
+    made.add_argument("--json", action="store_true", help="answer in JSON")
+    return made
+
+
+def _operators(group: Commands[argparse.ArgumentParser]) -> None:
+    add = _command(group, "add", "make an account; asks for the password", run.operator_add)
+    add.add_argument("--role", action="append", choices=HUMAN_ROLES, help="repeat for more (operator)")
+    change = _command(group, "password", "give an account another password", run.operator_password)
+    for each in (add, change):
+        each.add_argument("name")
+        secret = each.add_mutually_exclusive_group()
+        secret.add_argument("--password-file", type=Path, metavar="FILE", help="first line is the password")
+        secret.add_argument("--generate", action="store_true", help="make one up and print it, once")
+    _command(group, "list", "every account", run.operator_list)
+
+
+def _claims(group: Commands[argparse.ArgumentParser]) -> None:
+    new = _command(group, "new", "make a claim; its secret is printed once", run.claim_new)
+    new.add_argument("--device", metavar="NAME", help="the lamppost's name; without, it proposes a free one")
+    new.add_argument("--site", default="", metavar="TEXT", help="where it will stand")
+    hours = int(CLAIM_LIFE.total_seconds() // 3600)
+    new.add_argument(
+        "--expires", type=duration, default=CLAIM_LIFE, metavar="TIME", help=f"5m, 7d ({hours}h)"
+    )
+    new.add_argument(
+        "--replaces", action="store_true", help="it takes the place of the lamppost of this name"
+    )
+    _command(group, "list", "claims that nobody has used yet", run.claim_list)
+    _command(group, "withdraw", "take a claim back", run.claim_withdraw).add_argument(
+        "claim", metavar="CLAIM_ID"
+    )
+
+
+def _enrolments(group: Commands[argparse.ArgumentParser]) -> None:
+    listed = _command(group, "list", "the newest first", run.enrolments_list)
+    listed.add_argument("--state", choices=list(State), metavar="STATE", help=", ".join(State))
+    accept = _command(group, "accept", "let the lamppost in: issue its certificate", run.enrolments_accept)
+    accept.add_argument("id", type=int)
+    accept.add_argument("--fingerprint", default="", help="as the lamppost shows it; another one is refused")
+    reject = _command(group, "reject", "refuse it for good", run.enrolments_reject)
+    reject.add_argument("id", type=int)
+    reject.add_argument("--reason", default="", metavar="TEXT")
+
+
+def _dead_letters(group: Commands[argparse.ArgumentParser]) -> None:
+    listed = _command(group, "list", "the newest first", run.dead_letters_list)
+    listed.add_argument("--limit", type=int, default=100)
+    listed.add_argument("--all", action="store_true", help="those replayed before, too")
+    _command(group, "replay", "try again, after the fix", run.dead_letters_replay).add_argument(
+        "id", type=int, nargs="+"
+    )
+
+
+def main(argv: list[str]) -> int:
+    """0: done. 1: refused. 2: the configuration or the command line is wrong. One line says why."""
+    options = parser().parse_args(argv)
+    try:
+        with command_context(load_config(options.config, data_dir=options.data)) as ctx:
+            rows = options.act(ctx, options)
+    except LamppostError as refused:
+        if options.json:
+            print(json.dumps({"error": str(refused)}))
+        else:
+            print(f"lamppost fleet {options.group} {options.command}: {refused}", file=sys.stderr)
+        return 2 if isinstance(refused, ConfigurationError) else 1
+    print(json.dumps(rows, indent=2) if options.json else table(rows))
+    return 0
+
+
+def table(rows: list[Row]) -> str:
+    """One row as `name value` lines, several as columns, none as words."""
+    if not rows:
+        return "none"
+    if len(rows) == 1:
+        return "\n".join(f"{name:<16}{value}" for name, value in rows[0].items() if value != "")
+    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,183 @@
+"""What `lamppost fleet` does: each command calls one service and returns rows to print."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import re
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from fleet_server.access import service as access
+from fleet_server.access.passwords import generated_password
+from fleet_server.access.rules import CONSOLE, Principal
+from fleet_server.access.store import Operator
+from fleet_server.context import Context
+from fleet_server.enrolment import service as enrolment
+from fleet_server.enrolment.rules import State
+from fleet_server.enrolment.store import Enrolment
+from fleet_server.errors import ConfigurationError, Conflict, InvalidRequest
+
+Row = dict[str, Any]
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def console() -> Principal:
+    """Who acts from the command line: the console role, under the system user's name."""
+    return Principal("service", f"console:{getpass.getuser()}", CONSOLE.roles)
+
+
+def duration(text: str) -> timedelta:
+    """`5m`, `24h`, `7d`. Raises argparse.ArgumentTypeError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 5m, 24h or 7d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def operator_add(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    password = _password(options)
+    roles = tuple(dict.fromkeys(options.role or ["operator"]))
+    row = _operator(access.create_operator(ctx, console(), options.name, password, roles))
+    return [row | {"password": password}] if options.generate else [row]
+
+
+def operator_password(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    password = _password(options)
+    access.set_password(ctx, console(), options.name, password)
+    return [{"name": options.name} | ({"password": password} if options.generate else {})]
+
+
+def operator_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
+    return [_operator(each) for each in access.list_operators(ctx, console())]
+
+
+def claim_new(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    made = enrolment.make_claim(
+        ctx, console(), options.device, options.site, life=options.expires, replaces=options.replaces
+    )
+    found = made.enrolment
+    return [
+        {
+            "claim": made.token,
+            "device": found.device or "(free)",
+            "site": found.site,
+            "expires": _instant(found.expires_at),
+        }
+    ]
+
+
+def claim_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
+    return [_claim(each) for each in enrolment.list_enrolments(ctx, console(), (State.CLAIMED,))]
+
+
+def claim_withdraw(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    return [_claim(enrolment.withdraw(ctx, console(), options.claim))]
+
+
+def enrolments_list(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    states = (State(options.state),) if options.state else ()
+    return [_enrolment(each) for each in enrolment.list_enrolments(ctx, console(), states)]
+
+
+def enrolments_accept(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    found = enrolment.get_enrolment(ctx, console(), options.id)
+    if options.fingerprint and _digits(options.fingerprint) != _digits(found.key_fingerprint):
+        raise Conflict(
+            f"Nothing was changed: the fingerprint of enrolment {found.id} is {found.key_fingerprint}.",
+            remedy="If the lamppost shows another, somebody else asked in its name: reject it.",
+        )
+    return [_enrolment(enrolment.accept(ctx, console(), options.id))]
+
+
+def enrolments_reject(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    return [_enrolment(enrolment.reject(ctx, console(), options.id, options.reason))]
+
+
+def dead_letters_list(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    from fleet_server.telemetry import service as telemetry  # numpy comes with it
+
+    letters = telemetry.dead_letters(ctx, console(), waiting=not options.all, limit=options.limit)
+    return [
+        {
+            "id": each.id,
+            "device": each.device or "",
+            "reason": each.reason,
+            "detail": each.detail,
+            "bytes": each.payload_bytes,
+            "received": _instant(each.received_at),
+            "replayed": _instant(each.replayed_at),
+        }
+        for each in letters
+    ]
+
+
+def dead_letters_replay(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    from fleet_server.telemetry import service as telemetry
+
+    rows: list[Row] = []
+    for number in options.id:
+        told = telemetry.replay(ctx, console(), number)
+        why = f"{told.reason} {told.detail}".strip()
+        rows.append({"id": number, "outcome": str(told.outcome), "samples": told.samples, "why": why})
+    return rows
+
+
+def _password(options: argparse.Namespace) -> str:
+    if options.generate:
+        return generated_password()
+    if options.password_file is not None:
+        return _first_line(options.password_file)
+    if not sys.stdin.isatty():
+        raise InvalidRequest("There is no terminal to ask on.", remedy="Use --password-file or --generate.")
+    given = getpass.getpass(f"Password of {options.name}: ")
+    if getpass.getpass("Again: ") != given:
+        raise InvalidRequest("The two passwords differ.")
+    return given
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}.") from error
+
+
+def _operator(found: Operator) -> Row:
+    state = "disabled" if found.disabled else "active"
+    made = _instant(found.created_at)
+    return {"name": found.name, "roles": ", ".join(sorted(found.roles)), "state": state, "made": made}
+
+
+def _claim(found: Enrolment) -> Row:
+    return {
+        "claim": found.claim_id,
+        "state": str(found.state),
+        "device": found.device or "(free)",
+        "site": found.site,
+        "made by": found.created_by,
+        "expires": _instant(found.expires_at),
+    }
+
+
+def _enrolment(found: Enrolment) -> Row:
+    return {
+        "id": found.id,
+        "state": str(found.state),
+        "device": f"{found.tenant}/{found.device or '(free)'}",
+        "site": found.site,
+        "key fingerprint": found.key_fingerprint,
+        "claim": found.claim_id,
+        "asked": _instant(found.requested_at),
+        "decided by": found.decided_by,
+    }
+
+
+def _digits(fingerprint: str) -> str:
+    return re.sub(r"[^0-9a-f]", "", fingerprint.lower())
+
+
+def _instant(at: datetime | None) -> str:
+    return "" if at is None else at.isoformat(timespec="seconds")

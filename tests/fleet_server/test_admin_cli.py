@@ -1,0 +1,149 @@
+"""`lamppost fleet`, on a database of the test's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_server import admin_cli
+from fleet_server.access import service as access
+from fleet_server.access.errors import SignInRefused
+from fleet_server.config import load_config
+from fleet_server.context import Context
+from fleet_server.enrolment import service as enrolment
+from provisioning.authority import Authority
+from tests.support.mosquitto import make_request
+
+
+class Console:
+    """Runs commands against one configuration."""
+
+    def __init__(self, config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.config_file, self.capsys = config_file, capsys
+
+    def text(self, *arguments: object) -> tuple[int, str, str]:
+        status = admin_cli.main([*map(str, arguments), "--config", str(self.config_file)])
+        printed = self.capsys.readouterr()
+        return status, printed.out, printed.err
+
+    def rows(self, *arguments: object) -> Any:
+        status, out, _ = self.text(*arguments, "--json")
+        assert status == 0, out
+        return json.loads(out)
+
+
+@pytest.fixture
+def console(database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Console:
+    file = tmp_path / "server.toml"
+    file.write_text(f'data_dir = "{tmp_path}/data"\n[database]\nurl = "{database_url}"\n')
+    Authority.init(tmp_path / "data" / "authority", "Testing")
+    return Console(file, capsys)
+
+
+def context(console: Console) -> Context:
+    return Context.of(load_config(console.config_file))
+
+
+def test_operators(console: Console, tmp_path: Path) -> None:
+    [made] = console.rows("operator", "add", "ana", "--role", "admin", "--generate")
+    ctx = context(console)
+    assert access.sign_in(ctx, "ana", made["password"]).principal.roles == {"admin"}
+    (tmp_path / "pass").write_text("a lamp for every street\nsecond line\n")
+    console.rows("operator", "password", "ana", "--password-file", tmp_path / "pass")
+    access.sign_in(ctx, "ana", "a lamp for every street")
+    with pytest.raises(SignInRefused):
+        access.sign_in(ctx, "ana", made["password"])
+    console.rows("operator", "add", "bo", "--password-file", tmp_path / "pass")
+    assert [(each["name"], each["roles"]) for each in console.rows("operator", "list")] == [
+        ("ana", "admin"),
+        ("bo", "operator"),
+    ]
+    ctx.db.close()
+
+
+def test_from_claim_to_certificate(console: Console) -> None:
+    [claim] = console.rows("claim", "new", "--device", "lamp-07", "--site", "Quay 4", "--expires", "5m")
+    assert [each["device"] for each in console.rows("claim", "list")] == ["lamp-07"]
+    ctx = context(console)
+    claim_id, _, secret = claim["claim"].partition(".")
+    request, _ = make_request("city/lamp-07")
+    enrolment.request_certificate(ctx, claim_id, secret, request)
+    [pending] = console.rows("enrolments", "list", "--state", "pending")
+    shown = pending["key fingerprint"]
+    status, _, error = console.text(
+        "enrolments", "accept", pending["id"], "--fingerprint", "0000-" + shown[5:]
+    )
+    assert status == 1
+    assert "reject it" in error
+    [accepted] = console.rows("enrolments", "accept", pending["id"], "--fingerprint", shown.upper())
+    assert accepted["state"] == "issued"
+    assert accepted["decided by"].startswith("console:")
+    assert isinstance(enrolment.request_certificate(ctx, claim_id, secret, request), enrolment.Issued)
+    ctx.db.close()
+
+
+def test_reject_and_withdraw(console: Console) -> None:
+    [claim] = console.rows("claim", "new")
+    claim_id, _, secret = claim["claim"].partition(".")
+    ctx = context(console)
+    asked = enrolment.request_certificate(ctx, claim_id, secret, make_request("city/lamp-09")[0])
+    [rejected] = console.rows("enrolments", "reject", asked.enrolment.id, "--reason", "not ours")
+    assert rejected["state"] == "rejected"
+    [other] = console.rows("claim", "new", "--device", "lamp-10")
+    [gone] = console.rows("claim", "withdraw", other["claim"].partition(".")[0])
+    assert gone["state"] == "withdrawn"
+    ctx.db.close()
+
+
+def test_the_table_is_for_people(console: Console) -> None:
+    assert console.text("claim", "list")[1] == "none\n"
+    for name in ("lamp-01", "lamp-02"):
+        console.rows("claim", "new", "--device", name)
+    lines = console.text("claim", "list")[1].splitlines()
+    assert lines[0].split()[:4] == ["claim", "state", "device", "site"]
+    assert len(lines) == 3
+
+
+def test_dead_letters(console: Console) -> None:
+    assert console.rows("dead-letters", "list") == []
+    assert console.text("dead-letters", "replay", "1")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["operator", "add", "ana"], 1, "no terminal"),
+        (["operator", "add", "Ana", "--generate"], 1, "a-z"),
+        (["operator", "add", "ana", "--password-file", "/nonexistent"], 2, "/nonexistent"),
+        (["claim", "new", "--device", "A/B"], 1, "A/B"),
+        (["claim", "new", "--expires", "31d"], 1, "at most"),
+        (["claim", "withdraw", "nothing"], 1, "no claim"),
+        (["enrolments", "accept", "999"], 1, "no enrolment 999"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    console: Console, arguments: list[str], status: int, told: str
+) -> None:
+    ended, out, error = console.text(*arguments)
+    assert (ended, out, error.count("\n")) == (status, "", 1)
+    assert told in error
+
+
+def test_a_configuration_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert admin_cli.main(["claim", "list", "--config", str(tmp_path / "none.toml")]) == 2
+    assert "none.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "what", [[], ["operator"], ["claim", "new"], ["enrolments", "accept"], ["dead-letters"]]
+)
+def test_help(what: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        admin_cli.main([*what, "--help"])
+    assert ended.value.code == 0
+    assert "usage: lamppost fleet" in capsys.readouterr().out
