@@ -94,6 +94,7 @@ class Sps30Device:
                 if self._state is not State.IDLE:
                     return sps30.WRONG_STATE, b""
                 self._state, self._interface_awake = State.ASLEEP, False
+                self._deframer.reset()  # asleep it loses the flags that it has heard
                 return OK, b""
             case sps30.WAKE:
                 self._state = State.IDLE if self._state is State.ASLEEP else self._state
