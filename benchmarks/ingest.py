@@ -82,9 +82,7 @@ def main() -> None:
             ours, floor = ingest_s(desk, messages(posts)), copy_s(desk)
             desk.close()
     rate = READINGS / ours / 1e6
-    print(
-        f"ingest  {rate:.2f} M readings/s from bytes to commit, {ours / floor:.1f} x the time of bare binary COPY"
-    )
+    print(f"{rate:.2f} M readings/s from bytes to commit: {ours / floor:.1f} x the time of bare binary COPY")
 
 
 if __name__ == "__main__":
