@@ -92,9 +92,12 @@ class Hub:
         if viewer in self._viewers:
             self._viewers.remove(viewer)
 
-    def changed(self, lampposts: set[int]) -> None:
-        """Something of these was committed."""
-        self._dirty = (self._dirty | lampposts) if self._viewers else set()
+    def changed(self, lampposts: frozenset[int] | None) -> None:
+        """Something of these was committed; None: of anything, because notifications were missed."""
+        if lampposts is None:
+            self._seen.clear()
+        elif self._viewers:
+            self._dirty |= lampposts
         self.kick()
 
     def kick(self) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Lamppost:
-    """One line of the list. `value` is the newest PM2.5, exact as the sensor gave it, None without one."""
+    """One line of the list. `value` is the newest PM2.5, exact as the sensor gave it, None without one.
+
+    `handle` is the address as the services take it.
+    """
 
     id: int
+    handle: Any
     tenant: str
     name: str
     site: str
@@ -78,20 +83,21 @@ class Detail:
 
 @dataclass(frozen=True)
 class Span:
-    """A range of the chart: its key in the address, its words, its length."""
+    """A range of the chart: its key in the address, its words, its length, and how finely it is asked for."""
 
     key: str
     label: str
     length_s: int
+    resolution: str  # raw | 1m | 1h | 1d | auto
 
 
 SPANS: dict[str, Span] = {
     span.key: span
     for span in (
-        Span("1h", "1 h", 3600),
-        Span("6h", "6 h", 6 * 3600),
-        Span("48h", "48 h", 48 * 3600),
-        Span("7d", "7 d", 7 * 86400),
+        Span("1h", "1 h", 3600, "auto"),
+        Span("6h", "6 h", 6 * 3600, "auto"),
+        Span("48h", "48 h", 48 * 3600, "1m"),
+        Span("7d", "7 d", 7 * 86400, "1h"),
     )
 }
 DEFAULT_SPAN = "6h"

@@ -90,9 +90,13 @@ def step(seconds: int) -> str:
     return {60: "minute", 600: "10 minutes", 3600: "hour", 86400: "day"}.get(seconds, f"{seconds} s")
 
 
-def scaled(value: int, exponent: int) -> str:
-    """The integer times ten to the exponent, exact, with the sensor's own number of digits."""
-    if exponent >= 0:
-        return str(value * 10**exponent)
-    digits = f"{abs(value):0{-exponent + 1}d}"
-    return f"{'-' if value < 0 else ''}{digits[:exponent]}.{digits[exponent:]}"
+def doubt(flag_of_one: int | None, good: int, bad: int) -> str:
+    """What is doubtful about a point: a reading's own flag, or how much of a bucket failed or was missing."""
+    if flag_of_one is not None:
+        return remarkable(flag_of_one)
+    return f"{bad} of {good + bad} failed or missing" if bad else ""
+
+
+def exact(value: float | None, exponent: int) -> str | None:
+    """A reading with the sensor's own number of digits; `exponent` is its resolution as a power of ten."""
+    return None if value is None else f"{value:.{max(0, -exponent)}f}"

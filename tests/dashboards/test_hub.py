@@ -143,7 +143,15 @@ def test_a_commit_sends_the_row_and_the_new_points_only(rig: Rig) -> None:
 def test_late_history_is_read_where_a_notification_names_the_lamppost(rig: Rig) -> None:
     rig.open(pick=1)
     rig.look()
-    rig.hub.changed({1})
+    rig.hub.changed(frozenset({1}))
+    rig.look()
+    assert rig.city.asked == {"lampposts": 1, "detail": 1, "chart": 1}
+
+
+def test_missed_notifications_mean_that_anything_may_have_changed(rig: Rig) -> None:
+    rig.open(pick=1)
+    rig.look()
+    rig.hub.changed(None)
     rig.look()
     assert rig.city.asked == {"lampposts": 1, "detail": 1, "chart": 1}
 

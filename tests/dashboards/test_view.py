@@ -13,6 +13,7 @@ from dashboards.model import SPANS, Chart, Condition, Detail, Lamppost, Reading,
 NOW_MS = 1_800_000_000_000
 POST = Lamppost(
     id=1,
+    handle=None,
     tenant="demo",
     name="rathaus",
     site="Rathausgasse 1",
@@ -150,7 +151,14 @@ def test_channels_have_names(name: str, title: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "exponent", "text"),
-    [(12, 0, "12"), (123, -1, "12.3"), (-5, -2, "-0.05"), (7, 2, "700"), (0, -1, "0.0")],
+    [(12.0, 0, "12"), (12.3, -1, "12.3"), (-0.05, -2, "-0.05"), (700.0, 2, "700"), (None, 0, None)],
 )
-def test_values_keep_the_sensors_digits(value: int, exponent: int, text: str) -> None:
-    assert words.scaled(value, exponent) == text
+def test_values_keep_the_sensors_digits(value: float | None, exponent: int, text: str | None) -> None:
+    assert words.exact(value, exponent) == text
+
+
+def test_a_point_says_what_is_doubtful_about_it() -> None:
+    assert words.doubt(6, 1, 0) == "suspect: spike"
+    assert words.doubt(1, 1, 0) == ""
+    assert words.doubt(None, 58, 2) == "2 of 60 failed or missing"
+    assert words.doubt(None, 60, 0) == ""

@@ -1,0 +1,44 @@
+"""The `ui` role: the operator's pages in a process of their own."""
+
+from __future__ import annotations
+
+import os
+
+from fleet_server.config import ServerConfig
+
+GRACEFUL_S = 3  # open sockets are told to go; a page reconnects by itself
+
+
+def main(config: ServerConfig) -> int:
+    """Serve the pages until SIGTERM or SIGINT. Returns the process's exit status.
+
+    Raises UnfitSecret for a key file that others may read, OSError for an address that is taken.
+    """
+    storage = config.data_dir / "ui"
+    storage.mkdir(parents=True, exist_ok=True)
+    storage.chmod(0o700)  # the sessions' tokens lie here
+    os.umask(0o077)
+    os.environ["NICEGUI_STORAGE_PATH"] = str(
+        storage
+    )  # read when NiceGUI is imported; else it writes into the cwd
+
+    import uvicorn
+
+    from dashboards.data import Services
+    from dashboards.server import build
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            build(config, Services.of(config)),
+            host=config.ui.listen.host,
+            port=config.ui.listen.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=config.api.behind_tls,
+            timeout_graceful_shutdown=GRACEFUL_S,
+            ws_max_size=1 << 20,
+        )
+    )
+    server.run()
+    return 0 if server.started else 1

@@ -1,0 +1,217 @@
+"""The one module that calls the services: each call in a thread, each answer as the page's own values."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import ParamSpec, TypeVar
+
+from dashboards import words
+from dashboards.model import Chart, Condition, Detail, Lamppost, Pending, Reading, Sensor, Span
+from fleet_server.access import service as access
+from fleet_server.access.service import SignedIn
+from fleet_server.config import ServerConfig
+from fleet_server.context import Context
+from fleet_server.devices import service as devices
+from fleet_server.devices.service import DeviceView, SensorUnitRecord
+from fleet_server.enrolment import service as enrolment
+from fleet_server.live import LiveHub
+from fleet_server.telemetry import service as telemetry
+from fleet_server.telemetry.service import LatestReading
+
+P = ParamSpec("P")
+T = TypeVar("T")
+LOOKERS = 4  # threads that wait for the database; a look asks one thing after the other
+DOORKEEPERS = 2  # threads that hash passwords, apart, so that signing in never holds up a look
+LAMPPOSTS_MAX = 5_000  # one page's list; beyond it a city needs pages of its own
+NOTHING_HEARD_S = 60.0
+SHOWN = "pm2_5"  # the channel of the list
+STEPS_S = {"raw": 0, "1m": 60, "1h": 3600, "1d": 86400}
+
+
+class Services:
+    """What the pages need of the server. Raises what the services raise: LinkError, Forbidden, ..."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="look")
+        self._doorkeepers = ThreadPoolExecutor(DOORKEEPERS, thread_name_prefix="door")
+
+    @classmethod
+    def of(cls, config: ServerConfig) -> Services:
+        return cls(Context.of(config))
+
+    def close(self) -> None:
+        for pool in (self._lookers, self._doorkeepers):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._context.db.close()
+
+    def now_ms(self) -> int:
+        """The street clock."""
+        return self._context.clock.now_ms()
+
+    def speed(self) -> float:
+        return self._context.clock.speed
+
+    async def sign_in(self, name: str, password: str, address: str) -> str:
+        def attempt() -> str:
+            return access.sign_in(self._context, name, password, address).token
+
+        return await asyncio.get_running_loop().run_in_executor(self._doorkeepers, attempt)
+
+    async def sign_out(self, token: str) -> None:
+        await self._call(access.sign_out, self._context, token)
+
+    async def resolve(self, token: str) -> SignedIn | None:
+        return await self._call(access.resolve_session, self._context, token)
+
+    async def listen(self, changed: Callable[[frozenset[int] | None], None]) -> None:
+        """Until cancelled: tell which lampposts a commit touched; None where some notification was missed."""
+        hub = LiveHub(self._context.db.url)
+        listener = hub.listen()
+        running = asyncio.create_task(hub.run())
+        try:
+            while True:
+                change = await listener.next(NOTHING_HEARD_S)
+                if change is not None:
+                    changed(None if change.missed else change.devices)
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    async def lampposts(self, by: SignedIn) -> Sequence[Lamppost]:
+        found = await self._call(devices.list_devices, self._context, by.principal, limit=LAMPPOSTS_MAX)
+        newest = await self._call(
+            telemetry.latest, self._context, by.principal, channel=SHOWN, limit=LAMPPOSTS_MAX
+        )
+        shown: dict[str, LatestReading] = {}
+        for each in newest:
+            address = str(each.reading.series.address)
+            if address not in shown or shown[address].time < each.reading.time:
+                shown[address] = each.reading
+        return [_lamppost(device, shown.get(str(device.record.address))) for device in found]
+
+    async def detail(self, by: SignedIn, lamppost: Lamppost) -> Detail:
+        device = await self._call(devices.get_device, self._context, by.principal, lamppost.handle)
+        units = await self._call(devices.sensors, self._context, by.principal, lamppost.handle)
+        wrong = await self._call(devices.conditions, self._context, by.principal, lamppost.handle)
+        newest = await self._call(telemetry.latest, self._context, by.principal, lamppost.handle)
+        readings = {each.reading.series.id: each.reading for each in newest}
+        return Detail(
+            id=lamppost.id,
+            version=device.record.agent_version,
+            clock_ok=device.record.clock_ok,
+            conditions=tuple(
+                Condition(c.code, c.subject, c.severity, c.detail, c.remedy, _ms(c.raised_at)) for c in wrong
+            ),
+            sensors=tuple(_sensor(unit) for unit in units),
+            readings=tuple(reading for unit in units for reading in _readings(unit, readings)),
+        )
+
+    async def chart(self, by: SignedIn, reading: Reading, span: Span, now_ms: int) -> Chart:
+        begins, ends = _at(now_ms - span.length_s * 1000), _at(now_ms)
+        found = await self._call(
+            telemetry.series,
+            self._context,
+            by.principal,
+            reading.series,
+            begins,
+            ends,
+            telemetry.Resolution(span.resolution),
+        )
+        return Chart(
+            series=reading.series,
+            span=span,
+            from_ms=_ms(begins),
+            to_ms=now_ms,
+            step_s=STEPS_S[str(found.resolution)],
+            time_ms=tuple(_ms(p.time) for p in found.points),
+            mean=tuple(p.value for p in found.points),
+            low=tuple(p.low for p in found.points),
+            high=tuple(p.high for p in found.points),
+            flag=tuple(words.doubt(p.flag, p.n, p.flagged) for p in found.points),
+        )
+
+    async def pending(self, by: SignedIn) -> Sequence[Pending]:
+        waiting = await self._call(
+            enrolment.list_enrolments, self._context, by.principal, (enrolment.State.PENDING,)
+        )
+        return [
+            Pending(
+                id=each.id,
+                name=f"{each.tenant}/{each.device}",
+                site=each.site,
+                claim=each.claim_id,
+                fingerprint=each.key_fingerprint,
+                asked_ms=_ms(each.requested_at or each.created_at),
+            )
+            for each in waiting
+        ]
+
+    async def decide(self, by: SignedIn, wanted: int, accept: bool) -> None:
+        """A person compared the fingerprint. Raises Forbidden, NotFound, Conflict, LinkError."""
+        act = enrolment.accept if accept else enrolment.reject
+        await self._call(act, self._context, by.principal, wanted)
+
+    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._lookers, lambda: function(*args, **kwargs)
+        )
+
+
+def _lamppost(device: DeviceView, shown: LatestReading | None) -> Lamppost:
+    record = device.record
+    return Lamppost(
+        id=record.id,
+        handle=record.address,
+        tenant=record.address.tenant,
+        name=record.address.device,
+        site=record.site,
+        state=str(record.state),
+        presence=str(record.presence),
+        presence_ms=_maybe_ms(record.presence_at),
+        newest_ms=_maybe_ms(record.newest_sample_at),
+        fresh=str(device.freshness),
+        value=words.exact(shown.value, shown.series.exponent) if shown else None,
+        unit=shown.series.unit if shown else "",
+        flag=shown.flag if shown else 0,
+        backlog=tuple(sorted(record.backlog.items())),
+        conditions=record.conditions,
+        worst=record.worst,
+    )
+
+
+def _sensor(unit: SensorUnitRecord) -> Sensor:
+    channels = tuple(s.channel for s in unit.series)
+    return Sensor(unit.id, unit.kind, unit.serial, unit.site, channels, _ms(unit.declared_at))
+
+
+def _readings(unit: SensorUnitRecord, newest: Mapping[int, LatestReading]) -> Iterator[Reading]:
+    for series in unit.series:
+        found = newest.get(series.id)
+        yield Reading(
+            series=series.id,
+            sensor=unit.id,
+            channel=series.channel,
+            unit=series.unit,
+            exponent=series.exponent,
+            value=words.exact(found.value, series.exponent) if found else None,
+            flag=found.flag if found else 0,
+            time_ms=_ms(found.time) if found else None,
+        )
+
+
+def _at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _maybe_ms(at: datetime | None) -> int | None:
+    return None if at is None else _ms(at)
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
