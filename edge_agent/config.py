@@ -87,7 +87,7 @@ def _problem(value: Any, kind: str, rules: Mapping[str, Any]) -> str:
     wrong = not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "bool")
     low, high = rules["low"], rules["high"]
     if low is not None:
-        allowed = f"{_WORDS[kind]} from {low:g} to {high:g}"
+        allowed = f"{_WORDS[kind]} from {_number(low)} to {_number(high)}"
         return allowed if wrong or not low <= value <= high else ""
     if rules["choices"]:
         return "" if value in rules["choices"] else f"one of {', '.join(rules['choices'])}"
@@ -132,17 +132,21 @@ def explain() -> str:
         for entry in fields(kind):
             rules = entry.metadata
             shown = rules["example"] if rules["required"] else entry.default
-            allowed = _allowed(str(entry.type), rules)
+            allowed = _allowed(rules)
             lines.append(f"{entry.name} = {_toml(shown)}  # {rules['doc']}{allowed}")
     return "\n".join(lines) + "\n"
 
 
-def _allowed(kind: str, rules: Mapping[str, Any]) -> str:
+def _allowed(rules: Mapping[str, Any]) -> str:
     if rules["low"] is not None:
-        return f" {rules['low']:g} to {rules['high']:g}."
+        return f" {_number(rules['low'])} to {_number(rules['high'])}."
     if rules["choices"]:
         return f" One of {', '.join(rules['choices'])}."
     return f" Allowed: {rules['allowed']}." if rules["allowed"] else ""
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
 
 
 def _toml(value: Any) -> str:

@@ -44,15 +44,18 @@ def key(
     return field(default=default, metadata=metadata)
 
 
-_NAME = {"pattern": NAME_PATTERN, "allowed": "1 to 63 of a-z, 0-9 and '-', not at either end"}
+def name_key(doc: str, example: str) -> Any:
+    """A key that holds a name of the wire."""
+    rule = "1 to 63 of a-z, 0-9 and '-', not at either end"
+    return key(doc, example=example, pattern=NAME_PATTERN, allowed=rule)
 
 
 @dataclass(frozen=True)
 class Device:
     """Who this lamppost is."""
 
-    tenant: str = key("The city, as in the certificate's common name tenant/name.", example="city", **_NAME)
-    name: str = key("The lamppost, unique in its city.", example="post-0042", **_NAME)
+    tenant: str = name_key("The city, as in the certificate's common name tenant/name.", "city")
+    name: str = name_key("The lamppost, unique in its city.", "post-0042")
     site: str = key("Where it stands, for people.", "")
     data_dir: str = key("Key, certificate and spool live here.", "/var/lib/lamppost")
 
@@ -111,7 +114,7 @@ class Telemetry:
 
 @dataclass(frozen=True)
 class SpoolKeys:
-    """What is kept while the server cannot be reached. Past a limit the oldest of the least important goes."""
+    """What is kept while the server cannot be reached. Past a limit the least important goes."""
 
     max_bytes: int = key("The spool uses at most this.", 512 * MIB, low=MIB, high=1 << 40)
     min_free_bytes: int = key("It leaves at least this free on its disk.", 64 * MIB, low=0, high=1 << 40)

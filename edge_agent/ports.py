@@ -65,8 +65,8 @@ class Spool(Protocol):
     def declare(self, unit: Unit, declaration: bytes, now_ms: int) -> None:
         """Remember a unit, or declare a known one again, and spool its declaration, in one transaction."""
 
-    def waiting(self) -> list[Row]:
-        """Samples committed and not yet sealed, oldest first, those without a time included."""
+    def waiting(self, synced: bool, limit: int) -> list[Row]:
+        """Samples committed and not yet sealed, oldest first: those with a time, or those without."""
 
     def commit(
         self,
@@ -118,7 +118,7 @@ class Spool(Protocol):
         """A number larger than every earlier one."""
 
     def rescue(self, now_ms: int) -> Rescue:
-        """Set the damaged file aside, begin a new epoch with what could be read of it."""
+        """Set the damaged file aside; begin a new epoch with what could be read of it, its units declared."""
 
     def close(self) -> None: ...
 
@@ -137,7 +137,7 @@ class BrokerEvents:
     """Where a broker reports to; called on its own thread, must return at once.
 
     `received(topic, payload, handled)`: call `handled()` when the message needs no redelivery.
-    `lost(detail)`: the connection ended. `refused(detail)`: a publish was not allowed.
+    `lost(detail)`: the connection ended. `publish_refused(detail)`: a publish was not allowed.
     """
 
     subscribed: Callable[[], None]

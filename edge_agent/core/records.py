@@ -79,8 +79,9 @@ class Head:
 
 @dataclass(frozen=True)
 class Stored:
-    """A message in the spool. `sealed_ms` is street time."""
+    """A message in the spool of this `epoch`. `sealed_ms` is street time."""
 
+    epoch: bytes
     head: Head
     payload: bytes
     samples: int

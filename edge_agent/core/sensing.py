@@ -161,6 +161,7 @@ _RULES: dict[tuple[Phase, Signal], _R] = {
     (Phase.OPENING, Signal.STOP): _R((Phase.STOPPED,), _stop),
     (Phase.STOPPED, Signal.STOP): _R((Phase.STOPPED,), _ignore),
     (Phase.STOPPED, Signal.DUE): _R((Phase.STOPPED,), _ignore),
+    (Phase.STOPPED, Signal.GONE): _R((Phase.STOPPED,), _ignore),
     **{(phase, Signal.POWER_LOST): _R((Phase.CLOSED,), _restart) for phase in Phase},
 }
 

@@ -139,8 +139,7 @@ class Order(StrEnum):
     """What the spooler is to do."""
 
     SHED = "shed"
-    HOLD_IN_MEMORY = "hold in memory"
-    WRITE_HELD = "write what is held"
+    MEASURE = "measure"
     RAISE_SHEDDING = "raise spool_shedding"
     CLEAR_SHEDDING = "clear spool_shedding"
     RAISE_FULL = "raise disk_full"
@@ -158,20 +157,19 @@ _RULES: dict[tuple[Room, Sign], _Rule] = {
     (Room.ROOMY, Sign.FITS): _to(Room.ROOMY),
     (Room.ROOMY, Sign.OVER): _to(Room.SHEDDING, Order.RAISE_SHEDDING, Order.SHED),
     (Room.ROOMY, Sign.WRITTEN): _to(Room.ROOMY),
-    (Room.ROOMY, Sign.WRITE_REFUSED): _to(Room.REFUSED, Order.RAISE_FULL, Order.HOLD_IN_MEMORY, Order.SHED),
+    (Room.ROOMY, Sign.WRITE_REFUSED): _to(Room.REFUSED, Order.RAISE_FULL, Order.SHED),
     (Room.SHEDDING, Sign.FITS): _to(Room.ROOMY, Order.CLEAR_SHEDDING),
     (Room.SHEDDING, Sign.OVER): _to(Room.SHEDDING, Order.SHED),
+    # Others filled the disk: what comes is still written and sent, the oldest of it goes at the next turn.
+    (Room.SHEDDING, Sign.NOTHING_LEFT): _to(Room.SHEDDING),
     (Room.SHEDDING, Sign.WRITTEN): _to(Room.SHEDDING),
-    (Room.SHEDDING, Sign.WRITE_REFUSED): _to(
-        Room.REFUSED, Order.RAISE_FULL, Order.HOLD_IN_MEMORY, Order.SHED
-    ),
-    (Room.SHEDDING, Sign.NOTHING_LEFT): _to(Room.REFUSED, Order.RAISE_FULL, Order.HOLD_IN_MEMORY),
-    (Room.REFUSED, Sign.FITS): _to(Room.ROOMY, Order.CLEAR_FULL, Order.CLEAR_SHEDDING, Order.WRITE_HELD),
+    (Room.SHEDDING, Sign.WRITE_REFUSED): _to(Room.REFUSED, Order.RAISE_FULL, Order.SHED),
+    (Room.REFUSED, Sign.FITS): _to(Room.REFUSED),  # only a write that went through proves it
     (Room.REFUSED, Sign.OVER): _to(Room.REFUSED, Order.SHED),
     (Room.REFUSED, Sign.NOTHING_LEFT): _to(Room.REFUSED),
-    (Room.REFUSED, Sign.WRITE_REFUSED): _to(Room.REFUSED, Order.HOLD_IN_MEMORY),
-    (Room.REFUSED, Sign.WRITTEN): _to(Room.SHEDDING, Order.CLEAR_FULL, Order.RAISE_SHEDDING),
-    (Room.REFUSED, Sign.TIMED_OUT): _to(Room.REFUSED, Order.WRITE_HELD),
+    (Room.REFUSED, Sign.WRITE_REFUSED): _to(Room.REFUSED),
+    (Room.REFUSED, Sign.WRITTEN): _to(Room.ROOMY, Order.CLEAR_FULL, Order.CLEAR_SHEDDING),
+    (Room.REFUSED, Sign.TIMED_OUT): _to(Room.REFUSED, Order.MEASURE),
     **{(room, Sign.POWER_LOST): _to(Room.ROOMY) for room in Room},
 }
 

@@ -70,9 +70,10 @@ class ScaledClock:
 
 
 class SteppedClock:
-    """Stands still until `step_to` moves it; the wire clock runs with it."""
+    """Stands still until `step_to` moves it. The wire clock runs with it, or (`real_wire`) as in life."""
 
-    def __init__(self, start_ms: int, boot: str = "stepped") -> None:
+    def __init__(self, start_ms: int, boot: str = "stepped", real_wire: bool = False) -> None:
+        self._real_wire = real_wire
         self.speed = 1.0
         self._zero_ms = start_ms
         self._now_ms = start_ms
@@ -95,7 +96,7 @@ class SteppedClock:
         return self._elapsed_s
 
     def wire_s(self) -> float:
-        return self._elapsed_s
+        return _since_boot_s() if self._real_wire else self._elapsed_s
 
     def boot(self) -> str:
         return self._boot

@@ -60,7 +60,7 @@ def shed_run(db: sqlite3.Connection, leased: Leases, run: Shed, now_ms: int) -> 
 
 
 def _tombstone_before(db: sqlite3.Connection, leased: Leases, run: Shed) -> Shed | None:
-    """The tombstone that ends where this run begins, when it has the same reason and never left the device."""
+    """The tombstone that ends where this run begins, of the same reason, that never left the device."""
     if run.first <= leased[run.cls]:
         return None
     row = db.execute(

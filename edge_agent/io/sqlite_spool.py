@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,20 +43,23 @@ PAGE_HEADROOM = 1.25  # the file itself may outgrow max_bytes by pages that shed
 
 _body = msgspec.msgpack.Encoder()
 _read_body = msgspec.msgpack.Decoder(tuple[list[int | None], int])
+DeclarationOf = Callable[[Unit, int], bytes]
 _Params = Sequence[Any] | Mapping[str, Any]
 
 
 class SqliteSpool:
     """See `edge_agent.ports.Spool`. `folder` holds spool.db; a lock file keeps a second agent out.
 
+    `declaration_of(unit, now_ms)` makes a unit's declaration: a rescued spool declares its units anew.
     `max_bytes` bounds the file hard, a quarter above the cap that the policy keeps.
-    Raises SpoolInUse, SpoolFull, SpoolCorrupt (then `rescue` may be called on `SqliteSpool.damaged`).
+    A file found damaged is rescued at once; `opened_with` says so. Raises SpoolInUse, SpoolFull.
     """
 
-    def __init__(self, folder: Path, max_bytes: int = 0) -> None:
+    def __init__(self, folder: Path, declaration_of: DeclarationOf, max_bytes: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "spool.db"
         self._ballast = folder / "ballast"
+        self._declaration_of = declaration_of
         self._max_bytes = max_bytes
         self._guard = threading.RLock()
         self._lock_file = _lock(folder / "lock")
@@ -95,17 +98,21 @@ class SqliteSpool:
         kept = put_aside(self._path, wall_ms)
         self._open()
         with self._transaction():
-            self._refill(found)
+            self._refill(found, wall_ms)
             self._entomb(Class.HISTORY, TombstoneReason.SPOOL_CORRUPT, 0, wall_ms, wall_ms, wall_ms)
         samples = sum(row[6] for row in found.messages) + len(found.pending)
         return Rescue(str(kept), len(found.messages), samples, found.epoch, self._epoch)
 
-    def _refill(self, found: Salvage) -> None:
+    def _refill(self, found: Salvage, wall_ms: int) -> None:
         self._db.executemany("INSERT INTO unit VALUES (?, ?, ?, ?, ?, ?)", found.units)
         self._db.executemany("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?)", found.pending)
+        for key, unit_kind, serial, site, *_ in found.units:
+            unit = Unit(key, UnitIdentity(unit_kind, serial, site))
+            declaration = self._declaration_of(unit, wall_ms)
+            self._store(Class.REPLY, declaration, 0, 0, wall_ms, wall_ms, wall_ms, DECLARATION)
         for row in sorted(found.messages, key=lambda row: (row[1], row[2])):
             _, cls, _, _, kind, payload, samples, readings, from_ms, to_ms, sealed_ms = row
-            if kind == DATA:  # old tombstones name old sequences, old declarations are made again
+            if kind == DATA:  # old tombstones name old sequences; declarations were made anew above
                 self._store(Class(cls), payload, samples, readings, from_ms, to_ms, sealed_ms, DATA)
 
     def close(self) -> None:
@@ -145,10 +152,12 @@ class SqliteSpool:
 
     # -- samples -----------------------------------------------------------------------------------------
 
-    def waiting(self) -> list[Row]:
+    def waiting(self, synced: bool, limit: int) -> list[Row]:
         with self._reading():
             rows = self._db.execute(
-                "SELECT id, unit, time_ms, body, boot, mono_ms, synced FROM pending ORDER BY id"
+                "SELECT id, unit, time_ms, body, boot, mono_ms, synced FROM pending"
+                " WHERE synced = ? ORDER BY id LIMIT ?",
+                (synced, limit),
             ).fetchall()
         return [_row(*row) for row in rows]
 
@@ -258,7 +267,7 @@ class SqliteSpool:
                 "SELECT last, payload, samples, sealed_ms FROM message WHERE cls = ? AND sequence = ?",
                 (cls, sequence),
             ).fetchone()
-        return Stored(Head(cls, sequence, row[0]), row[1], row[2], row[3]) if row else None
+        return Stored(self._epoch, Head(cls, sequence, row[0]), row[1], row[2], row[3]) if row else None
 
     def will_publish(self, cls: Class, sequence: int) -> None:
         if sequence <= self._leased[cls]:

@@ -1,0 +1,242 @@
+"""Builds the agent from its configuration and runs it: the only file that makes adapters."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edge_agent import __version__
+from edge_agent.config_keys import AgentConfig, SensorKeys
+from edge_agent.core.cadence import Cadence
+from edge_agent.core.declaring import declaration
+from edge_agent.core.spool_policy import Caps
+from edge_agent.io import systemd
+from edge_agent.io.clocks import ScaledClock, SystemClock
+from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
+from edge_agent.io.sqlite_spool import SqliteSpool
+from edge_agent.loops.board import Board
+from edge_agent.loops.identity import IdentityLoop
+from edge_agent.loops.inbound import Inbound
+from edge_agent.loops.link import LinkLoop
+from edge_agent.loops.room import RoomKeeper
+from edge_agent.loops.sampling import SamplingLoop, SensorPlan
+from edge_agent.loops.spooler import Spooler
+from edge_agent.loops.status import Facts, Reporter, StatusFile
+from edge_agent.ports import Broker, Clock, Sensor
+from firmware_bridge.kinds import SPECS, SensorKind
+from wire_contract.topics import Address
+
+log = logging.getLogger("lamppost")
+
+STATUS_EVERY_S = 2.0  # wire clock; the file is for people and for the demo's summary
+DRAIN_S = 4.0  # after SIGTERM: what is sealed may still leave, systemd waits 90 s
+JOIN_S = 5.0  # a serial read ends within 3 s
+STUCK_AFTER_S = 90.0  # a loop that has not turned for so long hangs: the watchdog is not fed any more
+
+Opener = Callable[[SensorKind, str], Sensor]
+
+
+def make_clock(config: AgentConfig) -> Clock:
+    """The system's clock, or the demo's."""
+    if config.bench.clock_file:
+        return ScaledClock.from_file(Path(config.bench.clock_file))
+    if config.bench.clock_speed != 1.0:
+        now_ms = SystemClock().now_ms()
+        return ScaledClock(config.bench.clock_speed, now_ms, now_ms)
+    return SystemClock()
+
+
+def make_caps(config: AgentConfig) -> Caps:
+    keys = config.spool
+    return Caps(
+        keys.max_bytes,
+        keys.min_free_bytes,
+        keys.min_free_inodes,
+        keys.history_ttl_days,
+        keys.diagnostic_ttl_days,
+    )
+
+
+def broker_address(config: AgentConfig, client_id: str = "") -> BrokerAddress:
+    return BrokerAddress(
+        host=config.server.host,
+        port=config.server.port,
+        client_id=client_id or f"{config.device.tenant}/{config.device.name}",
+        ca_file=config.ca_file,
+        certificate_file=config.certificate_file,
+        key_file=config.key_file,
+        keepalive_s=config.server.keepalive_s,
+        plain=config.bench.insecure_broker,
+    )
+
+
+def sensor_plan(keys: SensorKeys) -> SensorPlan:
+    """One [[sensor]] table as the sampling loop wants it."""
+    spec = SPECS[SensorKind(keys.kind)]
+    warm_up_s = spec.warm_up_s if keys.warm_up_s < 0 else keys.warm_up_s
+    lead_s = warm_up_s if keys.duty_cycle and spec.can_sleep else 0.0
+    return SensorPlan(keys.name, keys.serial, keys.site or keys.name, Cadence(keys.every_s, lead_s))
+
+
+class Agent:
+    """One lamppost. `start`, then `run` until a signal or `stop`; adapters may be given by tests."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        clock: Clock | None = None,
+        broker: Broker | None = None,
+        open_sensor: Opener | None = None,
+    ) -> None:
+        self._config = config
+        self._clock = clock or make_clock(config)
+        self.board = Board(self._clock)
+        self.spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes)
+        address = Address(config.device.tenant, config.device.name)
+        settings = {
+            "flush_interval_s": f"{config.telemetry.flush_interval_s:g}",
+            "site": config.device.site,
+            "sensors": ", ".join(f"{each.name}: {each.kind}" for each in config.sensors),
+        }
+        facts = Facts(address.tenant, address.device, __version__, settings)
+        self._reporter = Reporter(facts, self._clock, self.spool, self.board)
+        inbound = Inbound(
+            self._clock,
+            reply=lambda reply: self.spooler.reply(reply),
+            declare=lambda: self.spooler.declare_all(),
+            certificate=lambda issued: self._identity.issued(issued),
+        )
+        self.link = LinkLoop(
+            address,
+            self._clock,
+            broker or PahoBroker(broker_address(config)),
+            self.spool,
+            self.board,
+            inbound,
+            self._reporter.presence,
+            corrupt=lambda: self.spooler.rescue(),
+            backoff_max_s=config.bench.backoff_max_s,
+        )
+        self.board.listen(lambda _news: self.link.conditions_changed())
+        room = RoomKeeper(self._clock, self.spool, self.board, make_caps(config))
+        self.spooler = Spooler(
+            self._clock,
+            self.spool,
+            self.board,
+            self.link.view,
+            room,
+            config.telemetry.flush_interval_s,
+            sealed_work=self.link.work,
+            epoch_changed=self.link.epoch_changed,
+        )
+        self._identity = IdentityLoop(config, self.board, self.link)
+        self._sampling = [
+            SamplingLoop(
+                sensor_plan(keys),
+                (open_sensor or _open_serial)(SensorKind(keys.kind), keys.port),
+                self._clock,
+                self.board,
+                self.spooler.take,
+            )
+            for keys in config.sensors
+        ]
+        self._status = StatusFile(config.data_dir / "status.json", self._build_status)
+        self._threads: list[threading.Thread] = []
+        self._sampling_threads: list[threading.Thread] = []
+        self._wake = threading.Event()
+        self._stopping = False
+        self._stop_sampling = False
+        rescued = self.spool.opened_with
+        if rescued is not None:
+            self.spooler.tell_rescue(rescued.kept_at, rescued.messages, rescued.samples)
+
+    def start(self) -> None:
+        """Start every loop in a thread of its own."""
+        self._threads = [
+            threading.Thread(target=self.spooler.run, name="spooler", daemon=True),
+            threading.Thread(target=self.link.run, name="link", daemon=True),
+            threading.Thread(target=self._identity.run, name="identity", daemon=True),
+        ]
+        self._sampling_threads = [
+            threading.Thread(target=loop.run, name="sampling", daemon=True) for loop in self._sampling
+        ]
+        for thread in (*self._threads, *self._sampling_threads):
+            thread.start()
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT: status and watchdog. SIGUSR1 ends sampling but not draining."""
+        signal.signal(signal.SIGTERM, lambda *_: self.stop())
+        signal.signal(signal.SIGINT, lambda *_: self.stop())
+        signal.signal(signal.SIGUSR1, lambda *_: self._only_drain())
+        self.start()
+        systemd.notify("READY=1")
+        every_s = min(systemd.watchdog_every_s() or STATUS_EVERY_S, STATUS_EVERY_S)
+        while not self._stopping:
+            if self._stop_sampling and self._sampling_threads:
+                self._end_sampling()
+            self._status.write()
+            if self._alive():
+                systemd.notify("WATCHDOG=1")
+            self._wake.wait(every_s)
+            self._wake.clear()
+        self.shut_down()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+
+    def _only_drain(self) -> None:
+        self._stop_sampling = True
+        self._wake.set()
+
+    def shut_down(self) -> None:
+        """Stop sampling, seal, let what is sealed leave for a few seconds, close."""
+        systemd.notify("STOPPING=1")
+        self._end_sampling()
+        deadline_s = self._clock.wire_s() + DRAIN_S
+        pause = threading.Event()
+        while self.link.view.connected and self._waits() and self._clock.wire_s() < deadline_s:
+            pause.wait(0.05)
+        self._identity.stop()
+        self.link.stop()
+        self._threads[1].join(JOIN_S)
+        self.spooler.stop()
+        self._threads[0].join(JOIN_S)
+        self._status.write()
+        self.spool.close()
+
+    def _end_sampling(self) -> None:
+        for loop in self._sampling:
+            loop.stop()
+        for thread in self._sampling_threads:
+            thread.join(JOIN_S)
+        self._sampling_threads = []
+        self.spooler.finish()
+
+    def _waits(self) -> bool:
+        counters = self.spool.counters()
+        return bool(self.spooler.pending() or sum(count.waiting_messages for count in counters.values()))
+
+    def _alive(self) -> bool:
+        now_s = self._clock.wire_s()
+        beats = min(self.link.beat_s, self.spooler.beat_s)
+        return now_s - beats < STUCK_AFTER_S and all(thread.is_alive() for thread in self._threads)
+
+    def _build_status(self) -> dict[str, Any]:
+        moment = {
+            "connected": self.link.view.connected,
+            "in_flight": self.link.view.in_flight,
+            "sampling": bool(self._sampling_threads),
+            "latest": dict(self.spooler.latest),
+        }
+        return self._reporter.status(moment, self.spooler.pending())
+
+
+def _open_serial(kind: SensorKind, port: str) -> Sensor:
+    from firmware_bridge.serial_sensor import open_sensor
+
+    return open_sensor(kind, port)

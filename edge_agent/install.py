@@ -1,0 +1,97 @@
+"""Install the agent as a systemd service: user, folders, unit."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from edge_agent.config import load
+from edge_agent.config_keys import AgentConfig
+from edge_agent.errors import AgentError, ConfigError
+
+UNIT_NAME = "lamppost-agent.service"
+TEMPLATE = Path(__file__).with_name(UNIT_NAME)
+SERIAL_GROUP = "dialout"  # owns serial ports on Debian, Ubuntu and Raspberry Pi OS
+STATE_ROOT = Path("/var/lib")
+
+
+def unit_text(config_file: Path, data_dir: Path, user: str, python: str = sys.executable) -> str:
+    """The unit for this configuration."""
+    return (
+        TEMPLATE.read_text()
+        .replace("@PYTHON@", python)
+        .replace("@CONFIG@", str(config_file))
+        .replace("@DATA_DIR@", str(data_dir))
+        .replace("@STATE_DIRECTORY@", _state_directory(data_dir))
+        .replace("@USER@", user)
+        .replace("@GROUP@", SERIAL_GROUP)
+    )
+
+
+def _state_directory(data_dir: Path) -> str:
+    """systemd makes and owns what lies under /var/lib; any other place is only opened for writing."""
+    if data_dir.is_relative_to(STATE_ROOT) and data_dir != STATE_ROOT:
+        return f"StateDirectory={data_dir.relative_to(STATE_ROOT)}\nStateDirectoryMode=0700"
+    return "# the data folder lies outside /var/lib: it was made by `lamppost agent install`"
+
+
+def install(config_file: Path, root: Path, user: str, only_print: bool) -> int:
+    """Write the unit below `root`; on the running system also make the user and enable the service.
+
+    Raises ConfigError, AgentError.
+    """
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", user):
+        raise ConfigError(
+            f"--user {user!r}: must be 1 to 32 of a-z, 0-9, '_' and '-', beginning with a letter"
+        )
+    config = load(config_file)
+    text = unit_text(config_file.absolute(), config.data_dir, user)
+    if only_print:
+        print(text, end="")
+        return 0
+    unit = root / "etc/systemd/system" / UNIT_NAME
+    try:
+        unit.parent.mkdir(parents=True, exist_ok=True)
+        unit.write_text(text)
+    except PermissionError as error:
+        raise AgentError(f"{unit}: {error.strerror}", "Run it with sudo.") from error
+    print(f"wrote {unit}")
+    if root != Path("/"):
+        wants = root / "etc/systemd/system/multi-user.target.wants" / UNIT_NAME
+        wants.parent.mkdir(parents=True, exist_ok=True)
+        wants.unlink(missing_ok=True)
+        wants.symlink_to(Path("..") / UNIT_NAME)
+        print(f"enabled for the image's next boot; its user {user} must be in the group {SERIAL_GROUP}")
+        return 0
+    return _on_this_system(config, user)
+
+
+def _on_this_system(config: AgentConfig, user: str) -> int:
+    _make_user(user)
+    account = pwd.getpwnam(user)
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.chown(config.data_dir, account.pw_uid, account.pw_gid)
+    if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
+        print("systemd does not run here: start the agent with `lamppost agent run`")
+        return 0
+    for arguments in (["daemon-reload"], ["enable", "--now", UNIT_NAME]):
+        done = subprocess.run(["systemctl", *arguments], check=False)
+        if done.returncode != 0:
+            raise AgentError(f"systemctl {' '.join(arguments)} failed", f"journalctl -u {UNIT_NAME}")
+    print(f"started; look at it: systemctl status {UNIT_NAME}, lamppost agent status")
+    return 0
+
+
+def _make_user(user: str) -> None:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user]
+        if subprocess.run(command, check=False).returncode != 0:
+            raise AgentError(f"the user {user} could not be made", "Run it with sudo.") from None
+    subprocess.run(["usermod", "-aG", SERIAL_GROUP, user], check=False)

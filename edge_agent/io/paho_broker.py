@@ -1,0 +1,207 @@
+"""The Broker port on paho-mqtt: MQTT 5 with mutual TLS, a fresh client for each connection.
+
+A fresh client has no queue of its own, so nothing is ever published but what the window allows. paho's
+network thread calls back; the callbacks only hand on.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge_agent.errors import BrokerRefused, BrokerUnreachable, BrokerUntrusted, LinkLost, NotEnrolled
+from edge_agent.ports import BrokerEvents, Session
+
+CONNECT_TIMEOUT_S = 10.0  # TCP and TLS over a poor mobile line take seconds, not tens of them
+CONNACK_TIMEOUT_S = 10.0
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """Where the broker is and who we are to it. `plain`: TCP without TLS, to this machine only."""
+
+    host: str
+    port: int
+    client_id: str
+    ca_file: Path
+    certificate_file: Path
+    key_file: Path
+    keepalive_s: int
+    plain: bool = False
+
+
+def tls_context(address: BrokerAddress) -> ssl.SSLContext:
+    """Mutual TLS, 1.2 or newer. Raises NotEnrolled, BrokerUntrusted."""
+    for path in (address.ca_file, address.certificate_file, address.key_file):
+        if not path.exists():
+            raise NotEnrolled(f"{path} is not there: this device has no certificate yet")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(address.ca_file)
+        context.load_cert_chain(address.certificate_file, address.key_file)
+    except (ssl.SSLError, OSError) as error:
+        remedy = "Key and certificate must belong together and be readable; else enrol again."
+        raise BrokerUntrusted(f"{address.certificate_file}: {error}", remedy) from error
+    return context
+
+
+class PahoBroker:
+    """See `edge_agent.ports.Broker`."""
+
+    def __init__(self, address: BrokerAddress) -> None:
+        self._address = address
+        self._client: Client | None = None
+        self._session = Session("", b"", "")
+
+    def connect(self, session: Session, events: BrokerEvents) -> None:
+        self.disconnect()
+        self._session = session
+        client = self._new_client(session)
+        answer = _Answer()
+        _wire(client, events, answer)
+        try:
+            client.connect(
+                self._address.host, self._address.port, self._address.keepalive_s, clean_start=True
+            )
+        except ssl.SSLCertVerificationError as error:
+            raise BrokerUntrusted(
+                f"the broker's certificate was not accepted: {error.verify_message}",
+                "Check the clock, server.host (as in the broker's certificate) and server.ca_file.",
+            ) from error
+        except ssl.SSLError as error:
+            raise BrokerUntrusted(f"TLS with the broker failed: {error.reason or error}") from error
+        except (OSError, ValueError) as error:
+            where = f"{self._address.host}:{self._address.port}"
+            raise BrokerUnreachable(f"no broker at {where}: {_plainly(error)}") from error
+        client.loop_start()
+        self._client = client
+        self._await_connack(answer)
+
+    def _await_connack(self, answer: _Answer) -> None:
+        if answer.arrived.wait(CONNACK_TIMEOUT_S) and not answer.refusal:
+            return
+        self.disconnect()
+        if not answer.refusal:
+            raise BrokerUnreachable(f"the broker did not answer within {CONNACK_TIMEOUT_S:.0f} s")
+        raise BrokerRefused(answer.refusal)
+
+    def _new_client(self, session: Session) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._address.client_id,
+            protocol=MQTTv5,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if session.will_topic:
+            client.will_set(session.will_topic, session.will_payload, qos=1, retain=True)
+        if not self._address.plain:
+            client.tls_set_context(tls_context(self._address))
+        elif self._address.host not in LOOPBACK:
+            raise BrokerUntrusted(
+                f"bench.insecure_broker is set, but {self._address.host} is not this machine",
+                "Remove bench.insecure_broker: a lamppost speaks TLS.",
+            )
+        return client
+
+    def subscribe(self) -> None:
+        if self._client is None or not self._session.subscribe_filter:
+            raise LinkLost("not connected")
+        code, _ = self._client.subscribe(self._session.subscribe_filter, qos=1)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise LinkLost(f"cannot subscribe: {code.name}")
+
+    def publish(
+        self, topic: str, payload: bytes, properties: Sequence[tuple[str, str]] = (), retain: bool = False
+    ) -> None:
+        if self._client is None:
+            raise LinkLost("not connected")
+        told = None
+        if properties:
+            told = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            told.UserProperty = list(properties)
+        info = self._client.publish(topic, payload, qos=1, retain=retain, properties=told)
+        if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_QUEUE_SIZE):
+            raise LinkLost(f"cannot publish: {info.rc.name}")
+
+    def disconnect(self, timeout_s: float = 0.0) -> None:
+        client, self._client = self._client, None
+        if client is None:
+            return
+        deadline = time.monotonic() + timeout_s
+        while client.want_write() and time.monotonic() < deadline:
+            time.sleep(0.02)  # paho's thread writes; it offers nothing to wait on
+        client.on_disconnect = None
+        client.disconnect()
+        client.loop_stop()
+
+
+class _Answer:
+    """The broker's word on our CONNECT; `refusal` is empty when it accepted."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self.refusal = ""
+
+
+def _wire(client: Client, events: BrokerEvents, answer: _Answer) -> None:
+    """Hand paho's callbacks on to `events`."""
+
+    def on_connect(_c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, _p: Any) -> None:
+        if reason.is_failure:
+            answer.refusal = f"the broker refused the connection: {reason}"
+        answer.arrived.set()
+
+    def on_disconnect(_c: Client, _u: Any, _f: DisconnectFlags, reason: ReasonCode, _p: Any) -> None:
+        if not answer.arrived.is_set():
+            answer.refusal = f"the broker closed the connection instead of accepting it ({reason})"
+            answer.arrived.set()
+        elif not answer.refusal:
+            events.lost(f"the connection ended: {reason}")
+
+    def on_subscribe(_c: Client, _u: Any, _m: int, reasons: list[ReasonCode], _p: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            events.lost(f"the broker refused the subscription: {reasons[0]}")
+        else:
+            events.subscribed()
+
+    def on_message(c: Client, _u: Any, message: MQTTMessage) -> None:
+        def handled() -> None:
+            c.ack(message.mid, message.qos)
+
+        events.received(message.topic, bytes(message.payload), handled)
+
+    def on_publish(_c: Client, _u: Any, _m: int, reason: ReasonCode, _p: Any) -> None:
+        if reason.is_failure:
+            events.publish_refused(f"the broker refused a message of ours: {reason}")
+
+    client.on_connect = on_connect
+    client.on_disconnect = on_disconnect
+    client.on_subscribe = on_subscribe
+    client.on_message = on_message
+    client.on_publish = on_publish
+
+
+def _plainly(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return "the name is not known"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error)

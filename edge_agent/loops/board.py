@@ -1,0 +1,68 @@
+"""The conditions of this moment, shared between the loops: raise, clear, tell."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from edge_agent.core.health import Health, cleared, raised
+from edge_agent.errors import AgentError
+from edge_agent.ports import Clock
+from wire_contract.messages import Condition
+
+log = logging.getLogger("lamppost")
+
+
+class Board:
+    """Thread-safe. Each news is one log line and goes to every listener, on the thread that raised it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._health = Health()
+        self._listeners: list[Callable[[Condition], None]] = []
+        self.version = 0  # grows with every change
+
+    def listen(self, listener: Callable[[Condition], None]) -> None:
+        self._listeners.append(listener)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        return self._health.conditions()
+
+    def raise_(self, code: str, subject: str, detail: str, remedy: str = "") -> None:
+        with self._lock:
+            before = self._health
+            self._health, news = raised(before, code, subject, detail, remedy, self._clock.now_ms())
+            self.version += self._health is not before
+        self._tell(news)
+
+    def raise_error(self, error: AgentError, subject: str) -> None:
+        self.raise_(error.code, subject, error.detail, error.remedy)
+
+    def clear(self, code: str, subject: str) -> None:
+        if (code, subject) not in self._health.active:
+            return
+        with self._lock:
+            before = self._health
+            self._health, news = cleared(before, code, subject, self._clock.now_ms())
+            self.version += self._health is not before
+        self._tell(news)
+
+    def clear_subject(self, subject: str, *codes: str) -> None:
+        """Clear those of `codes` (all where none is named) that are active for a subject."""
+        for code, about in list(self._health.active):
+            if about == subject and (not codes or code in codes):
+                self.clear(code, about)
+
+    def _tell(self, news: Condition | None) -> None:
+        if news is None:
+            return
+        about = f" {news.subject}" if news.subject else ""
+        if news.active:
+            level = logging.INFO if news.severity == "info" else logging.WARNING
+            log.log(level, "%s%s: %s. %s", news.code, about, news.detail, news.remedy)
+        else:
+            log.info("%s%s: over", news.code, about)
+        for listener in self._listeners:
+            listener(news)

@@ -1,0 +1,145 @@
+"""Looks after key and certificate while the agent runs: enrols where there is none, renews in time.
+
+What needs `cryptography` runs in a child process (`lamppost agent enrol`, `edge_agent.renewal`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+
+from edge_agent.config_keys import AgentConfig
+from edge_agent.core.renewing import advise
+from edge_agent.io.certificate_dates import validity
+from edge_agent.loops.board import Board
+from edge_agent.loops.link import LinkLoop
+from wire_contract.envelope import encode
+from wire_contract.messages import CertificateIssued, CertificateRequest
+from wire_contract.topics import Up
+
+log = logging.getLogger("lamppost")
+
+LOOK_EVERY_S = 60.0
+ENROL_EVERY_S = 30.0  # the server's Retry-After is obeyed by `enrol --wait`; here a person is awaited
+CHILD_TIMEOUT_S = 60.0
+SUBJECT = "identity"
+
+
+class IdentityLoop:
+    """Runs in a thread of its own (`run`) until `stop`. Uses the wall clock: certificates know no other."""
+
+    def __init__(self, config: AgentConfig, board: Board, link: LinkLoop) -> None:
+        self._config, self._board, self._link = config, board, link
+        self._woken = threading.Event()
+        self._running = True
+        self._issued: CertificateIssued | None = None
+        self._asked_at_s: float | None = None
+
+    def issued(self, message: CertificateIssued) -> None:
+        """The server's answer to a renewal; called on the link's thread."""
+        self._issued = message
+        self._woken.set()
+
+    def stop(self) -> None:
+        self._running = False
+        self._woken.set()
+
+    def run(self) -> None:
+        if self._config.bench.insecure_broker:
+            return
+        while self._running:
+            wait_s = LOOK_EVERY_S
+            try:
+                wait_s = self._look()
+            except Exception:
+                log.exception("looking after the certificate failed; it is tried again")
+            self._woken.wait(wait_s)
+            self._woken.clear()
+
+    def _look(self) -> float:
+        """One round. Returns how long to wait for the next."""
+        config = self._config
+        if not config.certificate_file.exists():
+            if not (config.enrolment.url and config.enrolment.claim):
+                return LOOK_EVERY_S
+            self._enrol()
+            return ENROL_EVERY_S
+        answer, self._issued = self._issued, None
+        if answer is not None:
+            self._accept(answer)
+        self._renew_in_time()
+        return LOOK_EVERY_S
+
+    def _enrol(self) -> None:
+        told = self._child(["edge_agent.cli", "enrol", "--json", "--config", str(self._config.source)])
+        code = str(told.get("code", ""))
+        if not code:
+            self._board.clear_subject(SUBJECT)
+            self._link.reconnect()
+            return
+        self._board.clear_subject(
+            SUBJECT, *({"enrolment_pending", "enrolment_refused", "enrolment_unreachable"} - {code})
+        )
+        self._board.raise_(code, SUBJECT, str(told.get("detail", "")), str(told.get("remedy", "")))
+
+    def _renew_in_time(self) -> None:
+        try:
+            dates = validity(self._config.certificate_file)
+        except (OSError, ValueError) as error:
+            self._board.raise_("identity_wrong", SUBJECT, f"{self._config.certificate_file}: {error}")
+            return
+        now_s = time.time()
+        asked_s_ago = None if self._asked_at_s is None else time.monotonic() - self._asked_at_s
+        advice = advise(dates.used(now_s), dates.left_days(now_s), asked_s_ago)
+        for code in ("certificate_expiring", "certificate_expired"):
+            if code == advice.code:
+                self._board.raise_(code, SUBJECT, advice.detail)
+            else:
+                self._board.clear(code, SUBJECT)
+        if advice.renew and self._link.view.connected:
+            self._ask()
+
+    def _ask(self) -> None:
+        self._asked_at_s = time.monotonic()
+        told = self._child(["edge_agent.renewal", "request", str(self._config.source)])
+        if "csr" in told:
+            csr = base64.b64decode(str(told["csr"]))
+            self._link.publish_now(Up.CERTIFICATE, encode(CertificateRequest(csr)))
+
+    def _accept(self, answer: CertificateIssued) -> None:
+        if answer.refused:
+            self._board.raise_("renewal_refused", SUBJECT, answer.refused)
+            return
+        command = ["edge_agent.renewal", "accept", str(self._config.source)]
+        told = self._child(command, answer.chain_pem)
+        if told.get("code"):
+            self._board.raise_("renewal_refused", SUBJECT, str(told.get("detail", "")))
+            return
+        self._board.clear("renewal_refused", SUBJECT)
+        self._asked_at_s = None
+        log.info("the certificate was renewed")
+        self._link.reconnect()
+
+    def _child(self, module_and_arguments: list[str], given: str = "") -> dict[str, object]:
+        """Run one of our modules; its last line is JSON: {}, or code, detail and remedy when it failed."""
+        done = subprocess.run(
+            [sys.executable, "-m", *module_and_arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=CHILD_TIMEOUT_S,
+            check=False,
+        )
+        lines = done.stdout.strip().splitlines()
+        try:
+            told = json.loads(lines[-1]) if lines else {}
+        except ValueError:
+            told = {}
+        if done.returncode != 0 and not told.get("code"):
+            told = {"code": "identity_wrong", "detail": done.stderr.strip()[-500:] or "no answer"}
+        return dict(told)

@@ -1,0 +1,344 @@
+"""The link's loop: carries events to `core/link.py` and carries out what it decides. Owns the broker."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import assert_never
+
+from edge_agent.core import link_moves as moves
+from edge_agent.core.link import CONNECTED_PHASES, Link, Phase, step
+from edge_agent.core.link_moves import Event, Signal, Trouble
+from edge_agent.core.records import Head, Stored
+from edge_agent.core.sealing import LATE_S
+from edge_agent.core.window import AckMark, Want
+from edge_agent.errors import IdentityError, LinkError, LinkLost, SpoolCorrupt, SpoolError, SpoolFull
+from edge_agent.loops.board import Board
+from edge_agent.loops.inbound import Inbound
+from edge_agent.ports import Broker, BrokerEvents, Clock, Session, Spool
+from wire_contract.classes import Class
+from wire_contract.envelope import encode
+from wire_contract.messages import Ask, Presence
+from wire_contract.properties import Delivery
+from wire_contract.topics import Address, Up, class_channel, down_filter, up_topic
+
+log = logging.getLogger("lamppost")
+
+ACK_COMMIT_S = 1.0  # acks are committed together: deleting late is safe, the server knows what it has
+PRESENCE_EVERY_S = 5.0  # a flapping condition costs one small message each five seconds at most
+PRESENCE_REFRESH_S = 30.0  # backlog counts on the dashboard are at most this old
+IDLE_S = 30.0  # the watchdog sees a turn at least this often
+DRAIN_STOP_S = 0.5  # for the last packets to leave when we stop
+TRACE_EACH = 64  # every alarm, and one in so many of the rest: a traceparent is 66 bytes
+SUBJECT = "server"
+
+Item = Callable[[], None]
+
+
+@dataclass
+class LinkView:
+    """What other loops may know of the link. `left_street_s`: when it was last up (street-monotonic)."""
+
+    connected: bool = False
+    left_street_s: float = float("-inf")
+    in_flight: int = 0
+
+    def up_within(self, street_s: float, seconds: float) -> bool:
+        return self.connected or street_s - self.left_street_s <= seconds
+
+
+class LinkLoop:
+    """Runs in a thread of its own (`run`); everything else puts work into its inbox."""
+
+    def __init__(
+        self,
+        address: Address,
+        clock: Clock,
+        broker: Broker,
+        spool: Spool,
+        board: Board,
+        inbound: Inbound,
+        presence: Callable[[bool, int], Presence],
+        corrupt: Callable[[], None],
+        backoff_max_s: float,
+    ) -> None:
+        self._address, self._clock, self._broker, self._spool = address, clock, broker, spool
+        self._board, self._inbound, self._presence, self._corrupt = board, inbound, presence, corrupt
+        self._inbox: SimpleQueue[Item] = SimpleQueue()
+        self._events: deque[Event] = deque()
+        self._timers: dict[str, tuple[float, Item]] = {}
+        self._link = Link(backoff_max_s=backoff_max_s)
+        self._epoch = spool.epoch
+        self._acks: dict[Class, AckMark] = {}
+        self._connection = 0
+        self._session = 0
+        self._presence_sent: tuple[float, Presence | None] = (0.0, None)
+        self._running = True
+        self.view = LinkView()
+        self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned
+
+    # -- what other threads may call ---------------------------------------------------------------------
+
+    def work(self) -> None:
+        """Something new is in the spool."""
+        self._inbox.put(lambda: self._signal(Signal.WORK))
+
+    def conditions_changed(self) -> None:
+        self._inbox.put(self._refresh_presence)
+
+    def epoch_changed(self) -> None:
+        """The spool began anew: so does the link."""
+        self._inbox.put(self._start_over)
+
+    def publish_now(self, channel: Up, payload: bytes) -> None:
+        """Publish something that is not spooled; silently nothing while not connected."""
+        self._inbox.put(lambda: self._publish_unspooled(channel, payload))
+
+    def reconnect(self) -> None:
+        """Use the identity that is in the files now."""
+        self._inbox.put(self._start_over)
+
+    def stop(self) -> None:
+        self._inbox.put(self._stop)
+
+    # -- the loop ----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        self._signal(Signal.START)
+        while self._running:
+            try:
+                self._turn()
+            except SpoolCorrupt as error:
+                self._board.raise_error(error, "spool")
+                self._abandon()
+                self._corrupt()
+            except SpoolError as error:
+                self._board.raise_error(error, "spool")
+                self._arm("pause", 1.0, lambda: self._signal(Signal.WORK))
+            except Exception:
+                log.exception("the link's loop failed; it starts over")
+                self._start_over()
+
+    def _turn(self) -> None:
+        now_s = self.beat_s = self._clock.wire_s()
+        due = [name for name, (at_s, _) in self._timers.items() if at_s <= now_s]
+        for name in due:
+            self._timers.pop(name)[1]()
+        self._drain_events()
+        wait_s = min((at_s for at_s, _ in self._timers.values()), default=now_s + IDLE_S) - now_s
+        try:
+            item = self._inbox.get(timeout=max(wait_s, 0.001)) if not due else self._inbox.get_nowait()
+        except Empty:
+            return
+        item()
+        self._drain_events()
+
+    def _drain_events(self) -> None:
+        while self._events:
+            event = self._events.popleft()
+            self._link, actions = step(self._link, event)
+            for action in actions:
+                self._carry_out(action)
+            self._note_view()
+
+    def _note_view(self) -> None:
+        connected = self._link.phase in CONNECTED_PHASES
+        if self.view.connected and not connected:
+            self.view.left_street_s = self._clock.street_s()
+        self.view.connected = connected
+        self.view.in_flight = len(self._link.window.in_flight)
+
+    def _signal(self, signal: Signal) -> None:
+        self._events.append(Event(signal, self._clock.wire_s(), random.random()))  # noqa: S311 jitter
+
+    def _trouble(self, signal: Signal, error: LinkError | IdentityError) -> None:
+        now_s, jitter = self._clock.wire_s(), random.random()  # noqa: S311 jitter
+        self._events.append(Trouble(signal, now_s, jitter, error.code, error.detail, error.remedy))
+
+    def _arm(self, name: str, delay_s: float, item: Item) -> None:
+        self._timers[name] = (self._clock.wire_s() + delay_s, item)
+
+    # -- actions -----------------------------------------------------------------------------------------
+
+    def _carry_out(self, action: moves.Action) -> None:
+        match action:
+            case moves.Connect():
+                self._connect()
+            case moves.Subscribe():
+                self._attempt(self._broker.subscribe)
+            case moves.AnnounceBirth():
+                self._announce()
+            case moves.SendAsk():
+                ask = Ask(self._epoch, tuple(int(cls) for cls in Class))
+                self._publish_unspooled(Up.ASK, encode(ask))
+            case moves.Disconnect():
+                self._connection += 1
+                self._broker.disconnect()
+            case moves.Arm(signal, delay_s):
+                self._arm(signal.value, delay_s, lambda: self._signal(signal))
+            case moves.Fetch(wants):
+                self._fetch(wants)
+            case moves.Publish(cls, sequence):
+                self._publish(cls, sequence)
+            case moves.ApplyAck(cls, prefix, ranges):
+                self._apply_ack(cls, prefix, ranges)
+            case moves.Say(code, detail, remedy):
+                self._board.raise_(code, SUBJECT, detail, remedy)
+            case moves.Unsay(code):
+                self._board.clear(code, SUBJECT)
+            case _:
+                assert_never(action)
+
+    def _connect(self) -> None:
+        self._connection += 1
+        mine = self._connection
+        try:
+            self._session = self._spool.next_session(self._clock.now_ms())
+        except SpoolFull:
+            self._session = max(self._session + 1, self._clock.now_ms())
+
+        def put(item: Item) -> None:
+            self._inbox.put(lambda: item() if mine == self._connection else None)
+
+        events = BrokerEvents(
+            subscribed=lambda: put(lambda: self._signal(Signal.SUBSCRIBED)),
+            received=lambda topic, payload, handled: put(lambda: self._received(topic, payload, handled)),
+            lost=lambda detail: put(lambda: self._trouble(Signal.LOST, LinkLost(detail))),
+            publish_refused=lambda detail: put(lambda: self._publish_refused(detail)),
+        )
+        will = encode(self._presence(False, self._session))
+        session = Session(up_topic(self._address, Up.PRESENCE), will, down_filter(self._address))
+        try:
+            self._broker.connect(session, events)
+        except (LinkError, IdentityError) as error:
+            self._trouble(Signal.REFUSED, error)
+        else:
+            self._board.clear_subject(SUBJECT, "not_enrolled", "link_lost")
+            self._signal(Signal.CONNECTED)
+
+    def _received(self, topic: str, payload: bytes, handled: Callable[[], None]) -> None:
+        ack = self._inbound.take(topic, payload, self._epoch)
+        if ack is not None:
+            now_s, jitter = self._clock.wire_s(), random.random()  # noqa: S311 jitter
+            self._events.append(
+                moves.Ack(Signal.ACK, now_s, jitter, Class(ack.cls), ack.prefix, tuple(ack.ranges))
+            )
+        handled()
+
+    def _publish_refused(self, detail: str) -> None:
+        self._board.raise_("publish_refused", SUBJECT, detail)
+
+    def _fetch(self, wants: tuple[Want, ...]) -> None:
+        heads: list[Head] = []
+        for want in wants:
+            heads += self._spool.heads(want.cls, want.after, want.limit)
+        if heads:
+            held = self._spool.declarations_waiting()
+            now_s, jitter = self._clock.wire_s(), random.random()  # noqa: S311 jitter
+            self._events.append(moves.Fetched(Signal.FETCHED, now_s, jitter, tuple(heads), held))
+
+    def _publish(self, cls: Class, sequence: int) -> None:
+        stored = self._spool.load(cls, sequence)
+        if stored is None or stored.epoch != self._epoch:
+            gone = (Head(cls, sequence, sequence),)
+            self._events.append(moves.Fetched(Signal.GONE, self._clock.wire_s(), 0.0, gone))
+            return
+        self._spool.will_publish(cls, sequence)
+        topic = up_topic(self._address, class_channel(cls))
+        properties = self._delivery(stored).to_user_properties()
+        self._attempt(lambda: self._broker.publish(topic, stored.payload, properties))
+
+    def _delivery(self, stored: Stored) -> Delivery:
+        cls, sequence = stored.head.cls, stored.head.sequence
+        late = self._clock.now_ms() - stored.sealed_ms > LATE_S * 1000
+        history = cls is Class.HISTORY or (cls is Class.LIVE and late)
+        return Delivery(stored.epoch, cls, sequence, history, _trace(stored.epoch, cls, sequence))
+
+    def _apply_ack(self, cls: Class, prefix: int, ranges: tuple[tuple[int, int], ...]) -> None:
+        self._acks[cls] = AckMark(prefix, ranges)
+        if self._link.phase is Phase.RESUMING:
+            self._commit_acks()
+        elif "acks" not in self._timers:
+            self._arm("acks", ACK_COMMIT_S, self._commit_acks)
+
+    def _commit_acks(self) -> None:
+        acks, self._acks = self._acks, {}
+        if acks and self._spool.epoch == self._epoch:
+            self._spool.acknowledge(acks)
+
+    def _announce(self) -> None:
+        presence = self._presence(True, self._session)
+        topic = up_topic(self._address, Up.PRESENCE)
+        self._presence_sent = (self._clock.wire_s(), presence)
+        self._attempt(lambda: self._broker.publish(topic, encode(presence), retain=True))
+        self._arm("presence", PRESENCE_REFRESH_S, self._refresh_presence)
+
+    def _refresh_presence(self) -> None:
+        """Publish the presence again when it says something new, at most each PRESENCE_EVERY_S."""
+        if self._link.phase not in CONNECTED_PHASES:
+            return
+        sent_s, before = self._presence_sent
+        wait_s = sent_s + PRESENCE_EVERY_S - self._clock.wire_s()
+        if wait_s > 0:
+            self._arm("presence", wait_s, self._refresh_presence)
+            return
+        now = self._presence(True, self._session)
+        if before is None or _content(now) != _content(before):
+            self._announce()
+        else:
+            self._arm("presence", PRESENCE_REFRESH_S, self._refresh_presence)
+
+    def _publish_unspooled(self, channel: Up, payload: bytes) -> None:
+        if self._link.phase in CONNECTED_PHASES:
+            self._attempt(lambda: self._broker.publish(up_topic(self._address, channel), payload))
+
+    def _attempt(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except LinkLost as error:
+            self._trouble(Signal.LOST, error)
+
+    # -- starting over, stopping -------------------------------------------------------------------------
+
+    def _abandon(self) -> None:
+        """Forget the connection as a power cut would; what is on the disk is all that counts."""
+        self._connection += 1
+        self._broker.disconnect()
+        self._events.clear()
+        self._timers.clear()
+        self._acks.clear()
+        self._signal(Signal.POWER_LOST)
+        self._drain_events()
+
+    def _start_over(self) -> None:
+        self._abandon()
+        self._epoch = self._spool.epoch
+        self._arm("start", random.random(), lambda: self._signal(Signal.START))  # noqa: S311 jitter
+
+    def _stop(self) -> None:
+        self._commit_acks()
+        if self._link.phase in CONNECTED_PHASES:
+            offline = encode(self._presence(False, self._session))
+            topic = up_topic(self._address, Up.PRESENCE)
+            self._attempt(lambda: self._broker.publish(topic, offline, retain=True))
+            self._broker.disconnect(DRAIN_STOP_S)
+        self._signal(Signal.STOP)
+        self._drain_events()
+        self._running = False
+
+
+def _trace(epoch: bytes, cls: Class, sequence: int) -> str | None:
+    """One trace a sampled message, however often it is sent: its id comes of what identifies the message."""
+    if cls is not Class.ALARM and sequence % TRACE_EACH != 1:
+        return None
+    digest = hashlib.blake2b(b"%b %d %d" % (epoch, cls, sequence), digest_size=24).hexdigest()
+    return f"00-{digest[:32]}-{digest[32:]}-01"
+
+
+def _content(presence: Presence) -> tuple[object, ...]:
+    return (presence.clock_ok, presence.conditions, presence.settings, presence.backlog, presence.epoch)

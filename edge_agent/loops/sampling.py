@@ -1,0 +1,141 @@
+"""One sensor's loop: carries events to `core/sensing.py` and does what it decides with the serial port."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_agent.core.cadence import Cadence
+from edge_agent.core.records import UnitIdentity
+from edge_agent.core.sensing import Do, Event, Phase, Sensing, Signal, Until, step
+from edge_agent.loops.board import Board
+from edge_agent.loops.desk import Taken
+from edge_agent.ports import Clock, Sensor
+from firmware_bridge.errors import (
+    SensorAbsent,
+    SensorBusy,
+    SensorError,
+    SensorForbidden,
+    SensorGone,
+    SensorWarmingUp,
+)
+
+log = logging.getLogger("lamppost")
+
+READ_TIMEOUT_S = 3.0  # the slowest sensor's stable mode answers each 2.3 s (PMS5003 data sheet)
+IDENTITY_TIMEOUT_S = 3.0
+_PORT_LOST = (SensorGone, SensorAbsent, SensorBusy, SensorForbidden)
+
+
+@dataclass(frozen=True)
+class SensorPlan:
+    """One sensor as configured. `serial` and `site` name the unit where it does not name itself."""
+
+    name: str
+    serial: str
+    site: str
+    cadence: Cadence
+
+
+class SamplingLoop:
+    """Runs in a thread of its own (`run`) until `stop`. `take` receives every reading."""
+
+    def __init__(
+        self, plan: SensorPlan, sensor: Sensor, clock: Clock, board: Board, take: Callable[[Taken], None]
+    ) -> None:
+        self._plan, self._sensor, self._clock, self._board, self._take = plan, sensor, clock, board, take
+        self._state = Sensing(plan.cadence)
+        self._stopped = threading.Event()
+        self._until: Until | None = Until(wire_s=0.0)
+        self._events: deque[Event] = deque()
+        self._serial: str | None = None
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def run(self) -> None:
+        while self._state.phase is not Phase.STOPPED:
+            try:
+                self._sleep()
+                self._signal(Signal.STOP if self._stopped.is_set() else Signal.DUE)
+                self._drain()
+            except Exception:
+                log.exception("the loop of sensor %s failed; it starts over", self._plan.name)
+                self._signal(Signal.POWER_LOST)
+                self._sensor.close()
+                self._until = Until(wire_s=1.0)
+                self._drain()
+
+    def _sleep(self) -> None:
+        until = self._until or Until(wire_s=1.0)
+        if until.wire_s is not None:
+            wait_s = until.wire_s
+        else:
+            wait_s = (until.at_s - self._clock.street_s()) / self._clock.speed
+        self._stopped.wait(max(wait_s, 0.0))
+
+    def _signal(self, signal: Signal) -> None:
+        jitter = random.random()  # noqa: S311 jitter
+        self._events.append(Event(signal, self._clock.street_s(), jitter))
+
+    def _drain(self) -> None:
+        while self._events:
+            self._state, actions = step(self._state, self._events.popleft())
+            for action in actions:
+                if isinstance(action, Until):
+                    self._until = action
+                else:
+                    self._do(action)
+
+    def _do(self, action: Do) -> None:
+        match action:
+            case Do.OPEN:
+                self._try(self._open, Signal.OPENED)
+            case Do.READ:
+                self._try(self._read, Signal.TAKEN)
+            case Do.WAKE:
+                self._try(self._sensor.wake, None)
+            case Do.SLEEP:
+                self._try(self._sensor.sleep, None)
+            case Do.CLOSE:
+                self._sensor.close()
+
+    def _try(self, call: Callable[[], None], done: Signal | None) -> None:
+        """Do it; what it raises is this sensor's condition and its event. `done` None: nobody waits."""
+        try:
+            call()
+        except SensorWarmingUp:  # it answers, there is only no value yet
+            if done is not None:
+                self._signal(done)
+        except SensorError as error:
+            self._board.raise_(error.code, self._plan.name, error.detail, error.remedy)
+            if isinstance(error, _PORT_LOST):
+                self._port_lost()
+            elif done is not None:
+                self._signal(Signal.TROUBLE)
+        else:
+            if done is not None:
+                self._signal(done)
+
+    def _port_lost(self) -> None:
+        """One loss is one event, also when waking and reading both notice it."""
+        if not any(event.signal is Signal.GONE for event in self._events):
+            self._events.clear()
+            self._signal(Signal.GONE)
+
+    def _open(self) -> None:
+        self._sensor.open()
+        self._serial = self._sensor.identity(IDENTITY_TIMEOUT_S)
+
+    def _read(self) -> None:
+        reading = self._sensor.read(READ_TIMEOUT_S)
+        now_ms, street_s = self._clock.now_ms(), self._clock.street_s()
+        plan = self._plan
+        serial = reading.serial or self._serial or plan.serial
+        identity = UnitIdentity(reading.kind.value, serial, plan.site)
+        self._board.clear_subject(plan.name)
+        self._take(Taken(plan.name, identity, reading, plan.cadence.every_s, now_ms, street_s))

@@ -1,0 +1,304 @@
+"""The spooler's loop: takes readings in, commits and seals them when `core/sealing.py` says so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+
+from edge_agent.core.records import Row, Sealed
+from edge_agent.core.sealing import COMMIT_EVERY_S, HISTORY_ROWS, Moment, due_at_s, form, plan
+from edge_agent.core.stamping import clock_is_set
+from edge_agent.errors import SpoolCorrupt, SpoolError, SpoolFull
+from edge_agent.loops.board import Board
+from edge_agent.loops.desk import Desk, Taken, physical
+from edge_agent.loops.link import LinkView
+from edge_agent.loops.room import RoomKeeper
+from edge_agent.ports import Clock, Spool
+from wire_contract.classes import Class
+from wire_contract.envelope import encode
+from wire_contract.messages import CommandReply, Condition, ConditionBatch, TombstoneReason
+
+log = logging.getLogger("lamppost")
+
+HELD_ROWS = 5_000  # samples held in memory while the disk refuses: 2.5 MB, a day of three sensors a minute
+HELD_NEWS = 200  # conditions waiting to be spooled; older ones are told by the presence anyway
+IDLE_S = 30.0  # wire clock; the spool's room is looked at even when nothing comes
+
+Item = Callable[[], None]
+
+
+class Spooler:
+    """Runs in a thread of its own (`run`); the only writer of samples. Calls `sealed_work` after a seal."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        spool: Spool,
+        board: Board,
+        view: LinkView,
+        room: RoomKeeper,
+        flush_s: float,
+        sealed_work: Callable[[], None],
+        epoch_changed: Callable[[], None],
+    ) -> None:
+        self._clock, self._spool, self._board, self._view, self._room = clock, spool, board, view, room
+        self._flush_s, self._sealed_work, self._epoch_changed = flush_s, sealed_work, epoch_changed
+        self._inbox: SimpleQueue[Item] = SimpleQueue()
+        self._desk = Desk(clock, spool, board)
+        self._on_disk: list[Row] = spool.waiting(True, HISTORY_ROWS * 8)
+        self._new: list[Row] = []  # taken, not yet committed; oldest first
+        self._amended: dict[int, int] = {}
+        self._unsynced = bool(spool.waiting(False, 1))
+        self._unsynced_new: list[Row] = []
+        self._news: list[Condition] = []
+        self._replies: list[CommandReply] = []
+        self._lost_in_memory: list[Row] = []
+        self._untaken: list[Taken] = []
+        self._committed_at_s = float("-inf")
+        self._running = True
+        self._final = False
+        self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned
+        self.latest: dict[str, dict[str, float | None]] = {}  # by sensor and channel, for the status file
+        self._board.listen(lambda news: self._inbox.put(lambda: self._news.append(news)))
+
+    # -- what other threads may call ---------------------------------------------------------------------
+
+    def take(self, taken: Taken) -> None:
+        self._inbox.put(lambda: self._take(taken))
+
+    def take_now(self, taken: Taken) -> None:
+        """For a rehearsal, which has no threads: take it in and tend, here."""
+        self._take(taken)
+        self.tend()
+
+    def finish_now(self) -> None:
+        """For a rehearsal: seal everything that waits, here."""
+        self._finish()
+
+    def reply(self, reply: CommandReply) -> None:
+        self._inbox.put(lambda: self._replies.append(reply))
+
+    def declare_all(self) -> None:
+        self._inbox.put(self._declare_all)
+
+    def rescue(self) -> None:
+        """Another loop found the spool damaged."""
+        epoch = self._spool.epoch
+        self._inbox.put(lambda: self._rescue(epoch))
+
+    def finish(self) -> None:
+        """Seal everything that waits, now."""
+        self._inbox.put(self._finish)
+
+    def stop(self) -> None:
+        self._inbox.put(self._stop)
+
+    def pending(self) -> int:
+        """Samples taken and not yet sealed."""
+        return len(self._on_disk) + len(self._new) + len(self._unsynced_new)
+
+    # -- the loop ----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        while self._running:
+            self.beat_s = self._clock.wire_s()
+            try:
+                self._wait()
+                self.tend()
+            except SpoolCorrupt as error:
+                self._board.raise_error(error, "spool")
+                self.rescue()
+            except SpoolFull as error:
+                self._room.write_refused(error)
+            except Exception:
+                log.exception("the spooler's loop failed; it goes on")
+
+    def _wait(self) -> None:
+        """Take in all that has come; if nothing has, wait for it until something is due."""
+        timeout_s = min(self._due_in_s(), IDLE_S)
+        try:
+            item = self._inbox.get(timeout=max(timeout_s, 0.001))
+        except Empty:
+            return
+        item()
+        while not self._inbox.empty():
+            self._inbox.get()()
+
+    def _due_in_s(self) -> float:
+        """Wire seconds until the next commit or seal."""
+        if self._room.refused:
+            return self._room.retry_in_s()
+        waits = [IDLE_S]
+        if self._new or self._unsynced_new or self._amended or self._news or self._replies:
+            waits.append(self._committed_at_s + COMMIT_EVERY_S - self._clock.wire_s())
+        rows = self._on_disk or self._new
+        if rows:
+            count = len(self._on_disk) + len(self._new)
+            due_s = due_at_s(rows[0].mono_ms / 1000, count, self._moment())
+            waits.append((due_s - self._clock.street_s()) / self._clock.speed)
+        return min(waits)
+
+    def _moment(self) -> Moment:
+        street_s = self._clock.street_s()
+        up = self._view.up_within(street_s, self._flush_s)
+        return Moment(self._clock.now_ms(), street_s, up, self._flush_s, self._final)
+
+    def tend(self) -> None:
+        """Commit and seal what is due, then look after the room. Raises SpoolFull, SpoolCorrupt."""
+        if self._room.refused:
+            if self._room.retry_in_s() > 0 and not self._final:
+                return
+            self._room.retry()
+        self._take_again()
+        self._restamp_when_set()
+        moment = self._moment()
+        rows = [*self._on_disk, *self._new]
+        rows = self._with_this_boot(rows)
+        planned = plan(rows, moment)
+        sealed = (*form(Class.LIVE, planned.live), *form(Class.HISTORY, planned.history))
+        due = self._clock.wire_s() >= self._committed_at_s + COMMIT_EVERY_S
+        something = self._new or self._unsynced_new or self._amended or self._news or self._replies
+        if sealed or self._final or (something and due):
+            self._write(sealed, moment.now_ms)
+        if self._room.due():
+            self._room.keep()
+
+    def _with_this_boot(self, rows: list[Row]) -> list[Row]:
+        """Rows of an earlier boot have another monotonic clock: they are as old as can be."""
+        boot = self._clock.boot()
+        return [row if row.boot == boot else replace(row, mono_ms=0) for row in rows]
+
+    def _write(self, sealed: tuple[Sealed, ...], now_ms: int) -> None:
+        taken = {row_id for batch in sealed for row_id in batch.row_ids}
+        fresh = [row for row in self._new if row.id not in taken]
+        stamps = self._desk.stamps(self._new)
+        self._spool.commit([*fresh, *self._unsynced_new], sealed, self._amended, stamps, now_ms)
+        self._unsynced = self._unsynced or bool(self._unsynced_new)
+        self._on_disk = [row for row in (*self._on_disk, *fresh) if row.id not in taken]
+        self._new, self._unsynced_new, self._amended = [], [], {}
+        self._committed_at_s = self._clock.wire_s()
+        self._room.written()
+        spooled = self._write_messages(now_ms)
+        if sealed or spooled:
+            self._sealed_work()
+
+    def _write_messages(self, now_ms: int) -> bool:
+        """Spool replies, conditions, and what to say of samples that memory could not hold."""
+        spooled = bool(self._replies or self._news or self._lost_in_memory)
+        while self._replies:
+            self._spool.put(Class.REPLY, encode(self._replies[0]), now_ms)
+            self._replies.pop(0)
+        if self._news:
+            news, self._news = tuple(self._news[-HELD_NEWS:]), []
+            self._spool.put(Class.DIAGNOSTIC, encode(ConditionBatch(news)), now_ms)
+        if self._lost_in_memory:
+            times = [row.time_ms for row in self._lost_in_memory]
+            self._spool.put_tombstone(
+                Class.HISTORY, TombstoneReason.SPOOL_FULL, len(times), min(times), max(times), now_ms
+            )
+            self._lost_in_memory = []
+        return spooled
+
+    def _take_again(self) -> None:
+        """Readings of a unit that could not be declared while the disk refused."""
+        untaken, self._untaken = self._untaken, []
+        for taken in untaken:
+            self._take(taken)
+
+    def _take(self, taken: Taken) -> None:
+        try:
+            entry = self._desk.enter(taken)
+        except SpoolError:
+            self._untaken.append(taken)
+            self._untaken = self._untaken[-HELD_ROWS:]
+            raise
+        if entry is None:
+            return
+        self.latest[taken.sensor] = physical(taken.reading)
+        if not entry.row.synced:
+            self._unsynced_new.append(entry.row)
+            detail = "the clock was never set; samples wait for their time"
+            self._board.raise_("clock_unset", "clock", detail)
+            return
+        self._new.append(entry.row)
+        if entry.amended is not None:
+            self._amend(entry.amended)
+        if len(self._new) > HELD_ROWS:
+            self._lost_in_memory.append(self._new.pop(0))
+
+    def _amend(self, row: Row) -> None:
+        """Give a waiting row its final flags; a sealed one is left alone."""
+        for rows in (self._new, self._on_disk):
+            for index in range(len(rows) - 1, -1, -1):
+                if rows[index].id == row.id:
+                    rows[index] = replace(rows[index], flags=row.flags)
+                    if rows is self._on_disk:
+                        self._amended[row.id] = row.flags
+                    return
+
+    # -- samples without a time --------------------------------------------------------------------------
+
+    def _restamp_when_set(self) -> None:
+        """Once the clock is set, give the samples of this boot their time and bury those of earlier boots."""
+        now_ms = self._clock.now_ms()
+        if not (self._unsynced or self._unsynced_new) or not clock_is_set(now_ms):
+            return
+        boot, zero_ms = self._clock.boot(), now_ms - int(self._clock.street_s() * 1000)
+        restamped = self._restamped(self._unsynced_new, zero_ms)
+        self._unsynced_new = []
+        self._new = sorted((*self._new, *restamped), key=lambda row: row.id)
+        count = len(restamped)
+        while rows := self._spool.waiting(False, HISTORY_ROWS):
+            old = [row.id for row in rows if row.boot != boot]
+            if old:
+                self._spool.drop_rows(old, Class.HISTORY, TombstoneReason.CLOCK_NEVER_SET, now_ms)
+            mine = self._restamped([row for row in rows if row.boot == boot], zero_ms)
+            sealed = form(Class.HISTORY, mine)
+            self._spool.commit(sealed=sealed, stamps=self._desk.stamps(mine), now_ms=now_ms)
+            count += len(mine)
+        self._unsynced = False
+        log.info("the clock is set: %d samples got their time afterwards", count)
+        self._board.clear("clock_unset", "clock")
+        self._sealed_work()
+
+    def _restamped(self, rows: list[Row], zero_ms: int) -> list[Row]:
+        return [
+            replace(row, time_ms=self._desk.time_for(row.unit, zero_ms + row.mono_ms), synced=True)
+            for row in rows
+        ]
+
+    # -- rare things -------------------------------------------------------------------------------------
+
+    def _declare_all(self) -> None:
+        self._desk.declare_all()
+        self._sealed_work()
+
+    def _rescue(self, epoch: bytes) -> None:
+        if self._spool.epoch == epoch:
+            now_ms = self._clock.now_ms()
+            rescue = self._spool.rescue(now_ms)
+            self.tell_rescue(rescue.kept_at, rescue.messages, rescue.samples)
+            self._desk.reload()
+            # What was read of the old file is in the new one; what memory still holds is written again.
+            self._new = sorted({row.id: row for row in (*self._on_disk, *self._new)}.values(), key=_id)
+            self._on_disk = []
+        self._epoch_changed()
+
+    def tell_rescue(self, kept_at: str, messages: int, samples: int) -> None:
+        detail = f"the spool was damaged; {messages} messages and {samples} samples were read of it"
+        self._board.raise_("spool_corrupt", "spool", f"{detail}; the file is kept: {kept_at}")
+
+    def _finish(self) -> None:
+        self._final = True
+        self.tend()
+        self._final = False
+
+    def _stop(self) -> None:
+        self._running = False
+        self._finish()
+
+
+def _id(row: Row) -> int:
+    return row.id
