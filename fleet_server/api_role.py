@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 5  # an answer that takes longer is cut when the server stops
 KEEP_ALIVE_S = 30  # idle connections of browsers and proxies
-CERTIFICATE_LOOK_S = 10.0  # a renewed certificate is served within this
+CERTIFICATE_LOOK_S = 1.0  # one system call; a renewed certificate is served within this
 BACKLOG = 512  # a whole city that enrols at once after a power cut waits in the kernel instead of failing
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from fleet_server.child import Child
 from fleet_server.config import ServerConfig
+from fleet_server.embedded import url_of
 
 NAME = "serve.json"
 
@@ -30,12 +31,14 @@ def describe(config: ServerConfig, children: Iterable[Child], *, ready: bool) ->
 def addresses(config: ServerConfig) -> dict[str, str]:
     """Where each part is reached."""
     device = config.api.device_listen
+    embedded = config.database.embedded_directory
     return {
         "pages": f"http://{config.ui.listen}",
         "api": f"http://{config.api.listen}",
         "enrolment": f"https://{device}" if device else "",
         "broker": f"mqtts://{config.broker.host}:{config.broker.port}",
         "data": str(config.data_dir),
+        "database": url_of(embedded) if embedded else "",  # one that stands elsewhere has its password there
     }
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,7 +131,6 @@ def test_a_first_password_is_generated_and_shown_once(own: Serve) -> None:
     environment = {"LAMPPOST_ADMIN_PASSWORD": ""}
     assert own.run_once("--role", "setup", environment=environment)[0] == 2  # an empty one is no password
 
-    os.environ.pop("LAMPPOST_ADMIN_PASSWORD", None)
     said = _set_up_without_password(own)
     assert "Password, shown this once: " in said
     assert "Password" not in _set_up_without_password(own)
@@ -138,8 +138,6 @@ def test_a_first_password_is_generated_and_shown_once(own: Serve) -> None:
 
 
 def _set_up_without_password(serve: Serve) -> str:
-    import subprocess
-
     environment = {k: v for k, v in serve.environment.items() if k != "LAMPPOST_ADMIN_PASSWORD"}
     done = subprocess.run(serve.command("--role", "setup"), capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
