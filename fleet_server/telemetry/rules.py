@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from itertools import pairwise
-from statistics import median
 
 Range = tuple[int, int]
 """First and last, both inclusive."""
@@ -40,12 +39,12 @@ def contiguous(floor: int, ranges: Iterable[Range]) -> tuple[int, tuple[Range, .
     return merged[0][1], tuple((first, last) for first, last in merged[1:])
 
 
-def resolution_for(span_s: float, cadence_s: float) -> Resolution:
+def resolution_for(span_s: float, cadence_s: float | None) -> Resolution:
     """The finest resolution that answers `span_s` with at most POINTS_WANTED points.
 
-    cadence_s: seconds between raw samples; where it is not known, 1.
+    cadence_s: seconds between raw samples; None where there are too few to tell, and so few enough to show.
     """
-    if span_s / max(cadence_s, 0.001) <= POINTS_WANTED:
+    if cadence_s is None or span_s / max(cadence_s, 0.001) <= POINTS_WANTED:
         return Resolution.RAW
     for resolution in (Resolution.MINUTE, Resolution.HOUR):
         if span_s / SECONDS_OF[resolution] <= POINTS_WANTED:
@@ -55,22 +54,21 @@ def resolution_for(span_s: float, cadence_s: float) -> Resolution:
 
 @dataclass(frozen=True)
 class Gap:
-    """Nothing was measured, or nothing was kept, from `begins_ms` to `ends_ms`."""
+    """Nothing was measured, or nothing was kept, from `begins` to `ends`."""
 
-    begins_ms: int
-    ends_ms: int
+    begins: datetime
+    ends: datetime
     reason: str  # "silence", or a tombstone's reason
     samples_lost: int | None = None  # what the device says it shed; None where nobody knows
 
 
-def median_cadence_ms(times_ms: Sequence[int]) -> float | None:
-    """The usual distance between ascending instants; None for fewer than three."""
-    if len(times_ms) < 3:
+def gap_threshold_s(cadence_s: float, factor: float = GAP_FACTOR) -> float:
+    """How long nothing may come, in seconds, before it is a gap."""
+    return cadence_s * factor
+
+
+def scaled(value: float | None, exponent: int) -> float | None:
+    """A stored integer (or a mean) in its unit. Dividing by a power of ten gives the nearest double."""
+    if value is None:
         return None
-    return float(median(after - before for before, after in pairwise(times_ms)))
-
-
-def silences(times_ms: Sequence[int], cadence_ms: float, factor: float = GAP_FACTOR) -> list[Gap]:
-    """The intervals between ascending instants that are longer than `factor` cadences."""
-    longest = cadence_ms * factor
-    return [Gap(before, after, "silence") for before, after in pairwise(times_ms) if after - before > longest]
+    return value * float(10**exponent) if exponent >= 0 else value / float(10**-exponent)

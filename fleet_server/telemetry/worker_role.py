@@ -1,4 +1,4 @@
-"""The role `worker`: loops that bring tables to what they should be; stopped anywhere, the next tick goes on."""
+"""The role `worker`: loops that bring tables to what they should be. Cut off anywhere, the next goes on."""
 
 from __future__ import annotations
 

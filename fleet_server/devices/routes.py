@@ -1,0 +1,166 @@
+"""/api/v1/devices: who is in the street, whether they answer, what is wrong with them, what they measure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+
+from fleet_server.access.asker import Asker, Ctx
+from fleet_server.devices import service
+from fleet_server.devices.rules import DeviceState, Freshness, PresenceState
+from fleet_server.errors import NotFound
+from wire_contract.errors import InvalidName
+from wire_contract.topics import Address
+
+router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
+
+PAGE_MOST = 1_000
+
+
+class DeviceView(BaseModel):
+    """A lamppost. Times are of the street clock; age_s and freshness are of its newest sample."""
+
+    id: int
+    tenant: str
+    name: str
+    state: DeviceState
+    site: str
+    created_at: datetime
+    presence: PresenceState
+    presence_at: datetime | None
+    last_seen_at: datetime | None
+    newest_sample_at: datetime | None
+    age_s: float | None
+    freshness: Freshness
+    agent_version: str
+    clock_ok: bool | None
+    settings: dict[str, str]
+    backlog: dict[str, int] = Field(description="batches that wait in its spool, by class")
+    conditions: int = Field(description="how many conditions hold now")
+
+
+class DevicePage(BaseModel):
+    """`next_after`: give it as `after` for the next page; null on the last one."""
+
+    devices: list[DeviceView]
+    next_after: int | None
+
+
+class SeriesView(BaseModel):
+    """One channel: ask /api/v1/telemetry/series/{id} for its values."""
+
+    id: int
+    slot: int
+    channel: str
+    unit: str
+    exponent: int = Field(description="its resolution, as a power of ten")
+
+
+class SensorUnitView(BaseModel):
+    id: int
+    kind: str
+    serial: str
+    site: str
+    declared_at: datetime
+    series: list[SeriesView]
+
+
+class ConditionView(BaseModel):
+    """Something wrong with the lamppost, and what to do about it. It holds while cleared_at is null."""
+
+    code: str
+    subject: str
+    severity: str
+    detail: str
+    remedy: str
+    source: str
+    raised_at: datetime
+    cleared_at: datetime | None
+
+
+class StateChange(BaseModel):
+    state: DeviceState
+
+
+def address_of(tenant: str, name: str) -> Address:
+    """The path's address. Raises NotFound for one that no device can have."""
+    try:
+        return Address(tenant, name)
+    except InvalidName:
+        raise NotFound(f"There is no device {tenant[:64]}/{name[:64]}.") from None
+
+
+DeviceAddress = Annotated[Address, Depends(address_of)]
+
+
+@router.get("")
+def list_devices(
+    ctx: Ctx,
+    asker: Asker,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 200,
+) -> DevicePage:
+    """Every lamppost, in pages by id."""
+    found = service.list_devices(ctx, asker, after_id=after, limit=limit)
+    full = len(found) == limit
+    return DevicePage(
+        devices=[view(each) for each in found], next_after=found[-1].record.id if full else None
+    )
+
+
+@router.get("/{tenant}/{name}")
+def get_device(ctx: Ctx, asker: Asker, address: DeviceAddress) -> DeviceView:
+    """One lamppost."""
+    return view(service.get_device(ctx, asker, address))
+
+
+@router.put("/{tenant}/{name}/state")
+def change_state(ctx: Ctx, asker: Asker, address: DeviceAddress, body: StateChange) -> DeviceView:
+    """Activate, quarantine or decommission it. What it sent meanwhile is replayed once it is active."""
+    return view(service.change_state(ctx, asker, address, body.state))
+
+
+@router.get("/{tenant}/{name}/sensors")
+def sensors(ctx: Ctx, asker: Asker, address: DeviceAddress) -> list[SensorUnitView]:
+    """Its sensor units, those that were replaced included, each with its series."""
+    found = service.sensors(ctx, asker, address)
+    return [SensorUnitView.model_validate(each, from_attributes=True) for each in found]
+
+
+@router.get("/{tenant}/{name}/conditions")
+def conditions(
+    ctx: Ctx,
+    asker: Asker,
+    address: DeviceAddress,
+    current: bool = True,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 100,
+) -> list[ConditionView]:
+    """What is wrong with it now; with current=false, what ever was. Newest first."""
+    found = service.conditions(ctx, asker, address, current=current, limit=limit)
+    return [ConditionView.model_validate(each, from_attributes=True) for each in found]
+
+
+def view(seen: service.DeviceView) -> DeviceView:
+    r = seen.record
+    return DeviceView(
+        id=r.id,
+        tenant=r.address.tenant,
+        name=r.address.device,
+        state=r.state,
+        site=r.site,
+        created_at=r.created_at,
+        presence=r.presence,
+        presence_at=r.presence_at,
+        last_seen_at=r.last_seen_at,
+        newest_sample_at=r.newest_sample_at,
+        age_s=seen.age_s,
+        freshness=seen.freshness,
+        agent_version=r.agent_version,
+        clock_ok=r.clock_ok,
+        settings=r.settings,
+        backlog=r.backlog,
+        conditions=r.conditions,
+    )

@@ -1,0 +1,205 @@
+"""Telemetry, for whoever may ask: what is now, what was, what is missing, and what could not be stored.
+
+Every function takes the context and the acting principal, and authorizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from sqlmodel import Session
+
+from fleet_server.access.rules import Action, Principal
+from fleet_server.access.service import authorize
+from fleet_server.context import Context
+from fleet_server.devices.rules import Freshness, freshness
+from fleet_server.errors import Conflict, DatabaseUnreachable, InvalidRequest, NotFound
+from fleet_server.telemetry import letters_store, store
+from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
+from fleet_server.telemetry.ingest.pg_binary import register_arrays
+from fleet_server.telemetry.ingest.replay import Replayed, ReplayOutcome
+from fleet_server.telemetry.ingest.replay import replay as replay_letter
+from fleet_server.telemetry.letters_store import DeadLetterRecord
+from fleet_server.telemetry.rules import (
+    GAP_FACTOR,
+    SECONDS_OF,
+    Gap,
+    Resolution,
+    gap_threshold_s,
+    resolution_for,
+)
+from fleet_server.telemetry.store import LatestReading, Point, SeriesInfo
+from wire_contract.topics import Address
+
+__all__ = ["DeadLetterRecord", "Gap", "LatestReading", "Point", "Replayed", "Resolution", "SeriesInfo"]
+
+MAX_POINTS = 20_000  # one answer's: 1 MB of JSON; a longer question is asked in pieces
+MAX_GAPS = 1_000
+DEFAULT_SPAN = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class LatestView:
+    """A newest reading and its age by the street clock."""
+
+    reading: LatestReading
+    age_s: float
+    freshness: Freshness
+
+
+@dataclass(frozen=True)
+class SeriesView:
+    """`points` from `begins` up to `ends`; next_begins: where to ask on, if one answer does not hold all."""
+
+    series: SeriesInfo
+    resolution: Resolution
+    begins: datetime
+    ends: datetime
+    points: Sequence[Point]
+    next_begins: datetime | None
+
+
+@dataclass(frozen=True)
+class GapsView:
+    """cadence_s: the usual distance of samples; None where there are too few to tell, and so no silences."""
+
+    series: SeriesInfo
+    begins: datetime
+    ends: datetime
+    cadence_s: float | None
+    gaps: Sequence[Gap]
+
+
+def latest(
+    ctx: Context,
+    principal: Principal,
+    address: Address | None = None,
+    *,
+    channel: str | None = None,
+    after_series: int = 0,
+    limit: int = 1_000,
+) -> list[LatestView]:
+    """The newest reading of each series, by its id: of one device, one channel (`pm2_5`), or all."""
+    authorize(principal, Action.TELEMETRY_READ, str(address) if address else "*")
+    now = ctx.clock.now()
+    with ctx.db.session() as session:
+        found = store.latest(session, address, channel, after_series, limit)
+    views = []
+    for reading in found:
+        age_s = max(0.0, (now - reading.time).total_seconds())
+        views.append(LatestView(reading, age_s, freshness(age_s)))
+    return views
+
+
+def series(
+    ctx: Context,
+    principal: Principal,
+    series_id: int,
+    begins: datetime | None = None,
+    ends: datetime | None = None,
+    resolution: Resolution = Resolution.AUTO,
+    *,
+    limit: int = MAX_POINTS,
+) -> SeriesView:
+    """The points from `begins` (default: a day before) up to `ends` (default: the street clock's now).
+
+    AUTO takes the finest resolution with at most 2,000 points. Buckets begin at or before `begins`.
+    Raises NotFound, InvalidRequest.
+    """
+    authorize(principal, Action.TELEMETRY_READ)
+    begins, ends = _span(ctx, begins, ends)
+    with ctx.db.session() as session:
+        info = _need(session, series_id)
+        if resolution is Resolution.AUTO:
+            cadence = store.cadence_s(session, info, begins, ends)
+            resolution = resolution_for((ends - begins).total_seconds(), cadence)
+        if resolution is Resolution.RAW:
+            points = store.raw_points(session, info, begins, ends, limit + 1)
+        else:
+            begins = _floor(begins, SECONDS_OF[resolution])
+            points = store.buckets(session, info, begins, ends, resolution, limit + 1)
+    more = points[limit].time if len(points) > limit else None
+    return SeriesView(info, resolution, begins, ends, points[:limit], more)
+
+
+def gaps(
+    ctx: Context,
+    principal: Principal,
+    series_id: int,
+    begins: datetime | None = None,
+    ends: datetime | None = None,
+    *,
+    factor: float = GAP_FACTOR,
+) -> GapsView:
+    """Where more than `factor` usual distances passed without a sample, and what the device says it shed.
+
+    By begin, at most 1,000 of each. Raises NotFound, InvalidRequest.
+    """
+    authorize(principal, Action.TELEMETRY_READ)
+    if not factor >= 1.0:
+        raise InvalidRequest(f"factor = {factor}: a gap is at least one usual distance long.")
+    begins, ends = _span(ctx, begins, ends)
+    with ctx.db.session() as session:
+        info = _need(session, series_id)
+        cadence = store.cadence_s(session, info, begins, ends)
+        found = store.shed(session, info, begins, ends, MAX_GAPS)
+        if cadence is not None:
+            longest_s = gap_threshold_s(cadence, factor)
+            found += store.silences(session, info, begins, ends, longest_s, MAX_GAPS)
+    return GapsView(info, begins, ends, cadence, sorted(found, key=lambda gap: (gap.begins, gap.ends)))
+
+
+def dead_letters(
+    ctx: Context,
+    principal: Principal,
+    *,
+    before_id: int | None = None,
+    reason: str | None = None,
+    waiting: bool = True,
+    limit: int = 100,
+) -> list[DeadLetterRecord]:
+    """Messages that could not be stored, newest first; `waiting`: only those not replayed yet."""
+    authorize(principal, Action.DEAD_LETTERS_READ)
+    with ctx.db.session() as session:
+        return letters_store.listed(session, before_id=before_id, reason=reason, waiting=waiting, limit=limit)
+
+
+def replay(ctx: Context, principal: Principal, letter_id: int) -> Replayed:
+    """Try a dead letter again, after a fix. Raises NotFound; Conflict where it was replayed before."""
+    authorize(principal, Action.DEAD_LETTERS_REPLAY)
+    try:
+        with ctx.db.raw(autocommit=True) as connection:
+            register_arrays(connection)
+            result = replay_letter(connection, letter_id, SeriesCatalogue(), ctx.clock.now())
+    except psycopg.OperationalError as lost:
+        raise DatabaseUnreachable(f"The database went away: {str(lost).splitlines()[0]}") from lost
+    if result.outcome is ReplayOutcome.NO_SUCH:
+        raise NotFound(f"There is no dead letter {letter_id}.")
+    if result.outcome is ReplayOutcome.DONE_BEFORE:
+        raise Conflict(f"Dead letter {letter_id} was replayed before.")
+    return result
+
+
+def _need(session: Session, series_id: int) -> SeriesInfo:
+    found = store.find_series(session, series_id)
+    if found is None:
+        raise NotFound(f"There is no series {series_id}.")
+    return found
+
+
+def _span(ctx: Context, begins: datetime | None, ends: datetime | None) -> tuple[datetime, datetime]:
+    ends = ends or ctx.clock.now()
+    begins = begins or ends - DEFAULT_SPAN
+    if begins.tzinfo is None or ends.tzinfo is None:
+        raise InvalidRequest("from and to need a time zone.", remedy="Write 2026-11-20T12:00:00Z.")
+    if begins >= ends:
+        raise InvalidRequest(f"from {begins.isoformat()} is not before to {ends.isoformat()}.")
+    return begins, ends
+
+
+def _floor(at: datetime, seconds: int) -> datetime:
+    """The start of the bucket (UTC) that holds `at`."""
+    return datetime.fromtimestamp(at.timestamp() // seconds * seconds, UTC)

@@ -1,0 +1,5 @@
+"""The devices tests use the telemetry tests' post and desk: what a device tells comes in by the ingest."""
+
+from tests.fleet_server.telemetry.conftest import context, desk, post
+
+__all__ = ["context", "desk", "post"]

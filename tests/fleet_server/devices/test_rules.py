@@ -1,0 +1,57 @@
+"""Which presence message counts, and what is fresh."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from fleet_server.devices.rules import DeviceState, Freshness, PresenceMark, freshness, presence_counts
+
+BIRTH_1, CHANGE_1, WILL_1 = PresenceMark(1, True, 10), PresenceMark(1, True, 20), PresenceMark(1, False, 10)
+BIRTH_2, WILL_2 = PresenceMark(2, True, 30), PresenceMark(2, False, 30)
+
+
+@pytest.mark.parametrize(
+    ("told", "end"),
+    [
+        ((BIRTH_1, CHANGE_1), CHANGE_1),
+        ((BIRTH_1, CHANGE_1, WILL_1), WILL_1),
+        ((BIRTH_1, CHANGE_1, WILL_1, BIRTH_2), BIRTH_2),
+        ((BIRTH_1, CHANGE_1, WILL_1, BIRTH_2, WILL_2), WILL_2),
+    ],
+)
+def test_the_order_of_arrival_does_not_matter(told: tuple[PresenceMark, ...], end: PresenceMark) -> None:
+    for order in itertools.permutations(told * 2):
+        stored: PresenceMark | None = None
+        for mark in order:
+            if presence_counts(stored, mark):
+                stored = mark
+        assert stored == end
+        if len(told) > 3:
+            break
+
+
+def test_a_late_will_of_an_older_session_is_ignored() -> None:
+    assert not presence_counts(BIRTH_2, WILL_1)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "shown"),
+    [
+        (None, Freshness.NONE),
+        (0.0, Freshness.FRESH),
+        (300.0, Freshness.FRESH),
+        (301.0, Freshness.LATE),
+        (1801.0, Freshness.STALE),
+    ],
+)
+def test_freshness(age_s: float | None, shown: Freshness) -> None:
+    assert freshness(age_s) is shown
+
+
+def test_data_is_taken_from_whom_people_let() -> None:
+    assert {state for state in DeviceState if state.data_accepted} == {
+        DeviceState.PENDING,
+        DeviceState.ACTIVE,
+    }

@@ -1,0 +1,99 @@
+"""Devices as people see them, after what the devices told came in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from fleet_server.access.rules import ENROLMENT
+from fleet_server.context import Context
+from fleet_server.devices import service
+from fleet_server.devices.rules import DeviceState, Freshness, PresenceState
+from fleet_server.errors import Forbidden, NotFound
+from tests.fleet_server.telemetry.support import NOW, NOW_MS, Desk, Post
+from tests.support.server_context import ADMIN, OPERATOR, VIEWER
+from wire_contract.classes import Class
+from wire_contract.messages import CommandReply, Condition, ConditionBatch, Presence
+from wire_contract.topics import Address, Up
+
+CITY_LAMP = Address("city", "lamp-01")
+
+
+def condition(code: str, time_ms: int, active: bool = True, detail: str = "") -> Condition:
+    return Condition(time_ms, code, "pms", active, "error", detail, "Look at the cable.")
+
+
+def born(session: int, *conditions: Condition, online: bool = True) -> Presence:
+    return Presence(online, session, NOW_MS, b"e" * 16, "1.2", True, conditions, {"a": "b"}, {"live": 3})
+
+
+def test_registering_is_idempotent_and_keeps_the_site(context: Context) -> None:
+    first = service.register(context, ENROLMENT, CITY_LAMP, "Market Square")
+    assert service.register(context, ENROLMENT, CITY_LAMP, "") == first
+    assert service.get_device(context, VIEWER, CITY_LAMP).record.site == "Market Square"
+    assert service.state_of(context, ENROLMENT, CITY_LAMP) is DeviceState.ACTIVE
+    assert service.state_of(context, ENROLMENT, Address("city", "other")) is None
+    with pytest.raises(Forbidden):
+        service.register(context, VIEWER, CITY_LAMP)
+
+
+def test_a_birth_a_late_will_and_a_will(context: Context, desk: Desk, post: Post) -> None:
+    desk.take(post.tell(Up.PRESENCE, born(7)))
+    desk.take(post.tell(Up.PRESENCE, born(6, online=False)))
+    seen = service.get_device(context, VIEWER, post.address).record
+    assert (seen.presence, seen.agent_version, seen.clock_ok) == (PresenceState.ONLINE, "1.2", True)
+    assert (seen.settings, seen.backlog) == ({"a": "b"}, {"live": 3})
+    desk.take(post.tell(Up.PRESENCE, born(7, online=False)), now=NOW + timedelta(minutes=1))
+    seen = service.get_device(context, VIEWER, post.address).record
+    assert (seen.presence, seen.presence_at) == (PresenceState.OFFLINE, NOW + timedelta(minutes=1))
+    desk.take(post.tell(Up.PRESENCE, born(7)))
+    assert service.get_device(context, VIEWER, post.address).record.presence is PresenceState.OFFLINE
+
+
+def test_freshness_is_of_the_newest_sample(context: Context, desk: Desk, post: Post) -> None:
+    assert service.get_device(context, VIEWER, post.address).freshness is Freshness.NONE
+    desk.take(post.declare(), post.publish(Class.LIVE, post.samples([NOW_MS - 600_000])))
+    seen = service.list_devices(context, VIEWER)[0]
+    assert (seen.freshness, seen.age_s) == (Freshness.LATE, 600.0)
+    unit = service.sensors(context, VIEWER, post.address)[0]
+    assert (unit.kind, [s.channel for s in unit.series]) == ("pms5003", ["pm1", "pm2_5", "pm10"])
+
+
+def test_conditions_come_and_go_in_any_order(context: Context, desk: Desk, post: Post) -> None:
+    raised, cleared = (
+        condition("sensor_silent", NOW_MS - 9000),
+        condition("sensor_silent", NOW_MS - 5000, False),
+    )
+    again = condition("sensor_silent", NOW_MS - 1000, detail="again")
+    for told in (cleared, raised, raised, cleared, again, raised, again):
+        desk.take(post.publish(Class.DIAGNOSTIC, ConditionBatch((told,))))
+    current = service.conditions(context, VIEWER, post.address)
+    assert [(c.code, c.detail) for c in current] == [("sensor_silent", "again")]
+    desk.take(post.tell(Up.PRESENCE, born(1, condition("disk_full", 5))))
+    assert [c.code for c in service.conditions(context, VIEWER, post.address)] == ["disk_full"]
+    assert service.get_device(context, VIEWER, post.address).record.conditions == 1
+    ever = service.conditions(context, VIEWER, post.address, current=False)
+    assert {c.code for c in ever} == {"disk_full", "sensor_silent"}
+    assert all(c.raised_at.year == 2026 for c in ever), "a clock in 1970 is not believed"
+
+
+def test_replies_are_kept(desk: Desk, post: Post) -> None:
+    desk.take(post.publish(Class.REPLY, CommandReply("abc", True, "pong", NOW_MS)))
+    assert desk.rows("SELECT command, ok, detail FROM command_reply") == [("abc", True, "pong")]
+
+
+def test_state_is_changed_by_operators_only(context: Context, post: Post) -> None:
+    changed = service.change_state(context, OPERATOR, post.address, DeviceState.QUARANTINED)
+    assert changed.record.state is DeviceState.QUARANTINED
+    with pytest.raises(Forbidden):
+        service.change_state(context, VIEWER, post.address, DeviceState.ACTIVE)
+    with pytest.raises(NotFound):
+        service.change_state(context, ADMIN, Address("city", "nowhere"), DeviceState.ACTIVE)
+
+
+def test_pages(context: Context, desk: Desk) -> None:
+    desk.register(*(Post(f"lamp-{n:02}") for n in range(5)))
+    first = service.list_devices(context, VIEWER, limit=3)
+    rest = service.list_devices(context, VIEWER, after_id=first[-1].record.id, limit=3)
+    assert [d.record.address.device for d in (*first, *rest)] == [f"lamp-{n:02}" for n in range(5)]
