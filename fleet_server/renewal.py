@@ -71,7 +71,7 @@ def _version(path: Path) -> int:
 
 def main(arguments: list[str]) -> int:
     """`[--config FILE] --data DIR`: make what is due, once."""
-    from fleet_server.cli import configuration_of, parser
+    from fleet_server.arguments import configuration_of, parser
     from fleet_server.errors import ConfigurationError
     from fleet_server.logs import set_up_logging
     from fleet_server.processes import die_with_parent

@@ -11,7 +11,7 @@ from fleet_server.access.asker import Asker, Ctx
 from fleet_server.enrolment import service
 from fleet_server.enrolment.est import est_router
 from fleet_server.enrolment.rules import CLAIM_LIFE, CLAIM_LIFE_LONGEST, State
-from fleet_server.enrolment.store import Enrolment
+from fleet_server.enrolment.service import Enrolment
 
 __all__ = ["est_router", "router"]
 

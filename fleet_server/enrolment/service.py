@@ -26,6 +26,7 @@ from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
 
 __all__ = [
+    "Enrolment",
     "Issued",
     "MadeClaim",
     "Renewal",
