@@ -22,7 +22,7 @@ OFFENCES: dict[str, tuple[str, str]] = {
     "edge-agent": ("edge_agent/offence.py", "import fleet_server.errors"),
     "provisioning": ("provisioning/offence.py", "import air_quality"),
     "fleet-server": ("fleet_server/offence.py", "import edge_agent"),
-    "dashboards": ("dashboards/offence.py", "import provisioning"),
+    "dashboards": ("dashboards/offence.py", "import edge_agent"),
     "dashboards-see-services-only": ("dashboards/offence_store.py", "import fleet_server.devices.store"),
     "training-is-not-imported-back": ("edge_agent/offence_training.py", "import models.offence_training"),
     "features-are-pure": ("models/features/offence.py", "import edge_agent"),
