@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -62,10 +63,12 @@ def make_caps(config: AgentConfig) -> Caps:
 
 
 def broker_address(config: AgentConfig, client_id: str = "") -> BrokerAddress:
+    """The client id is made up for each process: whoever knew it could throw this connection out, and
+    nothing is kept for it at the broker (clean start)."""
     return BrokerAddress(
         host=config.server.host,
         port=config.server.port,
-        client_id=client_id or f"{config.device.tenant}/{config.device.name}",
+        client_id=client_id or f"{config.device.tenant}/{config.device.name}/{os.urandom(8).hex()}",
         ca_file=config.ca_file,
         certificate_file=config.certificate_file,
         key_file=config.key_file,

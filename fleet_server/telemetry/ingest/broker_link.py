@@ -7,10 +7,12 @@ what is not acked. One thread of paho's reads and writes; it reconnects for ever
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -45,6 +47,16 @@ def subscriptions() -> list[tuple[str, SubscribeOptions]]:
     return [(each, SubscribeOptions(qos=QOS)) for each in filters]
 
 
+def _unguessable(client_id: str, key_file: Path) -> str:
+    """The same for this slot as long as its key lasts, and known to nobody without the key.
+
+    Mosquitto lets any certified client take over another's session by its client id; a lamppost that knew
+    the ingest's could throw it out and empty its queue (tests/provisioning/test_client_ids.py).
+    """
+    digest = hashlib.sha256(client_id.encode() + b"\0" + key_file.read_bytes()).hexdigest()
+    return f"{client_id}-{digest[:32]}"
+
+
 class BrokerLink:
     """`deliver` and `subscribed` are called on paho's thread."""
 
@@ -64,7 +76,10 @@ class BrokerLink:
         self._context = ssl.create_default_context(cafile=str(config.ca_file))
         self._load_certificate()
         client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True
+            CallbackAPIVersion.VERSION2,
+            client_id=_unguessable(client_id, config.key_file),
+            protocol=mqtt.MQTTv5,
+            manual_ack=True,
         )
         client.tls_set_context(self._context)
         client.reconnect_delay_set(RECONNECT_FROM_S, RECONNECT_TO_S)
