@@ -208,6 +208,7 @@ def _facts(authority: Authority) -> Facts:
     return {
         "city": authority.city,
         "directory": str(authority.files.directory),
+        "to_trust": str(authority.files.trust),
         "root": authority.root.subject.rfc4514_string(),
         "root_valid_until": authority.root.not_valid_after_utc.isoformat(),
         "root_key": str(root_key) if root_key.exists() else "not here (good)",
