@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -18,20 +16,19 @@ from fleet_server import health_routes, live_routes, problems
 from fleet_server.access import routes as access_routes
 from fleet_server.access.asker import signed_in
 from fleet_server.context import Context
+from fleet_server.devices import routes as devices_routes
 from fleet_server.enrolment import routes as enrolment_routes
 from fleet_server.envelope import Envelope
 from fleet_server.health import HealthDesk
 from fleet_server.live import LiveHub
 from fleet_server.openapi_document import describe
+from fleet_server.telemetry import routes as telemetry_routes
 
 TITLE = "Lamppost"
 OPENAPI_PATH = "/api/v1/openapi.json"
 GUARDED: tuple[APIRouter, ...] = (
-    *(
-        import_module(name).router
-        for name in ("fleet_server.devices.routes", "fleet_server.telemetry.routes")
-        if find_spec(name)
-    ),
+    devices_routes.router,
+    telemetry_routes.router,
     enrolment_routes.router,
     live_routes.router,
 )

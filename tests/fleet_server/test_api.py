@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fleet_server.api import OPEN, OPENAPI_PATH, create_app
 from fleet_server.context import Context
 from fleet_server.errors import PROBLEMS
 from fleet_server.openapi import document
+from tests.support.serve import free_ports
 from tests.support.server_context import make_context
 from tests.support.shared import REPOSITORY
 
@@ -198,6 +200,9 @@ def test_a_database_that_does_not_answer_is_503_and_says_when_to_come_again(tmp_
 
 def test_ready_tells_each_part(empty_database_url: str, tmp_path: Path) -> None:
     context = make_context(empty_database_url, tmp_path)
+    (nobody_there,) = free_ports(1)
+    broker = replace(context.config.broker, port=nobody_there)
+    context = replace(context, config=replace(context.config, broker=broker))
     with TestClient(create_app(context)) as client:
         parts = client.get("/readyz").json()["parts"]
     context.db.close()

@@ -1,4 +1,4 @@
-"""The role `api` as a process: two listeners, TLS with enrolment alone for devices, a certificate taken anew."""
+"""The role `api` as a process: two listeners, enrolment alone on the one with TLS, renewed certificates."""
 
 from __future__ import annotations
 
