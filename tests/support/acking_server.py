@@ -1,4 +1,4 @@
-"""The server's half of the wire, for tests of the agent: stores each message once, acknowledges what it stored.
+"""The server's half of the wire, for tests of the agent: stores each message once, acknowledges what it has.
 
 It speaks to a real broker. `hold_acks` makes it store without acknowledging, `deaf` makes it do neither.
 """

@@ -1,0 +1,256 @@
+"""`lamppost agent doctor`: what is wrong with this lamppost, and what to do about it.
+
+Every check is one line: ok or a problem, what was seen, the remedy. Checks look at the same things the
+running agent uses, through the same adapters. While the agent runs it holds the serial ports, so its own word
+on the sensors is taken then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.app import broker_address
+from edge_agent.config import load
+from edge_agent.config_keys import AgentConfig, SensorKeys
+from edge_agent.core.health import KNOWN
+from edge_agent.core.renewing import LOW_DAYS
+from edge_agent.core.stamping import clock_is_set
+from edge_agent.errors import AgentError, ConfigError
+from edge_agent.io.certificate_dates import validity
+from edge_agent.io.paho_broker import PahoBroker, tls_context
+from edge_agent.ports import BrokerEvents, Session
+from firmware_bridge.errors import SensorError, SensorWarmingUp
+from firmware_bridge.kinds import SensorKind
+from wire_contract.classes import Class
+from wire_contract.envelope import encode
+from wire_contract.messages import Ask
+from wire_contract.topics import Address, Up, down_filter, up_topic
+
+ANSWER_S = 5.0  # the server answers an Ask within a second; more is a server that is not there
+READ_S = 5.0  # two intervals of the slowest sensor's stable mode
+STATUS_FRESH_S = 30.0  # an older status file is of an agent that is gone
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's report. `remedy` is empty when `ok`."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(config_file: Path) -> list[Check]:
+    """Every check that can be made; a wrong configuration is the only one then."""
+    try:
+        config = load(config_file)
+    except ConfigError as error:
+        return [Check("configuration", False, error.detail, error.remedy)]
+    checks = [Check("configuration", True, f"{config_file}: {len(config.sensors)} sensors")]
+    checks += [_clock(), *_disk(config)]
+    identity = _identity(config)
+    checks += identity
+    if all(check.ok for check in identity):
+        checks += _broker(config)
+    else:
+        checks.append(
+            Check("broker", False, "not tried without a valid certificate", "First the certificate.")
+        )
+    checks += _sensors(config)
+    return checks
+
+
+def shown(checks: list[Check]) -> str:
+    """The report for a terminal."""
+    lines = []
+    for check in checks:
+        first, *rest = check.detail.splitlines() or [""]
+        lines.append(f"{'ok     ' if check.ok else 'PROBLEM'}  {check.name:<18} {first}")
+        lines += [f"{'':<29}{line}" for line in rest]
+        if check.remedy:
+            lines.append(f"{'':<29}-> {check.remedy}")
+    problems = sum(not check.ok for check in checks)
+    lines.append("nothing is wrong" if not problems else f"{problems} problem{'s' if problems > 1 else ''}")
+    return "\n".join(lines)
+
+
+def _clock() -> Check:
+    now_s = time.time()
+    told = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s))
+    if clock_is_set(int(now_s * 1000)):
+        return Check("clock", True, told)
+    return Check("clock", False, f"{told}: it was never set", KNOWN["clock_unset"].remedy)
+
+
+def _disk(config: AgentConfig) -> Iterator[Check]:
+    folder = config.data_dir
+    probe = folder / f".doctor-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x" * 4096)
+        probe.unlink()
+    except OSError as error:
+        remedy = f"Run the doctor as the agent's user, or: sudo chown lamppost {folder}"
+        yield Check("disk", False, f"{folder} cannot be written: {error.strerror}", remedy)
+        return
+    free = shutil.disk_usage(folder).free
+    inodes = os.statvfs(folder).f_favail
+    told = f"{folder}: {free / 1e6:.0f} MB and {inodes} inodes free"
+    short = free < config.spool.min_free_bytes or inodes < config.spool.min_free_inodes
+    yield Check("disk", not short, told, KNOWN["disk_full"].remedy if short else "")
+    kept = sorted(config.spool_dir.glob("*.corrupt-*"))
+    if kept:
+        remedy = "Replace the storage card if there are several; delete the file when you need it no more."
+        yield Check("spool", False, f"a damaged spool was set aside: {kept[-1]}", remedy)
+
+
+def _identity(config: AgentConfig) -> list[Check]:
+    if config.bench.insecure_broker:
+        return [Check("certificate", True, "not needed: bench.insecure_broker is set")]
+    address = broker_address(config)
+    try:
+        tls_context(address)
+        dates = validity(config.certificate_file)
+    except AgentError as error:
+        remedy = error.remedy or KNOWN["not_enrolled"].remedy
+        return [Check("certificate", False, error.detail, remedy)]
+    except (OSError, ValueError) as error:
+        return [Check("certificate", False, f"{config.certificate_file}: {error}", "Enrol again.")]
+    checks = []
+    left = dates.left_days(time.time())
+    if left <= 0:
+        remedy = KNOWN["certificate_expired"].remedy
+        checks.append(Check("certificate", False, f"expired {-left:.0f} days ago", remedy))
+    elif time.time() < dates.from_s:
+        checks.append(Check("certificate", False, "not valid yet", "Set the clock."))
+    else:
+        low = left < LOW_DAYS
+        remedy = KNOWN["certificate_expiring"].remedy if low else ""
+        checks.append(Check("certificate", not low, f"valid for another {left:.0f} days", remedy))
+    if config.key_file.stat().st_mode & 0o077:
+        detail = f"{config.key_file} can be read by others"
+        checks.append(Check("key", False, detail, f"chmod 600 {config.key_file}"))
+    return checks
+
+
+def _broker(config: AgentConfig) -> list[Check]:
+    """Connect beside the running agent, under another client id; then ask the server."""
+    address = Address(config.device.tenant, config.device.name)
+    broker = PahoBroker(broker_address(config, client_id=f"{address}-doctor"))
+    subscribed, answered, lost = threading.Event(), threading.Event(), threading.Event()
+
+    def received(_topic: str, _payload: bytes, handled: Callable[[], None]) -> None:
+        answered.set()
+        handled()
+
+    events = BrokerEvents(
+        subscribed=subscribed.set,
+        received=received,
+        lost=lambda _detail: lost.set(),
+        publish_refused=lambda _detail: lost.set(),
+    )
+    where = f"{config.server.host}:{config.server.port}"
+    try:
+        broker.connect(Session("", b"", down_filter(address)), events)
+        checks = [Check("broker", True, f"{where} accepted {address}")]
+        broker.subscribe()
+        if not subscribed.wait(ANSWER_S):
+            detail = f"{where} did not let {address} subscribe to its topics"
+            return [*checks, Check("topics", False, detail, KNOWN["publish_refused"].remedy)]
+        ask = Ask(_epoch(config), tuple(int(cls) for cls in Class))
+        broker.publish(up_topic(address, Up.ASK), encode(ask))
+        if answered.wait(ANSWER_S):
+            return [*checks, Check("server", True, "answers")]
+        detail = f"no answer within {ANSWER_S:.0f} s"
+        return [*checks, Check("server", False, detail, KNOWN["server_silent"].remedy)]
+    except AgentError as error:
+        known = KNOWN.get(error.code)
+        return [Check("broker", False, error.detail, error.remedy or (known.remedy if known else ""))]
+    finally:
+        broker.disconnect()
+
+
+def _epoch(config: AgentConfig) -> bytes:
+    """The spool's epoch; of a lamppost that never ran, one that nobody has."""
+    path = config.spool_dir / "spool.db"
+    if path.exists():
+        try:
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            row = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+            db.close()
+            return bytes(row[0])
+        except (sqlite3.DatabaseError, TypeError):
+            return bytes(16)
+    return bytes(16)
+
+
+def _sensors(config: AgentConfig) -> list[Check]:
+    if not config.sensors:
+        return [
+            Check("sensors", False, "none is configured", "Add [[sensor]] tables: lamppost sensors probe")
+        ]
+    running = _running_agents_word(config)
+    if running is not None:
+        return [_from_status(keys, running) for keys in config.sensors]
+    return [_read_one(keys) for keys in config.sensors]
+
+
+def _running_agents_word(config: AgentConfig) -> dict[str, str] | None:
+    """Sensor -> its condition ("" when well), when an agent runs on this data folder; else None."""
+    path = config.data_dir / "status.json"
+    try:
+        if time.time() - path.stat().st_mtime > STATUS_FRESH_S:
+            return None
+        status = json.loads(path.read_text())
+        os.kill(int(status["pid"]), 0)
+        if not status["sampling"]:
+            return None
+    except PermissionError:
+        pass  # it lives, under another user
+    except (OSError, ValueError, KeyError):
+        return None
+    told = {keys.name: "" for keys in config.sensors}
+    for condition in status.get("conditions", []):
+        if condition["subject"] in told:
+            told[condition["subject"]] = f"{condition['detail']}\n{condition['remedy']}"
+    return told
+
+
+def _from_status(keys: SensorKeys, told: dict[str, str]) -> Check:
+    detail, _, remedy = told.get(keys.name, "").partition("\n")
+    if detail:
+        return Check(f"sensor {keys.name}", False, detail, remedy)
+    return Check(f"sensor {keys.name}", True, f"{keys.kind} on {keys.port}: the running agent reads it")
+
+
+def _read_one(keys: SensorKeys) -> Check:
+    from firmware_bridge.serial_sensor import open_sensor
+
+    name = f"sensor {keys.name}"
+    sensor = open_sensor(SensorKind(keys.kind), keys.port)
+    try:
+        sensor.open()
+        sensor.wake()
+        reading = sensor.read(READ_S)
+    except SensorWarmingUp:
+        return Check(name, True, f"{keys.kind} on {keys.port}: warming up")
+    except SensorError as error:
+        return Check(name, False, f"{keys.kind} on {keys.port}: {error.detail}", error.remedy)
+    finally:
+        sensor.close()
+    values = [
+        f"{channel.name} {value * 10.0**channel.exponent:g} {channel.unit}"
+        for channel, value in zip(sensor.spec.channels, reading.values, strict=True)
+        if value is not None
+    ]
+    serial = f" serial {reading.serial}" if reading.serial else ""
+    return Check(name, True, f"{keys.kind} on {keys.port}{serial}: {', '.join(values[:3])}")
