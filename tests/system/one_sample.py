@@ -11,8 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from edge_agent.core.declaring import declaration
 from edge_agent.core.quality import UnitQuality
-from edge_agent.core.records import Row
+from edge_agent.core.records import Row, Unit, UnitIdentity
 from edge_agent.core.sealing import form
 from edge_agent.io.sqlite_spool import SqliteSpool
 from firmware_bridge.kinds import SPECS, SensorKind
@@ -48,12 +49,14 @@ def read_one(link: Path) -> Reading:
 
 def through_the_spool(folder: Path, row: Row) -> bytes:
     """The sealed batch's bytes, written, closed, and read from the disk again."""
-    spool = SqliteSpool(folder)
+    unit = Unit(UNIT, UnitIdentity(KIND, "", ""))
+    spool = SqliteSpool(folder, declaration)
+    spool.declare(unit, declaration(unit, TIME_MS), TIME_MS)
     spool.commit(rows=[row], now_ms=TIME_MS)
-    spool.commit(sealed=form(Class.LIVE, spool.waiting()), now_ms=TIME_MS)
+    spool.commit(sealed=form(Class.LIVE, spool.waiting(synced=True, limit=10)), now_ms=TIME_MS)
     spool.close()
-    spool = SqliteSpool(folder)
-    assert spool.waiting() == []
+    spool = SqliteSpool(folder, declaration)
+    assert spool.waiting(synced=True, limit=10) == []
     stored = spool.load(Class.LIVE, 1)
     spool.close()
     assert stored is not None
