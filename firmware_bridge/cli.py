@@ -43,12 +43,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="lamppost sensors",
         description="Serial sensors: probe what is connected, emulate what is not.",
         epilog=EXAMPLES,
-        formatter_class=raw,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -67,12 +66,17 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--once", action="store_true", help="one reading each, then end")
     probe.add_argument("--json", action="store_true", help="one JSON line a port or reading")
 
+    _add_emulate(commands)
+    return parser
+
+
+def _add_emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     emulate = commands.add_parser(
         "emulate",
         help="emulated sensors on pseudo-terminals",
         description="Prints one JSON line when the ports are there; ends with Ctrl-C or SIGTERM.",
         epilog=EXAMPLES,
-        formatter_class=raw,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = emulate.add_mutually_exclusive_group(required=True)
     what.add_argument("--plan", metavar="FILE", help="many units, described in JSON (docs/sensors.md)")
@@ -91,7 +95,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TYPE[:COUNT][@AFTER]",
         help="garbage, truncate, silent, stuck or unplug (COUNT seconds), after AFTER measurements (10)",
     )
-    return parser
 
 
 def _kinds(args: argparse.Namespace) -> int:

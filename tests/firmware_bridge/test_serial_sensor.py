@@ -150,6 +150,21 @@ def test_a_streaming_sensor_is_made_to_wait_for_questions(tmp_path: Path) -> Non
         assert len(b.ledger(kind)) == quiet
 
 
+def test_after_a_power_cut_it_is_made_to_wait_again(tmp_path: Path) -> None:
+    kind = SensorKind.PMS5003
+    clock = {"speed": 50, "street_zero_ms": 0, "wall_zero_ms": 0}
+    with bench(tmp_path, {"kind": kind, "streaming": True}, clock=clock) as b:
+        sensor = b.sensor(kind)
+        sensor.read(TIMEOUT_S)
+        b.host.power_cycle(kind)
+        quiet = len(b.ledger(kind))
+        wait_until(lambda: len(b.ledger(kind)) > quiet, TIMEOUT_S, "it to stream again")
+        sensor.read(TIMEOUT_S)
+        quiet = len(b.ledger(kind))
+        time.sleep(0.3)  # fifteen of its frames, if it still streamed
+        assert len(b.ledger(kind)) == quiet
+
+
 class Puppet:
     """A terminal of which the test itself is the sensor."""
 
@@ -184,6 +199,29 @@ def test_a_frame_from_before_the_question_is_never_the_answer(puppet: Puppet) ->
     puppet.says(nova.measurement((10, 20), "58d9"))
     with pytest.raises(SensorSilent):
         sensor.read(SHORT_S)
+
+
+def test_nor_is_one_that_came_between_two_questions(puppet: Puppet) -> None:
+    sensor = opened(SensorKind.SDS011, puppet.path)
+    ask = sensor._dialogue.ask
+    answers = iter([(1, 1), (2, 2)])
+
+    def device(data: bytes) -> None:
+        if data == ask:
+            puppet.says(nova.measurement(next(answers), "58d9"))
+
+    sensor._link.write = device  # type: ignore[method-assign]
+    assert sensor.read(TIMEOUT_S).values == (1, 1)
+    puppet.says(nova.measurement((9, 9), "58d9"))
+    assert sensor.read(TIMEOUT_S).values == (2, 2)
+
+
+def test_a_port_that_reads_empty_is_gone(puppet: Puppet, monkeypatch: pytest.MonkeyPatch) -> None:
+    sensor = opened(SensorKind.MHZ19B, puppet.path)
+    puppet.says(b"x")
+    monkeypatch.setattr("firmware_bridge.serial_link.os.read", lambda fd, n: b"")  # as USB adapters do
+    with pytest.raises(SensorGone, match="unplugged"):
+        sensor.read(TIMEOUT_S)
 
 
 def test_silence_is_told_from_garbage(puppet: Puppet) -> None:
