@@ -20,7 +20,6 @@ from dashboards.viewer import Message, PageViewer
 from fleet_server.access.service import SignedIn
 from fleet_server.errors import LamppostError
 
-THEMES = ("auto", "light", "dark")
 ECHARTS = Path(nicegui.__file__).parent / "elements" / "echart" / "dist"  # the bundle that NiceGUI ships
 Decide = Callable[[SignedIn, int, bool], Awaitable[None]]
 
@@ -62,11 +61,9 @@ def register(city: str, hub: Hub, sessions: Sessions, decide: Decide) -> None:
         viewer = _viewer(client, who, str(app.storage.user[TOKEN]), sessions)
         series = query.get("series", "")
         viewer.restore(query.get("lamppost"), int(series) if series.isdecimal() else None, query.get("range"))
-        theme = app.storage.user.get("theme", "auto")
         seed = {
             "city": city,
             "operator": who.principal.name,
-            "theme": theme if theme in THEMES else "auto",
             "now": hub.now_ms(),
             "speed": hub.speed(),
             "range": viewer.span.key if viewer.span.key in SPANS else DEFAULT_SPAN,
@@ -106,18 +103,14 @@ def _layout(hub: Hub, viewer: PageViewer, decide: Decide) -> None:
 
         return handle
 
-    def keep_theme(event: GenericEventArguments) -> None:
-        if event.args in THEMES:
-            app.storage.user["theme"] = event.args
-
     async def decided(event: GenericEventArguments) -> None:
         await _decide(event, hub, viewer, decide, notices)
 
     with ui.element("div").classes("page"):
-        StatusBar().on("theme", keep_theme)
+        StatusBar()
         notices = Notices()
         notices.on("decide", decided)
-        with ui.element("main").classes("columns"):
+        with ui.element("div").classes("columns"):
             LamppostList().on("pick", chosen(lambda value: viewer.pick(int(value))))
             with ui.element("div").classes("aside"):
                 LamppostFacts()

@@ -43,9 +43,9 @@ export default {
             <td role="gridcell" class="who"><strong>{{ r.name }}</strong><span class="muted place">{{ r.site }}</span>
               <span v-if="r.draining" class="drain"><progress :max="r.draining.total" :value="r.draining.total - r.draining.waiting" :aria-label="'History of ' + r.name + ' drained'"></progress><span class="muted num">history {{ percent(r.draining) }} %</span></span></td>
             <td role="gridcell" :class="tone(r.presence)"><span v-html="marks[r.presence]"></span>{{ presence(r.presence) }}</td>
-            <td role="gridcell" :class="tone(r.fresh)"><span v-html="marks[r.fresh]"></span>{{ r.fresh === 'none' ? 'none yet' : r.fresh }}<span v-if="r.latest" class="muted num also">{{ age(s.now - r.latest) }}</span></td>
-            <td role="gridcell" class="right value num">{{ r.value ?? '–' }}<span v-if="r.value" class="unit also" :class="{ narrow: r.unit === unit }">{{ r.unit }}</span><span v-if="r.flag" class="flagged">{{ r.flag }}</span></td>
-            <td role="gridcell" :class="tone(r.worst)"><template v-if="r.conditions"><span v-html="marks[r.worst]"></span>{{ r.worst }}<span v-if="r.conditions > 1" class="muted num also" :title="r.conditions + ' open'">+{{ r.conditions - 1 }}</span></template><span v-else class="muted wide-only">–</span></td>
+            <td role="gridcell" :class="tone(r.fresh)"><span v-html="marks[r.fresh]"></span>{{ r.fresh === 'none' ? 'none yet' : r.fresh }}<span v-if="r.latest" class="muted num">&nbsp;{{ age(s.now - r.latest) }}</span></td>
+            <td role="gridcell" class="right value num">{{ r.value ?? '–' }}<span v-if="r.value" class="unit" :class="{ narrow: r.unit === unit }">&nbsp;{{ r.unit }}</span><span v-if="r.flag" class="flagged">{{ r.flag }}</span></td>
+            <td role="gridcell" :class="tone(r.worst)"><template v-if="r.conditions"><span v-html="marks[r.worst]"></span>{{ r.worst }}<span v-if="r.conditions > 1" class="muted num" :title="r.conditions + ' open'">&nbsp;+{{ r.conditions - 1 }}</span></template><span v-else class="muted wide-only">–</span></td>
           </tr>
         </tbody>
       </table>

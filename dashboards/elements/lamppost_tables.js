@@ -21,7 +21,7 @@ export default {
         <div v-else class="scroll" tabindex="0" role="region" aria-labelledby="readings-title"><table>
           <thead><tr><th scope="col">Channel</th><th scope="col" class="right">Value</th><th scope="col">Unit</th><th scope="col">Quality</th><th scope="col" class="right">Age</th></tr></thead>
           <tbody><tr v-for="r in d.readings" :key="r.series">
-            <td>{{ r.title }}<span v-if="r.sensor" class="muted also">{{ r.sensor }}</span></td><td class="right num">{{ r.value }}</td><td class="unit">{{ r.unit }}</td>
+            <td>{{ r.title }}<span v-if="r.sensor" class="muted">&nbsp;{{ r.sensor }}</span></td><td class="right num">{{ r.value }}</td><td class="unit">{{ r.unit }}</td>
             <td :class="r.flagged ? 'tone-warn' : ''"><span v-if="r.flagged" v-html="marks.warning"></span>{{ r.flag }}</td>
             <td class="right num" :title="stamp(r.time)">{{ age(s.now - r.time) }}</td></tr></tbody>
         </table></div>

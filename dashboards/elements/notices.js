@@ -13,7 +13,7 @@ export default {
             <button type="button" class="link" :aria-expanded="open" aria-controls="pending-list" @click="open = !open">{{ open ? 'Hide' : 'Review' }}</button></p>
           <ul v-if="open" id="pending-list">
             <li v-for="p in s.pending" :key="p.id">
-              <p><strong>{{ p.name }}</strong> <span class="muted also">{{ p.site }} asked {{ age(wall() - p.asked) }} ago<template v-if="p.claim">, claim {{ p.claim }}</template></span></p>
+              <p><strong>{{ p.name }}</strong> <span class="muted">&nbsp;{{ p.site }} asked {{ age(wall() - p.asked) }} ago<template v-if="p.claim">, claim {{ p.claim }}</template></span></p>
               <p class="muted">Compare with the fingerprint that <code>lamppost agent enrol</code> shows on the lamppost:</p>
               <p><code class="finger" :aria-label="'Key fingerprint ' + p.fingerprint"><template v-for="part in p.fingerprint.split(/(?<=:)/)">{{ part }}<wbr></template></code></p>
               <p v-if="failed[p.id]" class="tone-bad" role="alert">{{ failed[p.id] }}</p>

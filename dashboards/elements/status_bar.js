@@ -1,7 +1,7 @@
 import { store } from "/assets/store.js";
 import { clock, day, zone, MARKS, age } from "/assets/words.js";
 
-const THEMES = { auto: "light", light: "dark", dark: "auto" };
+const NEXT = { auto: "light", light: "dark", dark: "auto" };
 
 export default {
   template: `
@@ -30,9 +30,9 @@ export default {
   methods: {
     age,
     turn() {
-      this.s.theme = THEMES[this.s.theme];
+      this.s.theme = NEXT[this.s.theme] ?? "auto";
       document.documentElement.dataset.theme = this.s.theme;
-      this.$emit("theme", this.s.theme);
+      localStorage.setItem("lamppost-colours", this.s.theme);
     },
   },
   mounted() { document.documentElement.dataset.theme = this.s.theme; },

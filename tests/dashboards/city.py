@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
+
+from tests.support.postgres import with_database
 
 CHANNELS = {
     "pms5003": [("pm1", "ug/m3", 0), ("pm2_5", "ug/m3", 0), ("pm10", "ug/m3", 0)],
@@ -110,8 +113,8 @@ class City:
 
     def allow_connections(self, allowed: bool) -> None:
         """Take the database away from everybody who uses it, or give it back."""
-        name = self.url.rpartition("/")[2].partition("?")[0]
-        server = self.url.replace(f"/{name}", "/postgres")
+        name = urlsplit(self.url).path.strip("/")
+        server = with_database(self.url, "postgres")
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {allowed}')  # type: ignore[arg-type]
             if not allowed:

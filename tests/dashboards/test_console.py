@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -128,7 +129,7 @@ def test_a_committed_sample_appears_without_a_reload(console: Console, browse: O
     page.evaluate("window.same_page = true")
     before = page.evaluate("window.lamppost.store.chart.t.length")
     whole = page.evaluate("window.lamppost.store.chart.t[0]")
-    console.city.sample(console.units["bahnhof-nord"], minute(-1), [9, 37, 50])
+    console.city.sample(console.units["bahnhof-nord"], datetime.now(UTC), [9, 37, 50])
     expect(row(window, "bahnhof-nord")).to_contain_text("37")
     page.wait_for_function("before => window.lamppost.store.chart.t.length > before", arg=before)
     assert page.evaluate(CHART.format("line"))[-1][1] == 37
