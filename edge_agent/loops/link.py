@@ -263,6 +263,10 @@ class LinkLoop:
         self._acks[cls] = AckMark(prefix, ranges)
         if self._link.phase is Phase.RESUMING:
             self._commit_acks()
+        elif self._link.held and cls is Class.REPLY:
+            # Samples wait for the declaration that this acknowledges: commit it now, then look again.
+            self._commit_acks()
+            self._signal(Signal.WORK)
         elif "acks" not in self._timers:
             self._arm("acks", ACK_COMMIT_S, self._commit_acks)
 
