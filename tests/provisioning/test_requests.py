@@ -7,12 +7,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provisioning import requests
-from provisioning.errors import RequestGarbled, WeakKey, WrongName
+from provisioning.errors import RequestGarbled, RequestRefused, WeakKey, WrongName
 from tests.support.mosquitto import make_request
+from wire_contract.limits import MAX_CSR_BYTES
 from wire_contract.topics import Address
 
 ONE = Address("city", "lamp-01")
@@ -83,9 +84,70 @@ def test_one_changed_byte_never_passes_unseen(position: int, change: int) -> Non
     assert read.subject == x509.load_der_x509_csr(GOOD).subject
 
 
+def tlv(tag: int, *content: bytes) -> bytes:
+    """One DER value."""
+    body = b"".join(content)
+    size = len(body).to_bytes((len(body).bit_length() + 7) // 8 or 1, "big")
+    return bytes([tag]) + (size if len(body) < 128 else bytes([0x80 | len(size)]) + size) + body
+
+
+def signed(info: bytes) -> bytes:
+    """A request with a good signature over any bytes: what only who holds the key can send."""
+    algorithm = tlv(0x30, bytes.fromhex("06082a8648ce3d040302"))  # ecdsa-with-SHA256
+    signature = P256.sign(info, ec.ECDSA(hashes.SHA256()))
+    return tlv(0x30, info, algorithm, tlv(0x03, b"\0", signature))
+
+
+RICH = x509.load_der_x509_csr(
+    der(P256, str(ONE), alternative=x509.UniformResourceIdentifier("urn:lamppost:city:lamp-01"))
+).tbs_certrequest_bytes
+KEY_AT = RICH.index(
+    bytes.fromhex("2a8648ce3d030107")
+)  # prime256v1: before it the subject, 70 bytes on attributes
+
+
+def told(request_der: bytes) -> str:
+    try:
+        request = requests.read_request(request_der)
+        requests.asked_common_name(request)
+        requests.check_asks_only_for(request, ONE)
+    except RequestRefused as refused:
+        return type(refused).__name__
+    return "taken"
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    st.one_of(st.integers(0, KEY_AT - 1), st.integers(KEY_AT + 70, len(RICH) - 1)),
+    st.integers(0, 255),
+    st.data(),
+)
+def test_crafted_requests_are_refused_by_name_too(position: int, byte: int, data: st.DataObject) -> None:
+    assert told(signed(RICH)) == "taken"
+    info = bytearray(RICH)
+    info[position] = byte
+    if data.draw(st.booleans()):
+        info[data.draw(st.integers(0, len(RICH) - 1))] = data.draw(st.integers(0, 255))
+    assert told(signed(bytes(info))) in {"taken", "RequestGarbled", "WeakKey", "WrongName"}
+
+
+def test_an_extension_asked_for_twice_is_refused() -> None:
+    info = RICH
+    name = tlv(
+        0x30, bytes.fromhex("0603551d11"), tlv(0x04, tlv(0x30, tlv(0x86, b"urn:lamppost:city:lamp-01")))
+    )
+    start = info.index(name)
+    attributes = tlv(
+        0xA0, tlv(0x30, bytes.fromhex("06092a864886f70d01090e"), tlv(0x31, tlv(0x30, name, name)))
+    )
+    assert start > KEY_AT
+    head = info[info.index(b"\x02\x01\x00") : KEY_AT + 8 + 68]  # version, subject, key
+    assert told(signed(tlv(0x30, head, attributes))) == "RequestGarbled"
+
+
 def test_an_oversized_one_is_refused_unread() -> None:
     with pytest.raises(RequestGarbled, match="at most"):
-        requests.read_request(bytes(requests.MAX_CSR_BYTES + 1))
+        requests.read_request(bytes(MAX_CSR_BYTES + 1))
 
 
 @pytest.mark.parametrize(

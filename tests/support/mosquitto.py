@@ -175,7 +175,7 @@ class MosquittoBroker:
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"Mosquitto ended at once:\n{self.log_file.read_text()}")
-        probe = self.server_identity() if not hasattr(self, "_probe") else self._probe
+        probe: IdentityFiles = getattr(self, "_probe", None) or self.server_identity()
         self._probe = probe
         context = ssl.create_default_context(cafile=str(probe.ca))
         context.load_cert_chain(probe.certificate, probe.key)

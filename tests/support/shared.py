@@ -1,4 +1,4 @@
-"""Where the shared real data is: read in place, never copied; a test that needs it skips where it is absent."""
+"""Where the shared real data is: read in place, never copied; a test that needs it skips without it."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Street:
         wait_until(client.is_connected, WITHIN_S, "the lamppost's connection")
 
     def _hear(self, _client: object, _user: object, message: mqtt.MQTTMessage) -> None:
-        said = decode(message.payload)
+        said = decode(bytes(message.payload))
         if isinstance(said, Ack):
             self.acks[said.cls] = said
         elif isinstance(said, Command):
