@@ -24,6 +24,16 @@ COMMON_NAME_MAX_CHARACTERS = 64  # RFC 5280, ub-common-name
 FINGERPRINT_GROUPS = 8  # of four hex digits: 128 bits of SHA-256, short enough to compare by eye
 
 Request = x509.CertificateSigningRequest
+# What cryptography raises for bytes that are no request; some of it is no ValueError.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
 
@@ -35,13 +45,11 @@ def read_request(der: bytes) -> x509.CertificateSigningRequest:
         )
     try:
         request = x509.load_der_x509_csr(der)
-        key = request.public_key()
-        checked_key(key)
+        checked_key(request.public_key())
         signed = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, TypeError) as error:
+        _ = request.subject, request.extensions  # read when first asked for: here, where it can be refused
+    except _UNREADABLE as error:
         raise RequestGarbled("these bytes are not a certificate request (PKCS#10 in DER)") from error
-    except InvalidSignature as error:
-        raise RequestGarbled("the certificate request's signature is not by its own key") from error
     if not signed:
         raise RequestGarbled("the certificate request's signature is not by its own key")
     return request
@@ -102,8 +110,6 @@ def check_asks_only_for(request: x509.CertificateSigningRequest, address: Addres
         extension = request.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return
-    except ValueError as error:
-        raise RequestGarbled("the certificate request's extensions cannot be read") from error
     for name in extension.value:
         if not (isinstance(name, x509.UniformResourceIdentifier) and name.value == urn(address)):
             raise WrongName(f"the certificate request asks for the alternative name {name.value!s}")
