@@ -14,6 +14,7 @@ from firmware_bridge.emulator.faults import Fault, FaultType, parse_fault
 from firmware_bridge.emulator.plan import build_units, default_serial, load_plan
 from firmware_bridge.emulator.timeline import History, StreetClock, Timeline
 from firmware_bridge.kinds import SensorKind
+from tests.support.shared import REPOSITORY
 
 
 def unit(**changes: Any) -> dict[str, Any]:
@@ -148,3 +149,13 @@ def test_serials_differ_and_have_the_kinds_form() -> None:
         serials = {default_serial(kind, seed) for seed in range(500)}
         assert len(serials) == 500
         assert all(len(s) == digits and int(s, 16) for s in serials)
+
+
+def test_the_plan_in_the_documentation_is_a_plan(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "sensors.md").read_text(encoding="utf-8")
+    example = text.split("```json\n")[1].split("```")[0]
+    (tmp_path / "air.csv").write_text("time,pm25\n2024-01-01,1\n2024-01-02,2\n")
+    plan = json.loads(
+        example.replace("/tmp/city", str(tmp_path)).replace("air.csv", str(tmp_path / "air.csv"))
+    )
+    assert list(build_units(plan)) == ["post-1-pm", "post-2-pm"]
