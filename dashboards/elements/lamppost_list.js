@@ -30,7 +30,7 @@ export default {
         <h3>No lamppost yet</h3>
         <p>A lamppost appears here once it has been enrolled. To enrol one:</p>
         <ol>
-          <li>Here, make a claim for it:<br><code>lamppost fleet claim NAME</code></li>
+          <li>On the server, make a claim for it:<br><code>lamppost fleet claim new --device NAME --site PLACE</code></li>
           <li>On the lamppost's computer, write the claim into <code>agent.toml</code> under <code>[enrolment]</code> and run:<br><code>lamppost agent enrol --config agent.toml --wait</code></li>
           <li>Compare the key's fingerprint with the one shown at the top of this page, and accept it.</li>
         </ol>

@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from fleet_server.access import rules, service
 from fleet_server.config import load_config
 from fleet_server.context import Context
 from fleet_server.roles import responds
+from provisioning.authority import Authority
 from tests.dashboards.city import City, Unit, furnish
 from tests.support.postgres import with_database
 from tests.support.waiting import wait_until
@@ -56,6 +57,13 @@ class Console:
     data_dir: Path
     cwd: Path
 
+    @contextmanager
+    def context(self) -> Iterator[Context]:
+        """The services' context, for what another part of the server does meanwhile."""
+        made = Context.of(load_config(self.data_dir.parent / "server.toml"))
+        yield made
+        made.db.close()
+
 
 @contextmanager
 def running_console(url: str, home: Path) -> Iterator[tuple[str, Path]]:
@@ -67,6 +75,7 @@ def running_console(url: str, home: Path) -> Iterator[tuple[str, Path]]:
         f'[ui]\nlisten = "127.0.0.1:{port}"\n'
     )
     config = load_config(file)
+    Authority.init(config.authority.directory, "Testing")
     context = Context.of(config)
     service.create_operator(context, rules.CONSOLE, NAME, PASSWORD)
     context.db.close()
@@ -134,6 +143,10 @@ class Watched:
     hosts: set[str] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
 
+    def hear(self, line: ConsoleMessage) -> None:
+        if line.type == "error":
+            self.complaints.append(line.text)
+
     def sign_in(self, url: str) -> None:
         self.page.goto(url)
         self.page.fill("#name", NAME)
@@ -168,7 +181,7 @@ def browse(chromium: Browser) -> Iterator[Open]:
         )
         page.on("websocket", lambda channel: watched.hosts.add(urlsplit(channel.url).hostname or channel.url))
         page.on("pageerror", lambda error: watched.complaints.append(str(error)))
-        page.on("console", lambda line: line.type == "error" and watched.complaints.append(line.text))
+        page.on("console", watched.hear)
         opened.append(watched)
         return watched
 

@@ -11,8 +11,11 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from fleet_server.access import rules
+from fleet_server.enrolment import service as enrolment
 from tests.dashboards.city import minute
 from tests.dashboards.conftest import NAME, PASSWORD, Console, Open, Watched
+from tests.support.mosquitto import make_request
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -145,6 +148,43 @@ def test_a_new_lamppost_appears_in_the_list(console: Console, browse: Open) -> N
     expect(row(window, "zoo")).to_be_visible(timeout=10_000)
     console.city.execute("DELETE FROM device WHERE id = %s", device)
     expect(row(window, "zoo")).to_have_count(0, timeout=10_000)
+
+
+def ask_for_enrolment(console: Console, name: str) -> str:
+    """A technician's claim and a lamppost's request for it; returns the key's fingerprint."""
+    with console.context() as context:
+        made = enrolment.make_claim(context, rules.CONSOLE, name, "Park gate")
+        request, _ = make_request(f"demo/{name}")
+        asked = enrolment.request_certificate(context, *made.token.split("."), request)
+        return asked.enrolment.key_fingerprint
+
+
+def test_a_person_compares_the_fingerprint_and_accepts(console: Console, browse: Open) -> None:
+    window = browse()
+    window.sign_in(console.url)
+    page = window.page
+    fingerprint = ask_for_enrolment(console, "park-1")
+    expect(page.locator("#pending-title")).to_have_text("1 lamppost waits to be accepted", timeout=15_000)
+    page.click("text=Review")
+    expect(page.locator(".finger")).to_have_text(fingerprint)
+    page.click("text=Accept demo/park-1")
+    expect(row(window, "park-1")).to_contain_text("never seen", timeout=15_000)
+    expect(page.locator("#pending-title")).to_have_count(0)
+    assert console.city.execute("SELECT state, decided_by FROM enrolment") == [("issued", NAME)]
+    console.city.execute("DELETE FROM device WHERE name = 'park-1'")
+
+
+def test_rejecting_asks_twice(console: Console, browse: Open) -> None:
+    window = browse()
+    window.sign_in(console.url)
+    page = window.page
+    ask_for_enrolment(console, "park-2")
+    page.click("text=Review", timeout=15_000)
+    page.click("button:text-is('Reject')")
+    assert console.city.execute("SELECT state FROM enrolment WHERE device = 'park-2'") == [("pending",)]
+    page.click("text=Reject for good")
+    expect(page.locator("#pending-title")).to_have_count(0, timeout=15_000)
+    assert console.city.execute("SELECT state FROM enrolment WHERE device = 'park-2'") == [("rejected",)]
 
 
 def test_the_keyboard_alone_signs_in_and_picks(console: Console, browse: Open) -> None:
