@@ -79,3 +79,14 @@ def test_an_ack_holds_a_bounded_number_of_ranges(desk: Desk) -> None:
     reached = ledger.progress(desk.connection, [stream], {})[0]
     assert (reached.prefix, len(reached.ranges)) == (0, ledger.MAX_ACK_RANGES)
     assert reached.ranges[0] == (2, 2)
+
+
+def test_a_tombstone_that_begins_below_what_was_read_before_still_counts(desk: Desk) -> None:
+    stream = Stream(1, b"m" * 16, 2)
+    with desk.connection.transaction(), desk.connection.cursor() as cursor:
+        ledger.claim(cursor, [Entry(stream, n, n) for n in (1, 2, 3)])
+    reached = ledger.progress(desk.connection, [stream], {})[0]
+    assert reached.prefix == 3
+    with desk.connection.transaction(), desk.connection.cursor() as cursor:
+        ledger.claim_range(cursor, Entry(stream, 2, 8))
+    assert ledger.progress(desk.connection, [stream], {stream: 3})[0].prefix == 8

@@ -153,3 +153,13 @@ def test_slot_fifteen_s_flag_is_kept_in_the_sign(desk: Desk, post: Post) -> None
     desk.take(post.declare(slots=16), post.publish(Class.LIVE, batch))
     assert desk.one("SELECT DISTINCT flags FROM sample") == word - 2**64
     assert desk.one("SELECT flag FROM latest JOIN series ON series.id = series_id WHERE slot = 15") == 13
+
+
+def test_rows_that_came_before_in_another_batch_are_repeated_or_taken(desk: Desk, post: Post) -> None:
+    times = minutes(4)
+    desk.take(post.declare(), post.publish(Class.LIVE, post.samples(times[:2])))
+    repeated = desk.take(post.publish(Class.HISTORY, post.samples(times)))
+    assert (repeated.counts["samples"], repeated.counts["repeated_samples"]) == (2, 2)
+    taken = desk.take(post.publish(Class.HISTORY, post.samples(times, value=5)))
+    assert (taken.counts["samples"], taken.counts["taken_samples"]) == (0, 4)
+    assert desk.one("SELECT sum(n) FROM rollup_1m") == 12
