@@ -15,6 +15,7 @@ from edge_agent.core.records import Row, Sealed
 from wire_contract.classes import Class
 from wire_contract.envelope import encode
 from wire_contract.errors import OversizedMessage
+from wire_contract.limits import MAX_BLOCKS, MAX_ROWS
 from wire_contract.messages import SampleBatch, SampleBlock
 
 COMMIT_EVERY_S = 4.5  # wire clock; the promise is 5 s, the rest is for the disk itself
@@ -66,17 +67,22 @@ def form(cls: Class, rows: Sequence[Row]) -> tuple[Sealed, ...]:
     """Encode rows into as few batches as the limits of the wire allow; the bytes are final."""
     if not rows:
         return ()
+    blocks = _blocks(rows)
     try:
-        payload = encode(SampleBatch(blocks=_blocks(rows)))
+        payload = encode(SampleBatch(blocks)) if _allowed(rows, blocks) else b""
     except OversizedMessage:
-        if len(rows) == 1:
-            raise
+        payload = b""
+    if not payload:
         half = len(rows) // 2
         return form(cls, rows[:half]) + form(cls, rows[half:])
     times = [row.time_ms for row in rows]
     readings = sum(row.readings for row in rows)
     ids = tuple(row.id for row in rows)
     return (Sealed(cls, payload, ids, len(rows), readings, min(times), max(times)),)
+
+
+def _allowed(rows: Sequence[Row], blocks: Sequence[SampleBlock]) -> bool:
+    return len(rows) <= MAX_ROWS and len(blocks) <= MAX_BLOCKS
 
 
 def _blocks(rows: Sequence[Row]) -> tuple[SampleBlock, ...]:

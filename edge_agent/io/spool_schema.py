@@ -18,7 +18,6 @@ DATA, TOMBSTONE, DECLARATION = 0, 1, 2  # message.kind
 # journal_mode WAL with synchronous FULL: one fsync a commit, and a committed transaction survives a power
 # cut (sqlite.org/pragma.html#pragma_synchronous). The cache is small: the agent's memory bar is 40 MB.
 _PRAGMAS = (
-    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA cache_size = -512",
@@ -75,6 +74,8 @@ def sorted_errors(path: Path) -> Iterator[None]:
 def connect(path: Path) -> sqlite3.Connection:
     """Open or create the file with our settings, without looking at what is in it."""
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    if path.stat().st_size == 0:  # only then does it take effect, and only then is there nothing to spoil
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     for pragma in _PRAGMAS:
         db.execute(pragma)
     return db

@@ -100,8 +100,9 @@ class SqliteSpool:
         with self._transaction():
             self._refill(found, wall_ms)
             self._entomb(Class.HISTORY, TombstoneReason.SPOOL_CORRUPT, 0, wall_ms, wall_ms, wall_ms)
-        samples = sum(row[6] for row in found.messages) + len(found.pending)
-        return Rescue(str(kept), len(found.messages), samples, found.epoch, self._epoch)
+        data = [row for row in found.messages if row[4] == DATA]
+        samples = sum(row[6] for row in data) + len(found.pending)
+        return Rescue(str(kept), len(data), samples, found.epoch, self._epoch)
 
     def _refill(self, found: Salvage, wall_ms: int) -> None:
         self._db.executemany("INSERT INTO unit VALUES (?, ?, ?, ?, ?, ?)", found.units)
