@@ -140,12 +140,12 @@ def _emulate(args: argparse.Namespace) -> int:
         units = load_plan(Path(args.plan)) if args.plan else build_units(_one_unit(args))
         host = EmulatorHost(units)
         paths = host.start()
+        described = [{"name": n, "kind": units[n][0].kind, "port": path} for n, path in paths.items()]
+        print(json.dumps({"ready": True, "units": described}), flush=True)
+        host.run()  # a clock file that appears later may be wrong, too
     except BadPlan as problem:
         print(f"lamppost sensors emulate: {problem}", file=sys.stderr)
         return BAD_INPUT
-    described = [{"name": n, "kind": units[n][0].kind, "port": path} for n, path in paths.items()]
-    print(json.dumps({"ready": True, "units": described}), flush=True)
-    host.run()
     return 0
 
 

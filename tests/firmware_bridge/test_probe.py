@@ -148,6 +148,16 @@ def test_emulate_with_wrong_input(args: list[str], says: str, capsys: pytest.Cap
     assert error.count("\n") == 1
 
 
+def test_emulate_with_a_wrong_clock_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clock.json").write_text('{"speed": "fast"}')
+    plan = {"units": [{"kind": "sds011"}], "clock_file": str(tmp_path / "clock.json")}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert cli.main(["emulate", "--plan", str(tmp_path / "plan.json")]) == 2
+    error = capsys.readouterr().err
+    assert "clock.json: a clock is {speed, street_zero_ms, wall_zero_ms}" in error
+    assert error.count("\n") == 1
+
+
 def spawn(*args: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "lamppost", "sensors", *args]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
