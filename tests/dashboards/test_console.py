@@ -155,7 +155,8 @@ def ask_for_enrolment(console: Console, name: str) -> str:
     with console.context() as context:
         made = enrolment.make_claim(context, rules.CONSOLE, name, "Park gate")
         request, _ = make_request(f"demo/{name}")
-        asked = enrolment.request_certificate(context, *made.token.split("."), request)
+        claim, _, secret = made.token.partition(".")
+        asked = enrolment.request_certificate(context, claim, secret, request)
         return asked.enrolment.key_fingerprint
 
 
