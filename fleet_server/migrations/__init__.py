@@ -33,9 +33,10 @@ def upgrade(url: str, revision: str = "head", *, use_timescale: bool = True) -> 
 
     use_timescale: make `sample` a hypertable where the extension is available; harmless where it is not.
     """
+    hypertable = use_timescale and timescale.prepare(_engine(url))
     with _connect(url) as connection:
         command.upgrade(configuration(connection), revision)
-        if use_timescale and sqlalchemy.inspect(connection).has_table("sample"):
+        if hypertable and sqlalchemy.inspect(connection).has_table("sample"):
             timescale.enable(connection)
         connection.commit()
 
@@ -47,9 +48,12 @@ def downgrade(url: str, revision: str) -> None:
         connection.commit()
 
 
-def _connect(url: str) -> sqlalchemy.Connection:
+def _engine(url: str) -> sqlalchemy.Engine:
     target = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = sqlalchemy.create_engine(target, poolclass=sqlalchemy.NullPool)
-    connection = engine.connect()
+    return sqlalchemy.create_engine(target, poolclass=sqlalchemy.NullPool)
+
+
+def _connect(url: str) -> sqlalchemy.Connection:
+    connection = _engine(url).connect()
     connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
     return connection

@@ -10,41 +10,41 @@ from __future__ import annotations
 import logging
 
 import sqlalchemy
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 CHUNK_INTERVAL = "7 days"  # a week of a thousand posts at one sample a minute: 10 M rows, well within memory
 COMPRESS_AFTER = "14 days"  # two chunks stay as rows: devices that were offline for a week drain into these
 _log = logging.getLogger(__name__)
 
 
-def available(connection: Connection) -> bool:
-    """Is the extension in this database, or installed beside it and loaded by the server?"""
-    installed = connection.execute(text("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")).scalar()
-    if installed:
-        return True
-    offered = connection.execute(
-        text("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'")
-    ).scalar()
-    preloaded = connection.execute(text("SELECT current_setting('shared_preload_libraries')")).scalar_one()
-    return bool(offered) and "timescaledb" in preloaded
+def prepare(engine: Engine) -> bool:
+    """Put the extension into the database where the server offers it. True where it is there afterwards.
 
-
-def enable(connection: Connection) -> bool:
-    """Make `sample` a compressed hypertable, in the caller's transaction. True where it is one afterwards.
-
-    Idempotent. Where the account may not create the extension it says so in the log and leaves a plain table.
+    On a connection of its own: TimescaleDB wants CREATE EXTENSION to be a session's first command. Where the
+    account may not create it, it says so in the log and the table stays a plain one.
     """
-    if not available(connection):
-        return False
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        offered = (
+            "SELECT installed_version IS NOT NULL FROM pg_available_extensions WHERE name = 'timescaledb'"
+        )
+        installed = connection.execute(text(offered)).scalar()
+        if installed is not False:
+            return bool(installed)
+        if "timescaledb" not in connection.execute(text("SHOW shared_preload_libraries")).scalar_one():
+            return False
     try:
-        with connection.begin_nested():
-            connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
-    except sqlalchemy.exc.ProgrammingError as refused:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("CREATE EXTENSION timescaledb"))
+    except sqlalchemy.exc.DBAPIError as refused:
         _log.warning("TimescaleDB is there and may not be enabled: %s", str(refused.orig).split("\n")[0])
         return False
+    return True
+
+
+def enable(connection: Connection) -> None:
+    """Make `sample` a compressed hypertable in the caller's transaction, unless it is one. After `prepare`."""
     if not is_hypertable(connection):
         _convert(connection)
-    return True
 
 
 def is_hypertable(connection: Connection) -> bool:
@@ -58,8 +58,8 @@ def is_hypertable(connection: Connection) -> bool:
 def _convert(connection: Connection) -> None:
     connection.execute(
         text(
-            "SELECT create_hypertable('sample', by_range('time', INTERVAL :chunk),"
-            " create_default_indexes => false, migrate_data => true)".replace(":chunk", f"'{CHUNK_INTERVAL}'")
+            f"SELECT create_hypertable('sample', by_range('time', INTERVAL '{CHUNK_INTERVAL}'),"
+            " create_default_indexes => false, migrate_data => true)"
         )
     )
     connection.execute(
