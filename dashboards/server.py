@@ -18,6 +18,7 @@ from nicegui import app, ui
 from starlette.responses import PlainTextResponse, Response
 
 from dashboards import page, sign_in
+from dashboards.arrival import Arrival
 from dashboards.data import Services
 from dashboards.guard import Guard
 from dashboards.headers import ScriptNonce, SecurityHeaders
@@ -79,6 +80,7 @@ def build(config: ServerConfig, services: Services) -> FastAPI:
         },
         show_welcome_message=False,
     )
+    web.add_middleware(Arrival)
     web.add_middleware(SecurityHeaders, https=https)
     return web
 

@@ -302,6 +302,19 @@ def test_the_socket_is_for_pages_of_the_same_session_and_origin(console: Console
         assert httpx.get(address, cookies=cookies, headers=headers).status_code == 403
 
 
+def test_a_link_on_another_site_does_not_sign_out(console: Console, browse: Open) -> None:
+    window = browse()
+    window.sign_in(console.url)
+    before = {c["name"]: c["value"] for c in window.context.cookies(console.url)}
+    page = window.context.new_page()
+    page.goto(console.url.replace("127.0.0.1", "localhost") + "/sign-in")  # another site than 127.0.0.1
+    page.evaluate("url => { location.href = url }", f"{console.url}/?lamppost=demo/rathaus")
+    expect(page.locator("#detail-title")).to_have_text("rathaus")
+    assert {c["name"]: c["value"] for c in window.context.cookies(console.url)}.keys() == before.keys()
+    window.page.reload()
+    expect(window.page.locator("h1 .city")).to_have_text("demo")
+
+
 def test_a_form_from_another_site_is_refused(console: Console) -> None:
     answer = httpx.post(
         f"{console.url}/sign-in",
