@@ -2,8 +2,8 @@
 
 A reading is a tuple of scaled integers, one per channel: value = integer * 10**exponent, in the channel's
 unit. The exponents are the resolution at which the sensor sends (its data sheet), so nothing is lost.
-The SPS30 sends 32-bit floats; 0.1 ug/m3 and 0.1 1/cm3 are fifty times finer than its stated precision
-(+-5 ug/m3, data sheet table 1) and the same step as the SDS011's.
+The SPS30 sends 32-bit floats; 0.01 ug/m3 and 0.01 1/cm3 are what its maker's own tools show, and five
+hundred times finer than its stated precision (+-5 ug/m3, data sheet table 1).
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ _PLANTOWER_COUNTS = tuple(
 _CLIMATE = (Channel("temperature", "Cel", -1), Channel("humidity", "%", -1))
 _NOVA = (Channel("pm2_5", _MASS, -1), Channel("pm10", _MASS, -1))
 _SPS30 = (
-    *(Channel(name, _MASS, -1) for name in ("pm1", "pm2_5", "pm4", "pm10")),
-    *(Channel(name, "1/cm3", -1) for name in ("n0_5", "n1_0", "n2_5", "n4_0", "n10_0")),
+    *(Channel(name, _MASS, -2) for name in ("pm1", "pm2_5", "pm4", "pm10")),
+    *(Channel(name, "1/cm3", -2) for name in ("n0_5", "n1_0", "n2_5", "n4_0", "n10_0")),
     Channel("typical_size", "um", -3),
 )
 _WINSEN = (Channel("co2", "ppm", 0), Channel("temperature", "Cel", 0))

@@ -14,6 +14,7 @@ from firmware_bridge.kinds import SPECS, SensorKind
 NOISE_SHARE = 0.02
 UNIT_SPREAD = 0.04  # sigma of the gain between units of a kind; data sheets allow 10 %
 LARGEST_WORD = 65535
+LARGEST_FLOAT_STEPS = 10_000_000  # 100,000 in steps of 0.01: beyond anything an SPS30 states
 
 
 class Instrument:
@@ -27,13 +28,14 @@ class Instrument:
     def measure(self, air: Air) -> tuple[int, ...]:
         """Scaled integers by slot."""
         steps = []
+        largest = LARGEST_FLOAT_STEPS if self._kind is SensorKind.SPS30 else LARGEST_WORD
         for channel, value in zip(SPECS[self._kind].channels, _true_values(self._kind, air), strict=True):
             true_steps = value / 10**channel.exponent
             gain = self._gain if channel.name.startswith(("pm", "n")) else 1.0
             sigma = NOISE_SHARE * abs(true_steps) + 1
             noisy = round(true_steps * gain + self._random.gauss(0, sigma))
             lowest = -400 if channel.name == "temperature" else 0
-            steps.append(min(LARGEST_WORD, max(lowest, noisy)))
+            steps.append(min(largest, max(lowest, noisy)))
         return _consistent(self._kind, steps)
 
 

@@ -145,19 +145,19 @@ def test_sps30_commands() -> None:
 def test_sps30_integer_output() -> None:
     data = struct.pack(">10H", 5, 9, 12, 13, 26, 36, 41, 42, 43, 835)
     event = decode(SensorKind.SPS30, sps30.reply(sps30.READ, data))
-    assert event.values == (50, 90, 120, 130, 260, 360, 410, 420, 430, 835)
+    assert event.values == (500, 900, 1200, 1300, 2600, 3600, 4100, 4200, 4300, 835)
 
 
 def test_sps30_numbers_that_are_none() -> None:
     floats = (math.nan, math.inf, -math.inf, 1e30, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5)
     event = decode(SensorKind.SPS30, sps30.measurement(floats))
-    assert event.values == (None, None, None, None, 10, 10, 10, 10, 10, 500)
+    assert event.values == (None, None, None, None, 100, 100, 100, 100, 100, 500)
 
 
 def test_sps30_device_error_bit_is_a_warning_on_a_measurement() -> None:
     event = decode(SensorKind.SPS30, sps30.measurement((1.0,) * 10, state=0x80))
     assert event.status == ("device_error",)
-    assert event.values[0] == 10
+    assert event.values[0] == 100
 
 
 @pytest.mark.parametrize(
