@@ -17,7 +17,7 @@ from importlib import import_module
 from fleet_server.config import Listen, ServerConfig
 from fleet_server.db import plain_url
 from fleet_server.embedded_server import answers
-from fleet_server.errors import ConfigurationError, HardwareError, LamppostError, LinkError
+from fleet_server.errors import ConfigurationError, HardwareError, LamppostError
 from fleet_server.logs import set_up_logging
 from fleet_server.processes import end_after_parent
 
@@ -84,7 +84,7 @@ def run_role(role: Role, config: ServerConfig, *, log_json: bool) -> int:
     except (ConfigurationError, HardwareError) as refused:
         log.error("%s", refused)
         return REFUSED
-    except (LinkError, LamppostError) as failed:
+    except (LamppostError, OSError) as failed:
         log.error("%s", failed)
         return 1
     except KeyboardInterrupt:

@@ -99,6 +99,7 @@ def test_it_stops_in_order_and_starts_again_on_its_data(own: Serve) -> None:
     assert not (own.data / "serve.json").exists()
     log = (own.data / "logs" / "database.log").read_text()
     assert "database system is shut down" in log
+    assert "terminating connection" not in log  # it went last, when nobody used it any more
     before = own.said()
     own.start()
     own.wait_ready()
