@@ -29,7 +29,7 @@ from edge_agent.core.link_moves import (
     Unsay,
 )
 from edge_agent.core.machine import Rule, Table
-from edge_agent.core.window import Window, acknowledge, due, fill, forget, restart, wants
+from edge_agent.core.window import Window, acknowledge, again, due, fill, forget, restart, wants
 from wire_contract.classes import Class
 
 BACKOFF_BASE_S = 1.0  # the first retry comes within a second: most losses are short
@@ -130,14 +130,17 @@ def _work(link: Link, _event: Event) -> Decision:
 
 
 def _ack(link: Link, event: Event) -> Decision:
-    """While draining: what the ack covers leaves, and its places are filled again."""
+    """While draining: what the ack covers leaves, and its places are filled again. The first word of a server
+    that was silent: what it does not have goes to it at once."""
     assert isinstance(event, Ack)
     window = acknowledge(link.window, event.cls, event.prefix, event.ranges)
     mark = window.mark(event.cls)
-    heard = replace(link, window=window, heard_at_s=event.now_s, attempt=0, silent=False)
-    actions: tuple[Action, ...] = (ApplyAck(event.cls, mark.prefix, mark.ranges),)
+    actions: tuple[Action, ...] = (ApplyAck(event.cls, mark.prefix, mark.ranges), Unsay("server_silent"))
     if link.silent:
-        actions += (Unsay("server_silent"),)
+        missing = tuple(window.in_flight)
+        window = again(window, missing, event.now_s, event.jitter)
+        actions += tuple(Publish(cls, sequence) for cls, sequence in missing)
+    heard = replace(link, window=window, heard_at_s=event.now_s, attempt=0, silent=False)
     if link.phase is Phase.DRAINING:
         return heard, (*actions, Fetch(wants(window, held=False)))
     return heard, actions
@@ -160,7 +163,7 @@ def _tick(link: Link, event: Event) -> Decision:
     if silent and not link.silent:
         detail = f"the broker is connected, but nothing was acknowledged for {SILENT_S:.0f} s"
         actions += (Say("server_silent", detail, ""),)
-    elif late and silent:
+    if silent:
         actions += (SendAsk(),)
     steady = 0 if event.now_s - link.since_s >= STEADY_S else link.attempt
     moved = replace(link, window=window, silent=link.silent or silent, attempt=steady)

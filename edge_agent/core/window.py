@@ -140,8 +140,13 @@ def acknowledge(window: Window, cls: Class, prefix: int, ranges: Iterable[tuple[
 def due(window: Window, now_s: float, jitter: float) -> tuple[Window, tuple[Key, ...]]:
     """The messages whose ack is overdue, to be sent again; each gets a new deadline."""
     late = tuple(key for key, flight in window.in_flight.items() if flight.resend_at_s <= now_s)
-    again = {key: Flight(window.in_flight[key].last, _deadline(now_s, jitter)) for key in late}
-    return replace(window, in_flight={**window.in_flight, **again}), late
+    return again(window, late, now_s, jitter), late
+
+
+def again(window: Window, keys: Iterable[Key], now_s: float, jitter: float) -> Window:
+    """These are sent again now: new deadlines."""
+    fresh = {key: Flight(window.in_flight[key].last, _deadline(now_s, jitter)) for key in keys}
+    return replace(window, in_flight={**window.in_flight, **fresh})
 
 
 def forget(window: Window, key: Key) -> Window:
