@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
-
 from demo import start
 from demo.api import Api
 from demo.layout import Layout, Post, write_agent_config, write_clock
 from demo.ledger import Comparison, Frame, Stored, compare, read_ledger
 from demo.processes import Child
-from demo.records import DatabaseFigures, Records, agent_status
+from demo.records import Records, agent_status
 from demo.settings import DemoSettings
 
 DRAINED_S = (
@@ -69,10 +67,6 @@ class City:
     def running_s(self) -> float:
         """Wall seconds since the link came back."""
         return time.time() - self.wall_zero_ms / 1000
-
-    def figures(self, connection: psycopg.Connection[Any], records: Records) -> DatabaseFigures:
-        """What the database has now."""
-        return records.figures(connection, self.street_zero_ms)
 
     def stop_sampling(self) -> None:
         """Agents stop reading sensors and go on draining (SIGUSR1)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,9 @@ from demo.layout import TENANT, Layout, Post
 from demo.ledger import Stored
 from fleet_server.config import load_config
 from fleet_server.db import Database
+from fleet_server.errors import DatabaseUnreachable
 
+UNREACHABLE = (psycopg.Error, DatabaseUnreachable)
 MAX_SLOTS = 16
 SLOTS = {"pms5003": 12, "sds011": 2, "sps30": 10}
 _COLUMNS = ", ".join(f"s.s{i}" for i in range(MAX_SLOTS))
@@ -51,6 +54,11 @@ class Records:
             Stored(float(street), None if committed is None else float(committed), tuple(values[:slots]))
             for street, committed, *values in connection.execute(query, (TENANT, post.name))
         ]
+
+    def now(self, live_from_ms: float) -> DatabaseFigures:
+        """`figures` on a connection of its own. Raises one of UNREACHABLE."""
+        with contextlib.closing(self.connect()) as connection:
+            return self.figures(connection, live_from_ms)
 
     def figures(self, connection: psycopg.Connection[Any], live_from_ms: float) -> DatabaseFigures:
         """Counts, cheap enough for once a second."""

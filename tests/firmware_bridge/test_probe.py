@@ -75,10 +75,10 @@ def test_an_absent_port() -> None:
 
 def test_values_are_shown_with_their_decimals() -> None:
     reading = Reading(
-        SensorKind.SPS30, (52, 95, None, 133, 263, 370, 415, 424, 425, 835), None, ("device_error",)
+        SensorKind.SPS30, (520, 950, None, 1330, 2630, 3700, 4150, 4240, 4250, 835), None, ("device_error",)
     )
     shown = show(reading)
-    assert shown.startswith("pm1 5.2 µg/m³  pm2_5 9.5 µg/m³  pm4 – µg/m³")
+    assert shown.startswith("pm1 5.20 µg/m³  pm2_5 9.50 µg/m³  pm4 – µg/m³")
     assert shown.endswith("typical_size 0.835 µm  [device_error]")
 
 
