@@ -42,7 +42,7 @@ def prepare(engine: Engine) -> bool:
 
 
 def enable(connection: Connection) -> None:
-    """Make `sample` a compressed hypertable in the caller's transaction, unless it is one. After `prepare`."""
+    """Make `sample` a compressed hypertable, unless it is one; the caller commits. After `prepare`."""
     if not is_hypertable(connection):
         _convert(connection)
 

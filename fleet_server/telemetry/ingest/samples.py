@@ -1,8 +1,7 @@
-"""Rows into `sample`, and what follows from them into the rollup, `latest` and the worker role's marks."""
+"""Rows into `sample` by binary COPY, and the slow way round where an instant is taken."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +10,8 @@ from numpy.typing import NDArray
 from psycopg import Connection, Cursor, sql
 from psycopg.errors import UniqueViolation
 
-from fleet_server.telemetry.ingest.pg_binary import (
-    Column,
-    Int2Array,
-    Int4Array,
-    Int8Array,
-    TimestamptzArray,
-    copy_stream,
-    to_timestamptz,
-)
-from fleet_server.telemetry.ingest.rows import Rows, SeriesOfUnit, fold_minutes, hours, newest
-from wire_contract.flags import Flag
+from fleet_server.telemetry.ingest.pg_binary import Column, copy_stream, to_timestamptz
+from fleet_server.telemetry.ingest.rows import Rows
 from wire_contract.limits import MAX_SLOTS
 
 _SLOT_COLUMNS = [f"s{slot}" for slot in range(MAX_SLOTS)]
@@ -48,24 +38,6 @@ _TAKEN = sql.SQL(
     theirs=sql.SQL(", ").join(sql.Identifier("s", c) for c in [*_SLOT_COLUMNS, "flags"]),
 )
 
-_ROLLUP = """
-INSERT INTO rollup_1m AS r (series_id, bucket, n, sum, min, max, flagged)
-SELECT series_id, bucket, n, sum, CASE WHEN n > 0 THEN low END, CASE WHEN n > 0 THEN high END, flagged
-FROM unnest(%s::int[], %s::timestamptz[], %s::int[], %s::bigint[], %s::int[], %s::int[], %s::int[])
-     AS t(series_id, bucket, n, sum, low, high, flagged)
-ON CONFLICT (series_id, bucket) DO UPDATE SET
-    n = r.n + excluded.n, sum = r.sum + excluded.sum, flagged = r.flagged + excluded.flagged,
-    min = least(r.min, excluded.min), max = greatest(r.max, excluded.max)
-"""
-_LATEST = """
-INSERT INTO latest AS l (series_id, time, value, flag)
-SELECT series_id, time, CASE WHEN flag <> %s THEN value END, flag
-FROM unnest(%s::int[], %s::timestamptz[], %s::int[], %s::smallint[]) AS t(series_id, time, value, flag)
-ON CONFLICT (series_id) DO UPDATE SET time = excluded.time, value = excluded.value, flag = excluded.flag
-WHERE l.time < excluded.time
-"""
-_DIRTY = "INSERT INTO rollup_dirty (sensor_unit, hour) SELECT * FROM unnest(%s::int[], %s::timestamptz[])"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
@@ -87,37 +59,6 @@ def store_rows(connection: Connection[Any], rows: Rows) -> Stored:
         else:
             return Stored(rows, 0, rows.only(np.empty(0, dtype=np.int64)))
     return _store_one_by_one(connection, rows)
-
-
-def store_derived(cursor: Cursor[Any], many: Sequence[Rows], series_of: SeriesOfUnit) -> None:
-    """Fold rows that were stored into the one-minute rollup and `latest`, and mark their hours."""
-    minutes = fold_minutes(many, series_of)
-    if not len(minutes.series):
-        return
-    none_in = minutes.n == 0
-    cursor.execute(
-        _ROLLUP,
-        (
-            Int4Array(minutes.series),
-            TimestamptzArray(minutes.bucket_ms),
-            Int4Array(minutes.n),
-            Int8Array(minutes.sum),
-            Int4Array(np.where(none_in, 0, minutes.low)),
-            Int4Array(np.where(none_in, 0, minutes.high)),
-            Int4Array(minutes.flagged),
-        ),
-        prepare=True,
-    )
-    last = newest(many, series_of)
-    arrays = (
-        Int4Array(last.series),
-        TimestamptzArray(last.time_ms),
-        Int4Array(last.value),
-        Int2Array(last.flag),
-    )
-    cursor.execute(_LATEST, (int(Flag.MISSING), *arrays), prepare=True)
-    unit, hour_ms = hours(many)
-    cursor.execute(_DIRTY, (Int4Array(unit), TimestamptzArray(hour_ms)), prepare=True)
 
 
 def _copy(cursor: Cursor[Any], table: str, rows: Rows, more: list[tuple[str, NDArray[Any]]]) -> None:

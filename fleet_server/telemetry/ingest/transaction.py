@@ -19,10 +19,11 @@ from psycopg import Connection, Cursor
 from fleet_server.devices import reported
 from fleet_server.telemetry.ingest import catalogue, dead_letters, ledger
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue, UnitName
+from fleet_server.telemetry.ingest.derived import store_derived
 from fleet_server.telemetry.ingest.intake import Item, Refused, Spooled, Told, layout_of
 from fleet_server.telemetry.ingest.ledger import Entry, Stream
 from fleet_server.telemetry.ingest.rows import Piece, Rows, assemble
-from fleet_server.telemetry.ingest.samples import store_derived, store_rows
+from fleet_server.telemetry.ingest.samples import store_rows
 from wire_contract.messages import (
     Ask,
     CertificateRequest,
@@ -224,7 +225,7 @@ def _store_samples(work: Work, items: Sequence[Spooled], units: dict[UnitName, i
         work.counts["repeated_samples"] += result.repeated
         if len(result.taken):
             _refuse_taken(work, items, result.taken)
-    store_derived(work.cursor, stored, work.series)
+    store_derived(work.connection, stored, work.series)
 
 
 def _refuse_taken(work: Work, items: Sequence[Spooled], taken: Rows) -> None:

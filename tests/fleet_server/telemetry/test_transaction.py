@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
+from fleet_server.telemetry.ingest import derived
 from tests.fleet_server.telemetry.support import GOOD_WORD, MINUTE_MS, NOW, NOW_MS, Desk, Post
 from wire_contract.classes import Class
 from wire_contract.messages import Ask, Tombstone, TombstoneReason
@@ -163,3 +165,23 @@ def test_rows_that_came_before_in_another_batch_are_repeated_or_taken(desk: Desk
     taken = desk.take(post.publish(Class.HISTORY, post.samples(times, value=5)))
     assert (taken.counts["samples"], taken.counts["taken_samples"]) == (0, 4)
     assert desk.one("SELECT sum(n) FROM rollup_1m") == 12
+
+
+@pytest.mark.parametrize("raced", [False, True])
+def test_a_drained_history_meets_minutes_that_are_there(
+    desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch, raced: bool
+) -> None:
+    """New minutes go in by COPY, others by upsert, as where another worker was faster than the look."""
+    early, late = minutes(30), minutes(30, START_MS + 30 * MINUTE_MS)
+    half = 30_000
+    desk.take(post.declare(), post.publish(Class.LIVE, post.samples(early)))
+    if raced:
+        monkeypatch.setattr(derived, "_free", lambda cursor, m: np.ones(len(m.series), dtype=bool))
+    desk.take(post.publish(Class.HISTORY, post.samples([t + half for t in early])))
+    desk.take(post.publish(Class.HISTORY, post.samples([t + half for t in late])))
+    assert desk.rows("SELECT n, count(*) FROM rollup_1m GROUP BY n ORDER BY n") == [(1, 90), (2, 90)]
+    difference = desk.rows(
+        "SELECT date_trunc('minute', time), count(*), sum(s1), min(s1), max(s1) FROM sample GROUP BY 1 EXCEPT"
+        " SELECT bucket, n, sum, min, max FROM rollup_1m JOIN series ON series.id = series_id WHERE slot = 1"
+    )
+    assert difference == []
