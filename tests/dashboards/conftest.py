@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from fleet_server.context import Context
 from fleet_server.roles import responds
 from provisioning.authority import Authority
 from tests.dashboards.city import City, Unit, furnish
+from tests.support.ports import free_port
 from tests.support.postgres import with_database
 from tests.support.waiting import wait_until
 
@@ -39,12 +39,6 @@ QUIET = [  # a browser that asks nobody for anything
 ]
 NAME, PASSWORD = "mara", "a long and quiet street"
 START_S = 30
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -11,7 +11,8 @@ import pytest
 
 from provisioning import cli
 from provisioning.authority import Authority
-from tests.support.mosquitto import free_port, mosquitto_program
+from tests.support.mosquitto import mosquitto_program
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 

@@ -28,6 +28,7 @@ from cryptography.x509.oid import NameOID
 from provisioning.authority import Authority, utc_now
 from provisioning.broker import SERVER_ROLES, BrokerSettings, render_mosquitto
 from provisioning.storage import write_atomically
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 from wire_contract.topics import Address
 
@@ -59,13 +60,6 @@ def mosquitto_program() -> str:
     if found is None:
         pytest.skip("Mosquitto is not installed (make test installs it)")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def make_request(name: str, key: ec.EllipticCurvePrivateKey | None = None) -> tuple[bytes, str]:

@@ -6,13 +6,13 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 READY_S = 120.0  # two busy cores start a database, a broker and four Python programs
@@ -22,15 +22,8 @@ MARK = "LAMPPOST_TEST_MARK"
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that are free now."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Different ports that are free now and given to no other test."""
+    return [free_port() for _ in range(count)]
 
 
 def processes_with(mark: str) -> dict[int, str]:
