@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
 from dashboards import words
+from dashboards.fold import Bucket, fold
 from dashboards.model import Chart, Condition, Detail, Lamppost, Pending, Reading, Sensor, Span
 from fleet_server.access import service as access
 from fleet_server.access.service import SignedIn
@@ -123,17 +124,20 @@ class Services:
             ends,
             telemetry.Resolution(span.resolution),
         )
+        points = [Bucket(_ms(p.time), p.value, p.low, p.high, p.n, p.flagged, p.flag) for p in found.points]
+        if span.fold_s:
+            points = list(fold(points, span.fold_s))
         return Chart(
             series=reading.series,
             span=span,
             from_ms=_ms(begins),
             to_ms=now_ms,
-            step_s=STEPS_S[str(found.resolution)],
-            time_ms=tuple(_ms(p.time) for p in found.points),
-            mean=tuple(p.value for p in found.points),
-            low=tuple(p.low for p in found.points),
-            high=tuple(p.high for p in found.points),
-            flag=tuple(words.doubt(p.flag, p.n, p.flagged) for p in found.points),
+            step_s=span.fold_s or STEPS_S[str(found.resolution)],
+            time_ms=tuple(p.time_ms for p in points),
+            mean=tuple(p.mean for p in points),
+            low=tuple(p.low for p in points),
+            high=tuple(p.high for p in points),
+            flag=tuple(words.doubt(p.flag, p.n, p.bad) for p in points),
         )
 
     async def pending(self, by: SignedIn) -> Sequence[Pending]:
@@ -176,7 +180,7 @@ def _lamppost(device: DeviceView, shown: LatestReading | None) -> Lamppost:
         presence_ms=_maybe_ms(record.presence_at),
         newest_ms=_maybe_ms(record.newest_sample_at),
         fresh=str(device.freshness),
-        value=words.exact(shown.value, shown.series.exponent) if shown else None,
+        value=words.exact(shown.value, max(shown.series.exponent, -1)) if shown else None,
         unit=shown.series.unit if shown else "",
         flag=shown.flag if shown else 0,
         backlog=tuple(sorted(record.backlog.items())),

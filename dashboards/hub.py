@@ -1,4 +1,4 @@
-"""One look at the database for all viewers: at most one a second, none while nobody watches.
+"""One look at the database for all viewers: one a second while data comes, none while nobody watches.
 
 The hub knows nothing of NiceGUI: a viewer is anything that takes messages. What was last seen is kept while
 the database is away, and the first look that succeeds takes the fault away again.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from fleet_server.errors import LamppostError, LinkError
 log = logging.getLogger("lamppost.ui")
 
 TICK_S = 1.0  # nobody reads faster; a commit is shown within this and the look's own time
+SHORTEST_REST_S = 0.05  # somebody who holds a key down costs twenty looks a second at the very most
 IDLE_LOOK_S = 5.0  # without a notification: ages turn late, a lost LISTEN is bridged
 PENDING_EVERY_S = 3.0  # a technician waits beside the lamppost
 Series = tuple[int, str]  # series id, key of the span
@@ -63,7 +65,7 @@ class Snapshot:
 
 
 class Hub:
-    """`run()` is the loop; `changed()` says that something was committed; `kick()` asks for a look now."""
+    """`run()` is the loop; `changed()` tells of a commit; `kick()` asks for a look now."""
 
     def __init__(self, source: Source, *, monotonic: Callable[[], float]) -> None:
         self.snapshot = Snapshot()
@@ -71,6 +73,7 @@ class Hub:
         self._monotonic = monotonic
         self._viewers: list[Viewer] = []
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._drains: dict[int, view.Draining] = {}
         self._seen: dict[int, Lamppost] = {}  # the lamppost as it was when its detail was read
         self._pending_read_s = -PENDING_EVERY_S
@@ -98,29 +101,34 @@ class Hub:
             self._seen.clear()
         elif self._viewers:
             self._dirty |= lampposts
-        self.kick()
+        self._wake.set()
 
     def kick(self) -> None:
+        """A person waits for an answer."""
+        self._hurry.set()
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled. A viewer's choice or a commit wakes it early, never more often than TICK_S."""
+        """Until cancelled. Commits wake it at most each TICK_S, a viewer's choice at once."""
         while True:
             began = self._monotonic()
             self._wake.clear()
+            self._hurry.clear()
             try:
                 await self.look()
             except Exception:  # the loop's top: a page that stops for ever would be worse
                 log.exception("a look at the data failed")
                 self._fail("The server made a mistake.", "Its log has the reason. It keeps trying.")
                 self._show()
-            await asyncio.sleep(
-                max(0.0, TICK_S - (self._monotonic() - began)) if not self._wake.is_set() else 0.2
-            )
-            try:
-                await asyncio.wait_for(self._wake.wait(), IDLE_LOOK_S)
-            except TimeoutError:
-                continue
+            await self._rest(began)
+
+    async def _rest(self, began: float) -> None:
+        """Until there is a reason to look: a person's choice now, a commit one tick after the last look."""
+        await asyncio.sleep(SHORTEST_REST_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), max(0.0, TICK_S - (self._monotonic() - began)))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), IDLE_LOOK_S)
 
     async def look(self) -> None:
         """One round: who may still look, what there is, and to everybody what changed for them."""

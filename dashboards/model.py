@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Lamppost:
-    """One line of the list. `value` is the newest PM2.5, exact as the sensor gave it, None without one.
+    """One line of the list. `value` is the newest PM2.5 with at most one decimal, None without one.
 
     `handle` is the address as the services take it.
     """
@@ -83,12 +83,16 @@ class Detail:
 
 @dataclass(frozen=True)
 class Span:
-    """A range of the chart: its key in the address, its words, its length, and how finely it is asked for."""
+    """A range of the chart: its key in the address, its words, its length, and how finely it is asked for.
+
+    fold_s: the stored buckets are folded into ones of this length; 0 leaves them.
+    """
 
     key: str
     label: str
     length_s: int
     resolution: str  # raw | 1m | 1h | 1d | auto
+    fold_s: int = 0
 
 
 SPANS: dict[str, Span] = {
@@ -96,7 +100,7 @@ SPANS: dict[str, Span] = {
     for span in (
         Span("1h", "1 h", 3600, "auto"),
         Span("6h", "6 h", 6 * 3600, "auto"),
-        Span("48h", "48 h", 48 * 3600, "1m"),
+        Span("48h", "48 h", 48 * 3600, "1m", fold_s=600),
         Span("7d", "7 d", 7 * 86400, "1h"),
     )
 }

@@ -11,9 +11,9 @@ export default {
       </div>
       <p v-if="!row" class="empty">Pick a lamppost in the list to see its chart, conditions and sensors. Arrow keys move through the list.</p>
       <dl v-else class="summary">
-        <div><dt>Link</dt><dd :class="tone(row.presence)"><span v-html="marks[row.presence]"></span>{{ presence(row.presence) }}<span v-if="row.since" class="muted num">&nbsp;for {{ age(s.now - row.since) }}</span></dd></div>
+        <div><dt>Link</dt><dd :class="tone(row.presence)"><span v-html="marks[row.presence]"></span>{{ presence(row.presence) }}<span v-if="row.since && row.presence === 'offline'" class="muted num">&nbsp;for {{ age(s.now - row.since) }}</span></dd></div>
         <div><dt>Data</dt><dd :class="tone(row.fresh)"><span v-html="marks[row.fresh]"></span>{{ row.fresh === 'none' ? 'none yet' : row.fresh }}<span v-if="row.latest" class="muted num">&nbsp;{{ age(s.now - row.latest) }} old</span></dd></div>
-        <div v-if="row.presence !== 'never'"><dt>History</dt><dd><template v-if="row.draining"><progress :max="row.draining.total" :value="row.draining.total - row.draining.waiting" aria-label="History drained"></progress><span class="num">&nbsp;{{ count(row.draining.waiting) }} to come</span></template><template v-else>nothing waits</template></dd></div>
+        <div v-if="row.presence !== 'never'"><dt>History</dt><dd><template v-if="row.draining"><progress :max="row.draining.total" :value="row.draining.total - row.draining.waiting" aria-label="History drained"></progress><span class="num">&nbsp;{{ plural(row.draining.waiting, 'batch', 'batches') }} to come</span></template><template v-else>nothing waits</template></dd></div>
         <div v-if="d"><dt>Clock</dt><dd :class="d.clock_ok === false ? 'tone-warn' : ''">{{ d.clock_ok === null ? 'unknown' : d.clock_ok ? 'right' : 'not set' }}</dd></div>
         <div v-if="d"><dt>Agent</dt><dd>{{ d.version || 'unknown' }}</dd></div>
         <div><dt>Address</dt><dd><code>{{ row.address }}</code></dd></div>

@@ -41,7 +41,7 @@ export default {
         <tbody @keydown="keys">
           <tr v-for="(r, i) in shown" :key="r.id" role="row" :data-id="r.id" :tabindex="r.id === entry ? 0 : -1" :aria-selected="r.id === s.picked" :aria-rowindex="i + 2" @click="pick(r.id, true)">
             <td role="gridcell" class="who"><strong>{{ r.name }}</strong><span class="muted place">{{ r.site }}</span>
-              <span v-if="r.draining" class="drain"><progress :max="r.draining.total" :value="r.draining.total - r.draining.waiting" :aria-label="'History of ' + r.name + ' drained'"></progress><span class="muted num">history {{ percent(r.draining) }} %</span></span></td>
+              <span v-if="r.draining" class="drain"><progress :max="r.draining.total" :value="r.draining.total - r.draining.waiting" :aria-label="'History of ' + r.name + ' drained'"></progress><span class="muted num">{{ r.draining.waiting < r.draining.total ? 'history ' + percent(r.draining) + ' %' : 'history to come' }}</span></span></td>
             <td role="gridcell" :class="tone(r.presence)"><span v-html="marks[r.presence]"></span>{{ presence(r.presence) }}</td>
             <td role="gridcell" :class="tone(r.fresh)"><span v-html="marks[r.fresh]"></span>{{ r.fresh === 'none' ? 'none yet' : r.fresh }}<span v-if="r.latest" class="muted num">&nbsp;{{ age(s.now - r.latest) }}</span></td>
             <td role="gridcell" class="right value num">{{ r.value ?? '–' }}<span v-if="r.value" class="unit" :class="{ narrow: r.unit === unit }">&nbsp;{{ r.unit }}</span><span v-if="r.flag" class="flagged">{{ r.flag }}</span></td>

@@ -210,3 +210,21 @@ def test_a_page_that_was_away_gets_what_it_missed_in_one_message(rig: Rig) -> No
     browser.connected = True
     rig.look()
     assert [row["value"] for row in browser.last()["rows"]] == ["99"]
+
+
+def test_a_persons_choice_is_answered_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboards.hub.TICK_S", 3600.0)  # a commit would wait for an hour
+    browser, viewer = rig.open()
+
+    async def choose() -> None:
+        running = asyncio.create_task(rig.hub.run())
+        async with asyncio.timeout(10):
+            while not browser.messages:
+                await asyncio.sleep(0.01)
+            viewer.pick(1)
+            rig.hub.kick()
+            while "chart" not in browser.last():
+                await asyncio.sleep(0.01)
+        running.cancel()
+
+    asyncio.run(choose())
