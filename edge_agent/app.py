@@ -16,9 +16,11 @@ from edge_agent.core.cadence import Cadence
 from edge_agent.core.declaring import declaration
 from edge_agent.core.spool_policy import Caps
 from edge_agent.io import systemd
+from edge_agent.io.certificate_dates import validity
 from edge_agent.io.clocks import ScaledClock, SystemClock
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
 from edge_agent.io.sqlite_spool import SqliteSpool
+from edge_agent.io.status_file import StatusFile
 from edge_agent.loops.board import Board
 from edge_agent.loops.identity import IdentityLoop
 from edge_agent.loops.inbound import Inbound
@@ -26,7 +28,7 @@ from edge_agent.loops.link import LinkLoop
 from edge_agent.loops.room import RoomKeeper
 from edge_agent.loops.sampling import SamplingLoop, SensorPlan
 from edge_agent.loops.spooler import Spooler
-from edge_agent.loops.status import Facts, Reporter, StatusFile
+from edge_agent.loops.status import Facts, Reporter
 from edge_agent.ports import Broker, Clock, Sensor
 from firmware_bridge.kinds import SPECS, SensorKind
 from wire_contract.topics import Address
@@ -136,7 +138,7 @@ class Agent:
             sealed_work=self.link.work,
             epoch_changed=self.link.epoch_changed,
         )
-        self._identity = IdentityLoop(config, self.board, self.link)
+        self._identity = IdentityLoop(config, self.board, self.link, validity)
         self._sampling = [
             SamplingLoop(
                 sensor_plan(keys),

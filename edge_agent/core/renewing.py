@@ -10,6 +10,21 @@ LOW_DAYS = 14.0  # two weeks before the end a person should know
 
 
 @dataclass(frozen=True)
+class Validity:
+    """From when until when a certificate is valid, seconds since 1970."""
+
+    from_s: float
+    until_s: float
+
+    def left_days(self, now_s: float) -> float:
+        return (self.until_s - now_s) / 86_400
+
+    def used(self, now_s: float) -> float:
+        """The share of its life that has passed: 0 to 1, more when expired."""
+        return (now_s - self.from_s) / max(self.until_s - self.from_s, 1.0)
+
+
+@dataclass(frozen=True)
 class Advice:
     """`renew`: ask for a new certificate now. `code`: a condition, or "" when all is well."""
 

@@ -6,27 +6,13 @@ RFC 5280 4.1: Certificate ::= SEQUENCE { tbs SEQUENCE { [0] version, serial, alg
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_agent.core.renewing import Validity
+
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 _END = "-----END CERTIFICATE-----"
-
-
-@dataclass(frozen=True)
-class Validity:
-    """From when until when a certificate is valid, seconds since 1970."""
-
-    from_s: float
-    until_s: float
-
-    def left_days(self, now_s: float) -> float:
-        return (self.until_s - now_s) / 86_400
-
-    def used(self, now_s: float) -> float:
-        """The share of its life that has passed: 0 to 1, more when expired."""
-        return (now_s - self.from_s) / max(self.until_s - self.from_s, 1.0)
 
 
 def validity(path: Path) -> Validity:

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from edge_agent.config_keys import AgentConfig
-from edge_agent.core.renewing import advise
-from edge_agent.io.certificate_dates import validity
+from edge_agent.core.renewing import Validity, advise
 from edge_agent.loops.board import Board
 from edge_agent.loops.link import LinkLoop
 from wire_contract.envelope import encode
@@ -31,10 +32,16 @@ SUBJECT = "identity"
 
 
 class IdentityLoop:
-    """Runs in a thread of its own (`run`) until `stop`. Uses the wall clock: certificates know no other."""
+    """Runs in a thread of its own (`run`) until `stop`. Uses the wall clock: certificates know no other.
 
-    def __init__(self, config: AgentConfig, board: Board, link: LinkLoop) -> None:
+    `validity_of` reads a certificate file's dates; it may raise OSError, ValueError.
+    """
+
+    def __init__(
+        self, config: AgentConfig, board: Board, link: LinkLoop, validity_of: Callable[[Path], Validity]
+    ) -> None:
         self._config, self._board, self._link = config, board, link
+        self._validity_of = validity_of
         self._woken = threading.Event()
         self._running = True
         self._issued: CertificateIssued | None = None
@@ -89,7 +96,7 @@ class IdentityLoop:
 
     def _renew_in_time(self) -> None:
         try:
-            dates = validity(self._config.certificate_file)
+            dates = self._validity_of(self._config.certificate_file)
         except (OSError, ValueError) as error:
             self._board.raise_("identity_wrong", SUBJECT, f"{self._config.certificate_file}: {error}")
             return

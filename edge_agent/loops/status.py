@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edge_agent.core.stamping import clock_is_set
 from edge_agent.errors import SpoolError
-from edge_agent.io.files import write_atomically
 from edge_agent.loops.board import Board
 from edge_agent.ports import Clock, Spool
 from wire_contract.classes import Class
@@ -107,17 +103,3 @@ def _property_bytes(epoch: bytes, messages: int) -> int:
         return 0
     pairs = Delivery(epoch, Class.LIVE, messages).to_user_properties()
     return messages * sum(len(key) + len(value) for key, value in pairs)
-
-
-class StatusFile:
-    """Writes the status when it changed; not durable: after a power cut a new one comes at once."""
-
-    def __init__(self, path: Path, build: Callable[[], dict[str, Any]]) -> None:
-        self._path, self._build = path, build
-
-    def write(self) -> None:
-        try:
-            content = json.dumps(self._build(), indent=1).encode()
-            write_atomically(self._path, content, durable=False)
-        except (OSError, SpoolError):
-            return  # a full disk: the conditions on the wire say so
