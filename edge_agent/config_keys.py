@@ -74,7 +74,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """How this device gets its first certificate (docs/device.md)."""
+    """How this device gets its first certificate (docs/technician.md)."""
 
     url: str = key(
         "The server's device address.",

@@ -60,7 +60,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "sensor_unidentified": Known("warning", "Check the cable; the unit did not tell its serial number."),
     }
 )
-_UNKNOWN = Known("warning", "See docs/device.md.")
+_UNKNOWN = Known("warning", "See docs/technician.md.")
 
 
 @dataclass(frozen=True)

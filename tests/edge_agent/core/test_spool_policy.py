@@ -71,7 +71,8 @@ def test_excess_is_what_the_worse_cap_asks_for_and_a_margin() -> None:
 
 @given(st.lists(st.sampled_from([Sign.FITS, Sign.OVER, Sign.WRITTEN, Sign.WRITE_REFUSED, Sign.POWER_LOST])))
 def test_conditions_are_raised_and_cleared_in_pairs(signs: list[Sign]) -> None:
-    state, active = RoomState(), set()
+    state = RoomState()
+    active: set[str] = set()
     for sign in signs:
         if sign is Sign.POWER_LOST:
             active.clear()
