@@ -112,7 +112,7 @@ class SamplingLoop:
             if done is not None:
                 self._signal(done)
         except SensorError as error:
-            self._board.raise_(error.code, self._plan.name, error.detail, error.remedy)
+            self._board.raise_(error.code, self._plan.name, str(error), error.remedy)
             if isinstance(error, _PORT_LOST):
                 self._port_lost()
             elif done is not None:

@@ -191,8 +191,9 @@ class Spooler:
             self._spool.put(Class.REPLY, encode(self._replies[0]), now_ms)
             self._replies.pop(0)
         if self._news:
-            news, self._news = tuple(self._news[-HELD_NEWS:]), []
+            news = tuple(self._news[-HELD_NEWS:])
             self._spool.put(Class.DIAGNOSTIC, encode(ConditionBatch(news)), now_ms)
+            self._news = []
         if self._lost_in_memory:
             times = [row.time_ms for row in self._lost_in_memory]
             self._spool.put_tombstone(
