@@ -179,7 +179,7 @@ class AckingServer:
                 self._store(address, message, content)
 
     def _store(self, address: Address, message: MQTTMessage, content: Message) -> None:
-        pairs = message.properties.UserProperty if message.properties is not None else []
+        pairs = getattr(message.properties, "UserProperty", [])
         delivery = Delivery.from_user_properties(pairs)
         self.deliveries.append(Received(address, delivery, content, bytes(message.payload)))
         stream = self.streams.setdefault((str(address), delivery.epoch, delivery.cls), Stream())
