@@ -59,7 +59,7 @@ def examine(config_file: Path) -> list[Check]:
     checks += [_clock(), *_disk(config)]
     identity = _identity(config)
     checks += identity
-    if all(check.ok for check in identity):
+    if all(check.ok or check.name == "key" for check in identity):
         checks += _broker(config)
     else:
         checks.append(
