@@ -38,6 +38,13 @@ def main(config: ServerConfig) -> int:
         worker.stop()
         mailbox.close()
 
+    def broke(failure: threading.ExceptHookArgs) -> None:
+        """The broker's thread died of a mistake: nothing would ever come again, so start anew."""
+        _log.error("a thread of the ingest made a mistake", exc_info=failure.exc_value)
+        worker.stop()
+        mailbox.close()
+
+    threading.excepthook = broke
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     link.start()

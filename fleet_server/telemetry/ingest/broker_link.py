@@ -165,7 +165,11 @@ class BrokerLink:
     def _on_message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
         pairs = tuple(getattr(message.properties, "UserProperty", ()))
         mid = message.mid if message.qos else 0
-        self._deliver(Incoming(message.topic, bytes(message.payload), pairs, mid, self._connection))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # no broker should let it through; an empty topic goes to the dead letters
+            topic = ""
+        self._deliver(Incoming(topic, bytes(message.payload), pairs, mid, self._connection))
 
     def _tell(self, what: str) -> None:
         """Once for each cause, not at every attempt."""

@@ -160,6 +160,9 @@ class IngestWorker:
         except psycopg.OperationalError as lost:
             self._database_failed(lost, BACK_OFF_FROM_S)
             self.settle(group)
+        except Exception as again:  # noqa: BLE001 - not even its burial works: it must not stop the others
+            _log.error("nor can it be buried (%r): left to its sender, which keeps what is not acked", again)
+            self._link.acknowledge(group[0])
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.broken or self._connection.closed:

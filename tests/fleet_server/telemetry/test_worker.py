@@ -130,6 +130,23 @@ def test_the_guilty_message_of_a_group_is_buried_and_the_others_stored(
     assert [said for said in wire.said if isinstance(said, Incoming)][1:] == group
 
 
+def test_a_message_that_cannot_even_be_buried_stops_nobody(
+    desk: Desk, post: Post, worker: IngestWorker, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.settle([post.declare()])
+    group = live(post, 3)
+
+    def faulty(connection: Any, items: list[Item], *more: Any) -> Outcome:
+        if any(item.incoming is group[1] for item in items):
+            raise ZeroDivisionError("a fault of ours")
+        return process(connection, items, *more)
+
+    monkeypatch.setattr(worker_module, "process", faulty)
+    worker.settle(group)
+    assert wire.acks(Class.LIVE)[-1] == (1, ((3, 3),))
+    assert [said for said in wire.said if isinstance(said, Incoming)][1:] == group
+
+
 def test_two_workers_with_the_same_batches_in_opposite_orders(desk: Desk, database_url: str) -> None:
     posts = [Post(f"lamp-{n:02}") for n in range(6)]
     desk.register(*posts)
