@@ -105,7 +105,7 @@ def copy_s(desk: Desk, streams: Sequence[bytes]) -> float:
         with (
             desk.connection.transaction(),
             desk.connection.cursor() as cursor,
-            cursor.copy(f"COPY sample ({names}) FROM STDIN (FORMAT binary)") as copy,  # type: ignore[arg-type]
+            cursor.copy(f"COPY sample ({names}) FROM STDIN (FORMAT binary)") as copy,
         ):
             copy.write(stream)
     return time.perf_counter() - started
@@ -116,11 +116,11 @@ def server_copy_s(desk: Desk, folder: Path, rows: int) -> float:
     names = ", ".join(["sensor_unit", "time", *(f"s{slot}" for slot in SLOTS), "flags"])
     path = folder / "rows.copy"
     floor = "sensor_unit >= 1000000"
-    desk.connection.execute(f"COPY (SELECT {names} FROM sample WHERE {floor}) TO '{path}' (FORMAT binary)")  # type: ignore[arg-type]
-    desk.connection.execute(f"DELETE FROM sample WHERE {floor}")  # type: ignore[arg-type]
+    desk.connection.execute(f"COPY (SELECT {names} FROM sample WHERE {floor}) TO '{path}' (FORMAT binary)")
+    desk.connection.execute(f"DELETE FROM sample WHERE {floor}")
     desk.connection.execute("VACUUM sample")
     started = time.perf_counter()
-    copied = desk.connection.execute(f"COPY sample ({names}) FROM '{path}' (FORMAT binary)").rowcount  # type: ignore[arg-type]
+    copied = desk.connection.execute(f"COPY sample ({names}) FROM '{path}' (FORMAT binary)").rowcount
     assert copied == rows
     return time.perf_counter() - started
 

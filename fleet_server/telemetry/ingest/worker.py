@@ -160,7 +160,7 @@ class IngestWorker:
         except psycopg.OperationalError as lost:
             self._database_failed(lost, BACK_OFF_FROM_S)
             self.settle(group)
-        except Exception as again:  # noqa: BLE001 - not even its burial works: it must not stop the others
+        except Exception as again:  # noqa: BLE001 - the message's top: it must not stop the others
             _log.error("nor can it be buried (%r): left to its sender, which keeps what is not acked", again)
             self._link.acknowledge(group[0])
 
