@@ -1,1 +1,1 @@
-"""Model families: one folder each (train, evaluate, quantize, card), and the features shared with the edge."""
+"""One folder a model family: training, evaluation, quantization, card; features are shared with the edge."""
