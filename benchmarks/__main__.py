@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("wire", "ingest")
+BENCHMARKS = ("wire", "ingest", "agent")
 
 
 def main(names: list[str]) -> int:

@@ -14,6 +14,7 @@ from edge_agent.renewal import files_of
 from wire_contract.topics import Address
 
 UNREACHABLE_RETRY_S = 5.0  # with --wait: a server that restarts is back within seconds
+MIN_WAIT_S = 0.5  # whatever the server's Retry-After says: it is asked politely
 MAX_WAIT_S = 60.0  # ask at least each minute, whatever the server's Retry-After says
 
 
@@ -46,7 +47,7 @@ def enrol(
             if not wait:
                 raise
             tell(f"pending: {error.detail}")
-            sleep(min(error.retry_after_s, MAX_WAIT_S))
+            sleep(min(max(error.retry_after_s, MIN_WAIT_S), MAX_WAIT_S))
         except EnrolmentUnreachable as error:
             if not wait:
                 raise
