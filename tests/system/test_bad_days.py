@@ -88,6 +88,13 @@ def restart(city: City, post: Post) -> Child:
     return agent
 
 
+def online(city: City, post: Post) -> Post:
+    """Each test begins with a lamppost that works."""
+    wait_until(lambda: presence(city, post) == "online", SEEN_S, f"{post.name} is online")
+    still_stores(city, post)
+    return post
+
+
 def change_config(post: Post, old: str, new: str) -> None:
     text = post.config.read_text()
     assert old in text
@@ -95,7 +102,7 @@ def change_config(post: Post, old: str, new: str) -> None:
 
 
 def test_a_serial_port_that_is_not_there(city: City) -> None:
-    post = city.layout.posts[0]
+    post = online(city, city.layout.posts[0])
     absent = post.directory / "ttyMISSING"
     with post.config.open("a") as config:
         config.write(sensor_table("second", "sds011", absent, 60.0, "pole"))
@@ -105,14 +112,16 @@ def test_a_serial_port_that_is_not_there(city: City) -> None:
     assert seen["subject"] == "second"
     still_stores(city, post)
     change_config(post, str(absent), str(city.layout.posts[1].port))  # any SDS011 that is plugged in
-    city.agents[city.layout.posts[1].name].stop()
+    neighbour = city.agents[city.layout.posts[1].name]
+    neighbour.stop()
     restart(city, post)
     cleared(city, post, "sensor_absent")
-    city.agents[city.layout.posts[1].name].start()
+    city.agents[post.name].stop()  # gives the port back
+    neighbour.start()
 
 
 def test_a_broker_that_refuses(city: City) -> None:
-    post = city.layout.posts[1]
+    post = online(city, city.layout.posts[1])
     identity = post.data / "identity"
     good = (identity / "device.pem").read_text()
     stranger = post.directory / "stranger"
@@ -153,7 +162,7 @@ def _authority_of_another_city(folder: Path, post: Post, key: Path, certificate:
 
 
 def test_a_clock_in_1970(city: City) -> None:
-    post = city.layout.posts[2]
+    post = online(city, city.layout.posts[2])
     wrong = post.directory / "clock.json"
     wrong.write_text(json.dumps({"speed": 60, "street_zero_ms": 5_000, "wall_zero_ms": time.time() * 1000}))
     right = str(city.layout.clock)
@@ -171,7 +180,7 @@ def test_a_clock_in_1970(city: City) -> None:
 
 
 def test_a_full_disk(city: City) -> None:
-    post = city.layout.posts[3]
+    post = online(city, city.layout.posts[3])
     agent = city.agents[post.name]
     agent.stop()
     aside = post.directory / "aside"
@@ -206,7 +215,7 @@ def test_a_full_disk(city: City) -> None:
 
 
 def test_a_corrupted_spool_is_kept_aside_and_reported(city: City) -> None:
-    post = city.layout.posts[4]
+    post = online(city, city.layout.posts[4])
     agent = city.agents[post.name]
     agent.stop()
     spool = post.data / "spool" / "spool.db"
