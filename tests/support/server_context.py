@@ -15,6 +15,6 @@ VIEWER = Principal("operator", "vic", frozenset({Role.VIEWER}))
 
 
 def make_context(database_url: str, data_dir: Path) -> Context:
-    """Default configuration with this database (`postgresql://`) and data directory. Close `.db` after use."""
+    """Default configuration with this database (`postgresql://`) and data directory. Close its `.db`."""
     config = load_config(None, data_dir=data_dir)
     return Context.of(replace(config, database=DatabaseConfig(database_url, False)))
