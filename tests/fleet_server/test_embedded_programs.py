@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import pwd
 import subprocess
 from pathlib import Path
@@ -30,7 +29,7 @@ def test_programs_out_of_reach_are_copied_once_and_run(
     assert tmp_path in copied.parents
     told = subprocess.run([copied / "postgres", "--version"], capture_output=True, text=True, check=True)
     assert told.stdout.startswith("postgres (PostgreSQL) 18")
-    assert os.stat(copied.parent).st_mode & 0o005 == 0o005
+    assert copied.parent.stat().st_mode & 0o005 == 0o005
     written = (copied / "postgres").stat().st_mtime_ns, (copied / "postgres").stat().st_ino
     assert programs_for(NOBODY, tmp_path / "cache") == copied
     assert ((copied / "postgres").stat().st_mtime_ns, (copied / "postgres").stat().st_ino) == written
