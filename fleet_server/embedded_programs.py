@@ -42,15 +42,17 @@ def programs_for(account: pwd.struct_passwd | None, cache: Path = CACHE) -> Path
     if account is None or may_enter(installed, account):
         return installed
     copy = cache / f"{PACKAGE}-{version(PACKAGE)}"
-    if not (copy / "bin" / "postgres").exists():
+    package = installed.parents[1]
+    binaries = copy / installed.relative_to(package.parent)
+    if not (binaries / "postgres").exists():
         try:
-            _copy(installed.parent, copy)
+            _copy(package, copy, binaries)
         except OSError as failed:
             raise HardwareError(
                 f"PostgreSQL does not run as root, the account {account.pw_name!r} may not enter "
                 f"{installed}, and its programs cannot be copied to {copy}: {failed.strerror}."
             ) from failed
-    return copy / "bin"
+    return binaries
 
 
 def may_enter(folder: Path, account: pwd.struct_passwd) -> bool:
@@ -62,16 +64,21 @@ def may_enter(folder: Path, account: pwd.struct_passwd) -> bool:
     return True
 
 
-def _copy(installed: Path, copy: Path) -> None:
-    """Whole or not at all; two servers that start at once may both make it, and one of them wins."""
+def _copy(package: Path, copy: Path, binaries: Path) -> None:
+    """Whole or not at all; two servers that start at once may both make it, and one of them wins.
+
+    The libraries that the wheel brings stand in a folder beside the package: both keep their places.
+    """
     copy.parent.mkdir(parents=True, exist_ok=True, mode=OPEN_TO_ALL)
     making = copy.with_name(f"{copy.name}.{os.getpid()}")
     shutil.rmtree(making, ignore_errors=True)
-    shutil.copytree(installed, making, symlinks=True)
-    making.chmod(OPEN_TO_ALL)
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(part, making / part.name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (making, *(each for each in making.rglob("*") if each.is_dir())):
+        folder.chmod(OPEN_TO_ALL)
     try:
         making.rename(copy)
     except OSError:
         shutil.rmtree(making, ignore_errors=True)
-        if not (copy / "bin" / "postgres").exists():
+        if not (binaries / "postgres").exists():
             raise

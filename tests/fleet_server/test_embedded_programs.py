@@ -27,13 +27,14 @@ def test_programs_out_of_reach_are_copied_once_and_run(
     monkeypatch.setattr(embedded_programs, "may_enter", lambda *_: False)
     copied = programs_for(NOBODY, tmp_path / "cache")
     assert tmp_path in copied.parents
-    told = subprocess.run([copied / "postgres", "--version"], capture_output=True, text=True, check=True)
-    assert told.stdout.startswith("postgres (PostgreSQL) 18")
+    for program in ("postgres", "initdb"):  # initdb needs the libraries that lie beside the package
+        told = subprocess.run([copied / program, "--version"], capture_output=True, text=True, check=True)
+        assert told.stdout.startswith(f"{program} (PostgreSQL) 18")
     assert copied.parent.stat().st_mode & 0o005 == 0o005
     written = (copied / "postgres").stat().st_mtime_ns, (copied / "postgres").stat().st_ino
     assert programs_for(NOBODY, tmp_path / "cache") == copied
     assert ((copied / "postgres").stat().st_mtime_ns, (copied / "postgres").stat().st_ino) == written
-    assert [each.name for each in (tmp_path / "cache").iterdir()] == [copied.parent.name]
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_within_reach_nothing_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
