@@ -87,6 +87,16 @@ def sensor_plan(keys: SensorKeys) -> SensorPlan:
     return SensorPlan(keys.name, keys.serial, keys.site or keys.name, Cadence(keys.every_s, lead_s))
 
 
+def facts(config: AgentConfig) -> Facts:
+    """What the agent says of itself and does not change."""
+    settings = {
+        "flush_interval_s": f"{config.telemetry.flush_interval_s:g}",
+        "site": config.device.site,
+        "sensors": ", ".join(f"{each.name}: {each.kind}" for each in config.sensors),
+    }
+    return Facts(config.device.tenant, config.device.name, __version__, settings)
+
+
 class Agent:
     """One lamppost. `start`, then `run` until a signal or `stop`; adapters may be given by tests."""
 
@@ -101,54 +111,12 @@ class Agent:
         self._clock = clock or make_clock(config)
         self.board = Board(self._clock)
         self.spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes)
-        address = Address(config.device.tenant, config.device.name)
-        settings = {
-            "flush_interval_s": f"{config.telemetry.flush_interval_s:g}",
-            "site": config.device.site,
-            "sensors": ", ".join(f"{each.name}: {each.kind}" for each in config.sensors),
-        }
-        facts = Facts(address.tenant, address.device, __version__, settings)
-        self._reporter = Reporter(facts, self._clock, self.spool, self.board)
-        inbound = Inbound(
-            self._clock,
-            reply=lambda reply: self.spooler.reply(reply),
-            declare=lambda: self.spooler.declare_all(),
-            certificate=lambda issued: self._identity.issued(issued),
-        )
-        self.link = LinkLoop(
-            address,
-            self._clock,
-            broker or PahoBroker(broker_address(config)),
-            self.spool,
-            self.board,
-            inbound,
-            self._reporter.presence,
-            corrupt=lambda: self.spooler.rescue(),
-            backoff_max_s=config.bench.backoff_max_s,
-        )
+        self._reporter = Reporter(facts(config), self._clock, self.spool, self.board)
+        self.link = self._make_link(broker or PahoBroker(broker_address(config)))
         self.board.listen(lambda _news: self.link.conditions_changed())
-        room = RoomKeeper(self._clock, self.spool, self.board, make_caps(config))
-        self.spooler = Spooler(
-            self._clock,
-            self.spool,
-            self.board,
-            self.link.view,
-            room,
-            config.telemetry.flush_interval_s,
-            sealed_work=self.link.work,
-            epoch_changed=self.link.epoch_changed,
-        )
+        self.spooler = self._make_spooler()
         self._identity = IdentityLoop(config, self.board, self.link, validity)
-        self._sampling = [
-            SamplingLoop(
-                sensor_plan(keys),
-                (open_sensor or _open_serial)(SensorKind(keys.kind), keys.port),
-                self._clock,
-                self.board,
-                self.spooler.take,
-            )
-            for keys in config.sensors
-        ]
+        self._sampling = [self._make_sampling(keys, open_sensor or _open_serial) for keys in config.sensors]
         self._status = StatusFile(config.data_dir / "status.json", self._build_status)
         self._threads: list[threading.Thread] = []
         self._sampling_threads: list[threading.Thread] = []
@@ -158,6 +126,42 @@ class Agent:
         rescued = self.spool.opened_with
         if rescued is not None:
             self.spooler.tell_rescue(rescued.kept_at, rescued.messages, rescued.samples)
+
+    def _make_link(self, broker: Broker) -> LinkLoop:
+        """Spooler and identity do not exist yet; they are looked up when something comes for them."""
+        inbound = Inbound(
+            self._clock,
+            reply=lambda reply: self.spooler.reply(reply),
+            declare=lambda: self.spooler.declare_all(),
+            certificate=lambda issued: self._identity.issued(issued),
+        )
+        return LinkLoop(
+            Address(self._config.device.tenant, self._config.device.name),
+            self._clock,
+            broker,
+            self.spool,
+            self.board,
+            inbound,
+            self._reporter.presence,
+            corrupt=lambda: self.spooler.rescue(),
+            backoff_max_s=self._config.bench.backoff_max_s,
+        )
+
+    def _make_spooler(self) -> Spooler:
+        return Spooler(
+            self._clock,
+            self.spool,
+            self.board,
+            self.link.view,
+            RoomKeeper(self._clock, self.spool, self.board, make_caps(self._config)),
+            self._config.telemetry.flush_interval_s,
+            sealed_work=self.link.work,
+            epoch_changed=self.link.epoch_changed,
+        )
+
+    def _make_sampling(self, keys: SensorKeys, open_sensor: Opener) -> SamplingLoop:
+        sensor = open_sensor(SensorKind(keys.kind), keys.port)
+        return SamplingLoop(sensor_plan(keys), sensor, self._clock, self.board, self.spooler.take)
 
     def start(self) -> None:
         """Start every loop in a thread of its own."""
