@@ -233,7 +233,7 @@ class Agent:
     def _alive(self) -> bool:
         now_s = self._clock.wire_s()
         beats = min(self.link.beat_s, self.spooler.beat_s)
-        return now_s - beats < STUCK_AFTER_S and all(thread.is_alive() for thread in self._threads)
+        return now_s - beats < STUCK_AFTER_S and all(thread.is_alive() for thread in self._threads[:2])
 
     def _build_status(self) -> dict[str, Any]:
         moment = {

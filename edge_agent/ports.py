@@ -65,6 +65,9 @@ class Spool(Protocol):
     def declare(self, unit: Unit, declaration: bytes, now_ms: int) -> None:
         """Remember a unit, or declare a known one again, and spool its declaration, in one transaction."""
 
+    def last_row_id(self) -> int:
+        """The largest id of a waiting sample, 0 when none waits."""
+
     def waiting(self, synced: bool, limit: int) -> list[Row]:
         """Samples committed and not yet sealed, oldest first: those with a time, or those without."""
 
@@ -105,7 +108,7 @@ class Spool(Protocol):
         """Delete what is covered."""
 
     def weights(self, limit: int) -> list[Weight]:
-        """Messages that may be shed, lowest class first, then oldest; no tombstones, nothing never-drop."""
+        """What may be shed: the oldest `limit` of each class, lowest class first, tombstones left out."""
 
     def shed(self, runs: Sequence[Shed], now_ms: int) -> None:
         """Replace each run by a tombstone (joined to an adjacent one that never left the device)."""

@@ -33,7 +33,6 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "inodes_short": Known("warning", "Delete small files on the disk of device.data_dir (df -i)."),
         "spool_error": Known("error", "Look at the log: journalctl -u lamppost-agent."),
         "spool_corrupt": Known("error", "Replace the storage card if this repeats; the old file is kept."),
-        "spool_backlog": Known("warning", "Restore the connection to the server."),
         "too_many_units": Known("error", "Fix sensor.serial in the configuration; sensors change too often."),
         "broker_unreachable": Known("warning", "Check the network, server.host and server.port."),
         "broker_untrusted": Known(
@@ -57,7 +56,6 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "certificate_expired": Known("error", "Enrol again with a new claim: lamppost agent enrol."),
         "renewal_refused": Known("error", "Ask the city why the certificate is not renewed."),
         "identity_wrong": Known("error", "Enrol again: lamppost agent enrol."),
-        "sensor_unidentified": Known("warning", "Check the cable; the unit did not tell its serial number."),
     }
 )
 _UNKNOWN = Known("warning", "See docs/technician.md.")

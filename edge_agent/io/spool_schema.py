@@ -47,7 +47,8 @@ CREATE TABLE class (
     messages INTEGER NOT NULL DEFAULT 0, samples INTEGER NOT NULL DEFAULT 0,
     readings INTEGER NOT NULL DEFAULT 0, payload_bytes INTEGER NOT NULL DEFAULT 0,
     acked_messages INTEGER NOT NULL DEFAULT 0, acked_samples INTEGER NOT NULL DEFAULT 0,
-    shed_messages INTEGER NOT NULL DEFAULT 0, shed_samples INTEGER NOT NULL DEFAULT 0
+    shed_messages INTEGER NOT NULL DEFAULT 0, shed_samples INTEGER NOT NULL DEFAULT 0,
+    waiting_messages INTEGER NOT NULL DEFAULT 0, waiting_samples INTEGER NOT NULL DEFAULT 0
 );
 """
 

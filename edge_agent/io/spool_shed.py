@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from edge_agent.core.records import Head, Weight
 from edge_agent.core.spool_policy import Shed, joined
 from edge_agent.io.spool_schema import DATA, TOMBSTONE
-from wire_contract.classes import Class
+from wire_contract.classes import NEVER_DROP, Class
 from wire_contract.envelope import decode, encode
 from wire_contract.messages import Tombstone
 
@@ -16,23 +16,23 @@ Leases = Mapping[Class, int]  # up to which sequence a message of this class may
 
 
 def shed_candidates(db: sqlite3.Connection, leased: Leases, limit: int) -> list[Weight]:
-    """Messages that may be shed, lowest class first, oldest first."""
-    rows = db.execute(
-        "SELECT cls, sequence, last, length(payload), samples, from_ms, to_ms, sealed_ms FROM message"
-        " WHERE kind = ? AND cls >= ? ORDER BY cls DESC, sequence LIMIT ?",
-        (DATA, int(Class.LIVE), limit),
-    ).fetchall()
+    """Messages that may be shed, the oldest `limit` of each class, lowest class first."""
     return [
         Weight(
-            head=Head(Class(cls), sequence, last),
+            head=Head(cls, sequence, last),
             size_bytes=size,
             samples=samples,
             from_ms=from_ms,
             to_ms=to_ms,
             sealed_ms=sealed_ms,
-            maybe_published=sequence <= leased[Class(cls)],
+            maybe_published=sequence <= leased[cls],
         )
-        for cls, sequence, last, size, samples, from_ms, to_ms, sealed_ms in rows
+        for cls in sorted(set(Class) - NEVER_DROP, reverse=True)
+        for sequence, last, size, samples, from_ms, to_ms, sealed_ms in db.execute(
+            "SELECT sequence, last, length(payload), samples, from_ms, to_ms, sealed_ms FROM message"
+            " WHERE cls = ? AND kind = ? ORDER BY sequence LIMIT ?",
+            (cls, DATA, limit),
+        ).fetchall()
     ]
 
 
@@ -41,8 +41,9 @@ def shed_run(db: sqlite3.Connection, leased: Leases, run: Shed, now_ms: int) -> 
     between = (run.cls, run.first, run.last)
     gone = db.execute("DELETE FROM message WHERE cls = ? AND sequence BETWEEN ? AND ?", between).rowcount
     db.execute(
-        "UPDATE class SET shed_messages = shed_messages + ?, shed_samples = shed_samples + ? WHERE cls = ?",
-        (gone, run.samples, run.cls),
+        "UPDATE class SET shed_messages = shed_messages + ?, shed_samples = shed_samples + ?,"
+        " waiting_messages = waiting_messages - ?, waiting_samples = waiting_samples - ? WHERE cls = ?",
+        (gone, run.samples, gone, run.samples, run.cls),
     )
     before = _tombstone_before(db, leased, run)
     whole = joined(before, run) if before else run

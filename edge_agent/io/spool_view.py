@@ -11,7 +11,8 @@ from edge_agent.io.spool_schema import sorted_errors
 from wire_contract.classes import Class
 
 _COUNTERS = (
-    "messages, samples, readings, payload_bytes, acked_messages, acked_samples, shed_messages, shed_samples"
+    "messages, samples, readings, payload_bytes, acked_messages, acked_samples, shed_messages, shed_samples,"
+    " waiting_messages, waiting_samples"
 )
 
 
@@ -25,20 +26,10 @@ def view(folder: Path) -> dict[str, Any]:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             epoch = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0]
-            waiting = {
-                cls: (messages, int(samples))
-                for cls, messages, samples in db.execute(
-                    "SELECT cls, count(*), total(samples) FROM message GROUP BY cls"
-                )
+            classes = {
+                Class(cls).name.lower(): dict(zip(names, counts, strict=True))
+                for cls, *counts in db.execute(f"SELECT cls, {_COUNTERS} FROM class ORDER BY cls")  # noqa: S608
             }
-            classes = {}
-            for cls, *counts in db.execute(f"SELECT cls, {_COUNTERS} FROM class ORDER BY cls"):  # noqa: S608
-                messages, samples = waiting.get(cls, (0, 0))
-                classes[Class(cls).name.lower()] = {
-                    **dict(zip(names, counts, strict=True)),
-                    "waiting_messages": messages,
-                    "waiting_samples": samples,
-                }
             return {
                 "epoch": bytes(epoch).hex(),
                 "units": db.execute("SELECT count(*) FROM unit").fetchone()[0],

@@ -153,6 +153,10 @@ class SqliteSpool:
 
     # -- samples -----------------------------------------------------------------------------------------
 
+    def last_row_id(self) -> int:
+        with self._reading():
+            return int(self._one("SELECT coalesce(max(id), 0) FROM pending"))
+
     def waiting(self, synced: bool, limit: int) -> list[Row]:
         with self._reading():
             rows = self._db.execute(
@@ -249,8 +253,9 @@ class SqliteSpool:
         )
         self._db.execute(
             "UPDATE class SET next = next + 1, messages = messages + 1, samples = samples + ?,"
-            " readings = readings + ?, payload_bytes = payload_bytes + ? WHERE cls = ?",
-            (samples, readings, len(payload), cls),
+            " readings = readings + ?, payload_bytes = payload_bytes + ?,"
+            " waiting_messages = waiting_messages + ?, waiting_samples = waiting_samples + ? WHERE cls = ?",
+            (samples, readings, len(payload), kind != TOMBSTONE, samples, cls),
         )
         return sequence
 
@@ -282,14 +287,16 @@ class SqliteSpool:
             for cls, mark in marks.items():
                 for low, high in ((1, mark.prefix), *mark.ranges):
                     where = "cls = ? AND sequence >= ? AND last <= ?"
-                    count, samples = self._db.execute(
-                        f"SELECT count(*), total(samples) FROM message WHERE {where}",  # noqa: S608
+                    count, kept, samples = self._db.execute(
+                        f"SELECT count(*), total(kind <> 1), total(samples) FROM message WHERE {where}",  # noqa: S608
                         (cls, low, high),
                     ).fetchone()
                     if count:
                         self._db.execute(f"DELETE FROM message WHERE {where}", (cls, low, high))  # noqa: S608
                         self._add(cls, "acked_messages", count)
                         self._add(cls, "acked_samples", int(samples))
+                        self._add(cls, "waiting_messages", -int(kept))
+                        self._add(cls, "waiting_samples", -int(samples))
 
     # -- room --------------------------------------------------------------------------------------------
 
@@ -319,10 +326,7 @@ class SqliteSpool:
         with self._reading():
             rows = self._db.execute(
                 "SELECT cls, messages, samples, readings, payload_bytes, acked_messages, acked_samples,"
-                " shed_messages, shed_samples,"
-                " (SELECT count(*) FROM message m WHERE m.cls = c.cls AND kind <> 1),"
-                " (SELECT CAST(total(samples) AS INTEGER) FROM message m WHERE m.cls = c.cls)"
-                " FROM class c ORDER BY cls"
+                " shed_messages, shed_samples, waiting_messages, waiting_samples FROM class ORDER BY cls"
             ).fetchall()
         return {Class(row[0]): ClassCounters(*row[1:]) for row in rows}
 

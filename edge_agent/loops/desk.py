@@ -15,6 +15,8 @@ from firmware_bridge.kinds import SPECS
 from firmware_bridge.ports import Reading
 from wire_contract.limits import INT32_MAX, INT32_MIN
 
+TELL_JUMP_S = 3600.0  # street; a jump of the clock stays on the dashboard for an hour
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -53,6 +55,7 @@ class Desk:
         self._quality: dict[int, UnitQuality] = {}
         self._last: dict[int, Row] = {}
         self._boot = clock.boot()
+        self._jumped_at_s = float("-inf")
         self._next_id = 1
         self.reload()
 
@@ -60,9 +63,7 @@ class Desk:
         """Read the epoch's units and stamps; after a start, and after the spool was rescued."""
         self._units = list(self._spool.units())
         self._stamps = {**self._spool.stamps(), **getattr(self, "_stamps", {})}
-        for synced in (True, False):
-            rows = self._spool.waiting(synced, limit=1 << 30) if self._next_id == 1 else []
-            self._next_id = max([self._next_id, *(row.id + 1 for row in rows)])
+        self._next_id = max(self._next_id, self._spool.last_row_id() + 1)
 
     def stamps(self, rows: Iterable[Row]) -> dict[int, Stamp]:
         """What to remember of the units of these rows."""
@@ -106,8 +107,11 @@ class Desk:
         time_ms, after, jumped = stamp(before, now_ms)
         self._stamps[unit_key] = after
         if jumped:
+            self._jumped_at_s = self._clock.street_s()
             back_s = (before.high_ms - now_ms) / 1000
             self._board.raise_("clock_jumped", "clock", f"the clock went back by {back_s:.0f} s")
+        elif self._clock.street_s() - self._jumped_at_s > TELL_JUMP_S:
+            self._board.clear("clock_jumped", "clock")
         return time_ms
 
     def _unit(self, identity: UnitIdentity) -> Unit | None:

@@ -42,14 +42,16 @@ Item = Callable[[], None]
 
 @dataclass
 class LinkView:
-    """What other loops may know of the link. `left_street_s`: when it was last up (street-monotonic)."""
+    """What other loops may know of the link. `delivering`: connected, and the server answers.
+    `left_street_s`: when it last did (street-monotonic)."""
 
     connected: bool = False
+    delivering: bool = False
     left_street_s: float = float("-inf")
     in_flight: int = 0
 
     def up_within(self, street_s: float, seconds: float) -> bool:
-        return self.connected or street_s - self.left_street_s <= seconds
+        return self.delivering or street_s - self.left_street_s <= seconds
 
 
 class LinkLoop:
@@ -148,9 +150,10 @@ class LinkLoop:
 
     def _note_view(self) -> None:
         connected = self._link.phase in CONNECTED_PHASES
-        if self.view.connected and not connected:
+        delivering = connected and not self._link.silent
+        if self.view.delivering and not delivering:
             self.view.left_street_s = self._clock.street_s()
-        self.view.connected = connected
+        self.view.connected, self.view.delivering = connected, delivering
         self.view.in_flight = len(self._link.window.in_flight)
 
     def _signal(self, signal: Signal) -> None:
@@ -260,6 +263,7 @@ class LinkLoop:
         return Delivery(stored.epoch, cls, sequence, history, _trace(stored.epoch, cls, sequence))
 
     def _apply_ack(self, cls: Class, prefix: int, ranges: tuple[tuple[int, int], ...]) -> None:
+        self._board.clear("publish_refused", SUBJECT)
         self._acks[cls] = AckMark(prefix, ranges)
         if self._link.phase is Phase.RESUMING:
             self._commit_acks()

@@ -47,7 +47,7 @@ class Spooler:
         self._flush_s, self._sealed_work, self._epoch_changed = flush_s, sealed_work, epoch_changed
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._desk = Desk(clock, spool, board)
-        self._on_disk: list[Row] = spool.waiting(True, HISTORY_ROWS * 8)
+        self._on_disk: list[Row] = spool.waiting(True, 2 * HELD_ROWS)
         self._new: list[Row] = []  # taken, not yet committed; oldest first
         self._amended: dict[int, int] = {}
         self._unsynced = bool(spool.waiting(False, 1))
@@ -220,6 +220,7 @@ class Spooler:
         self.latest[taken.sensor] = physical(taken.reading)
         if not entry.row.synced:
             self._unsynced_new.append(entry.row)
+            self._unsynced_new = self._unsynced_new[-HELD_ROWS:]
             detail = "the clock was never set; samples wait for their time"
             self._board.raise_("clock_unset", "clock", detail)
             return

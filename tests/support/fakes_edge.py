@@ -61,6 +61,9 @@ class MemorySpool:
     def declarations_waiting(self) -> bool:
         return any(kind == "declaration" for *_, kind in self._messages.values())
 
+    def last_row_id(self) -> int:
+        return max(self._rows, default=0)
+
     def waiting(self, synced: bool, limit: int) -> list[Row]:
         return [row for _, row in sorted(self._rows.items()) if row.synced == synced][:limit]
 
@@ -168,7 +171,8 @@ class MemorySpool:
             maybe = sequence <= self._leased[cls]
             size = len(stored.payload)
             found.append(Weight(stored.head, size, stored.samples, from_ms, to_ms, stored.sealed_ms, maybe))
-        return found[:limit]
+        by_class = {cls: [each for each in found if each.head.cls is cls][:limit] for cls in Class}
+        return [each for cls in sorted(Class, reverse=True) for each in by_class[cls]]
 
     def shed(self, runs: Sequence[Shed], now_ms: int) -> None:
         for run in runs:
