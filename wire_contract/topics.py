@@ -1,7 +1,7 @@
 """MQTT topics: `lp/1/<tenant>/<device>/up|down/<channel>`, and the names that may stand in them.
 
-The broker's access rule is `lp/1/%u/up/#` and `lp/1/%u/down/#`, where %u is the certificate's
-common name `<tenant>/<device>`: a name may therefore hold nothing that MQTT gives a meaning.
+The broker's access rule is `lp/1/%u/up/<channel>` for each of `Up` and `lp/1/%u/down/#`, where %u is the
+certificate's common name `<tenant>/<device>`: a name may therefore hold nothing that MQTT gives a meaning.
 """
 
 from __future__ import annotations

@@ -42,6 +42,8 @@ def test_a_device_speaks_on_its_own_topics_and_hears_its_own(broker: MosquittoBr
         "lp/1/city/up/live",
         "lp/1/lamp-01/up/live",
         "lp/2/city/lamp-01/up/live",
+        "lp/1/city/lamp-01/up/live/1",  # any number of topics to leave retained messages on
+        "lp/1/city/lamp-01/up/elsewhere",
         "somewhere/else",
     ],
 )
@@ -71,6 +73,11 @@ def test_a_device_hears_nothing_of_others_whatever_it_subscribes_to(
         server.publish(down_topic(ONE, Down.ACK), b"last")
         wait_until(lambda: (down_topic(ONE, Down.ACK), b"last") in eavesdropper.inbox, 10, "its own message")
     assert {topic for topic, _ in eavesdropper.inbox} == {down_topic(ONE, Down.ACK)}
+
+
+def test_a_device_may_publish_on_every_channel_of_the_wire(broker: MosquittoBroker) -> None:
+    with connected(broker, broker.device_identity(ONE)) as device:
+        assert not [channel for channel in Up if device.publish(up_topic(ONE, channel), b"x").is_failure]
 
 
 def test_no_certificate_no_connection(broker: MosquittoBroker) -> None:

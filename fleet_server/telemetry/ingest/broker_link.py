@@ -33,28 +33,30 @@ RECEIVE_MAXIMUM = 100  # a group is 64: one in work, the next on its way; more o
 SESSION_EXPIRY_S = 900
 MESSAGE_EXPIRY_S = 300  # an ack that a device did not fetch in time is stale: it will ask
 RECONNECT_FROM_S, RECONNECT_TO_S = 1, 15
-SHARE = "$share/ingest"
+SHARED_BY = "ingest"  # first part of the name of the workers' shared subscription
 QOS = 1
 
 _log = logging.getLogger(__name__)
 
 
-def subscriptions() -> list[tuple[str, SubscribeOptions]]:
+def subscriptions(share: str) -> list[tuple[str, SubscribeOptions]]:
     """Shared among workers: the classes, asks, certificate requests. Each for itself: presence (retained)."""
     shared = [class_channel(cls) for cls in Class] + [Up.ASK, Up.CERTIFICATE]
-    filters = [f"{SHARE}/{PREFIX}/+/+/up/{channel}" for channel in shared]
+    filters = [f"$share/{share}/{PREFIX}/+/+/up/{channel}" for channel in shared]
     filters.append(f"{PREFIX}/+/+/up/{Up.PRESENCE}")
     return [(each, SubscribeOptions(qos=QOS)) for each in filters]
 
 
-def _unguessable(client_id: str, key_file: Path) -> str:
-    """The same for this slot as long as its key lasts, and known to nobody without the key.
+def unguessable(name: str, key_file: Path) -> str:
+    """The same for this name as long as the key lasts, and known to nobody without the key.
 
-    Mosquitto lets any certified client take over another's session by its client id; a lamppost that knew
-    the ingest's could throw it out and empty its queue (tests/provisioning/test_client_ids.py).
+    Mosquitto lets any certified client take over another's session by its client id, and join any shared
+    subscription by its name, whatever its access list says. A lamppost that knew the ingest's could throw it
+    out, or be dealt the others' messages, which it may not read and which are then delivered to nobody
+    (tests/provisioning/test_client_ids.py). Workers that share the work must therefore share the key.
     """
-    digest = hashlib.sha256(client_id.encode() + b"\0" + key_file.read_bytes()).hexdigest()
-    return f"{client_id}-{digest[:32]}"
+    digest = hashlib.sha256(name.encode() + b"\0" + key_file.read_bytes()).hexdigest()
+    return f"{name}-{digest[:32]}"
 
 
 class BrokerLink:
@@ -75,9 +77,10 @@ class BrokerLink:
         self._lock = threading.Lock()
         self._context = ssl.create_default_context(cafile=str(config.ca_file))
         self._load_certificate()
+        self._share = unguessable(SHARED_BY, config.key_file)
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=_unguessable(client_id, config.key_file),
+            client_id=unguessable(client_id, config.key_file),
             protocol=mqtt.MQTTv5,
             manual_ack=True,
         )
@@ -133,7 +136,7 @@ class BrokerLink:
             self._connection += 1
         _log.info("connected to the broker, session %s", "resumed" if flags.session_present else "new")
         self._told = ""
-        client.subscribe(subscriptions())
+        client.subscribe(subscriptions(self._share))
 
     def _on_subscribe(self, _c: mqtt.Client, _u: Any, _mid: int, codes: list[ReasonCode], _p: Any) -> None:
         refused = [code for code in codes if code.is_failure]
