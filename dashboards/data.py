@@ -26,7 +26,9 @@ from fleet_server.telemetry.service import LatestReading
 P = ParamSpec("P")
 T = TypeVar("T")
 LOOKERS = 4  # threads that wait for the database; a look asks one thing after the other
-DOORKEEPERS = 2  # threads that hash passwords, apart, so that signing in never holds up a look
+# Threads that sign people in, apart, so that it never holds up a look. More than the service lets in at once
+# (fleet_server.access.passwords): a flood is refused by it instead of waiting here, with everybody behind it.
+DOORKEEPERS = 12
 LAMPPOSTS_MAX = 5_000  # one page's list; beyond it a city needs pages of its own
 NOTHING_HEARD_S = 60.0
 SHOWN = "pm2_5"  # the channel of the list
@@ -58,6 +60,8 @@ class Services:
         return self._context.clock.speed
 
     async def sign_in(self, name: str, password: str, address: str) -> str:
+        """The session's token. Raises SignInBusy beside the service's own refusals."""
+
         def attempt() -> str:
             return access.sign_in(self._context, name, password, address).token
 

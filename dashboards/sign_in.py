@@ -90,7 +90,7 @@ def told(error: LamppostError) -> tuple[str, int, dict[str, str]]:
     if isinstance(wait_s, int | float):
         seconds = max(1, math.ceil(wait_s))
         unit = f"{seconds} seconds" if seconds < 120 else f"{math.ceil(seconds / 60)} minutes"
-        return f"Too many failed attempts. Try again in {unit}.", 429, {"Retry-After": str(seconds)}
+        return f"{error.detail} Try again in {unit}.", 429, {"Retry-After": str(seconds)}
     if isinstance(error, LinkError):
         return "The database does not answer. Try again in a moment.", 503, {"Retry-After": "5"}
     if isinstance(error, InputError):

@@ -39,7 +39,7 @@ def main(config: ServerConfig) -> int:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where a port or certificate cannot be used."""
     context = Context.of(config)
     app = create_app(context)
-    servers = [(_server(app), _listen("api.listen", config.api.listen))]
+    servers = [(_server(app, behind_proxy=config.api.behind_tls), _listen("api.listen", config.api.listen))]
     tls: ssl.SSLContext | None = None
     if config.api.device_listen is not None:
         tls = _tls(config)
@@ -50,7 +50,7 @@ def main(config: ServerConfig) -> int:
     return 0
 
 
-def _server(app: FastAPI, tls: ssl.SSLContext | None = None) -> QuietServer:
+def _server(app: FastAPI, tls: ssl.SSLContext | None = None, *, behind_proxy: bool = False) -> QuietServer:
     settings = uvicorn.Config(
         app,
         log_config=None,
@@ -58,7 +58,7 @@ def _server(app: FastAPI, tls: ssl.SSLContext | None = None) -> QuietServer:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_WITHIN_S,
-        proxy_headers=False,
+        proxy_headers=behind_proxy,  # else one stranger's failures would throttle everybody behind it
         lifespan="on" if tls is None else "off",
     )
     settings.load()

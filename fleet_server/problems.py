@@ -89,6 +89,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
 def _fault(told: Any) -> dict[str, str]:
     """Where and what, without the value: it may be a password."""
     location: Sequence[Any] = told.get("loc", ())
+    if told.get("type") == "json_invalid":  # its location is a place in the text
+        return {"where": "body", "what": f"not JSON at character {location[-1]}"}
     return {"where": ".".join(str(part) for part in location), "what": str(told.get("msg", ""))}
 
 

@@ -1,21 +1,25 @@
 """Who asks, for every route: the context of the process and the signed-in principal, as FastAPI dependencies.
 
 A session's token comes as `Authorization: Bearer TOKEN` (programs) or in a cookie (browsers). The cookie is
-HttpOnly and SameSite=Strict, so another site's page cannot use it. The header goes before the cookie.
+HttpOnly and SameSite=Strict, so another site's page cannot use it; a page of the same site, but another
+port or a sibling host, can, so a browser's change must come from this very origin. The header goes before the
+cookie.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, cast
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
 from fleet_server.access import service
 from fleet_server.access.rules import Principal
 from fleet_server.context import Context
-from fleet_server.errors import NotAuthenticated
+from fleet_server.errors import Forbidden, NotAuthenticated
 
 COOKIE = "lamppost_session"
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, section 9.2.1
 
 
 def context_of(request: Request) -> Context:
@@ -24,11 +28,20 @@ def context_of(request: Request) -> Context:
 
 
 def token_of(request: Request) -> str:
-    """The token shown, "" when none is."""
+    """The token shown, "" when none is. Raises Forbidden for a cookie that another origin's page used."""
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return shown.strip()
-    return request.cookies.get(COOKIE, "")
+    token = request.cookies.get(COOKIE, "")
+    if token and request.method not in SAFE_METHODS and _from_another_origin(request):
+        raise Forbidden("This came from a page of another origin.", remedy="Programs use a bearer token.")
+    return token
+
+
+def _from_another_origin(request: Request) -> bool:
+    """Browsers send Origin with every change (Fetch, section 3.2); who sends none is no browser's page."""
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
 
 
 def signed_in(request: Request) -> service.SignedIn:

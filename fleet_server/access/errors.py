@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleet_server.errors import Conflict, Forbidden, InvalidRequest, NotAuthenticated, TooManyRequests
 
-__all__ = ["Forbidden", "NameTaken", "SignInRefused", "TooManyAttempts", "UnfitCredential"]
+__all__ = ["Forbidden", "NameTaken", "SignInBusy", "SignInRefused", "TooManyAttempts", "UnfitCredential"]
 
 
 class SignInRefused(NotAuthenticated):
@@ -13,6 +13,10 @@ class SignInRefused(NotAuthenticated):
 
 class TooManyAttempts(TooManyRequests):
     """This name from this address has failed too often; `members["retry_after_s"]` says when to try again."""
+
+
+class SignInBusy(TooManyRequests):
+    """So many sign in at once that this one is not even looked at; nothing is counted against anybody."""
 
 
 class UnfitCredential(InvalidRequest):

@@ -18,7 +18,7 @@ from sqlmodel import Session
 from fleet_server.access import rules, store
 from fleet_server.access.engine import shipped_engine
 from fleet_server.access.errors import NameTaken, SignInRefused, TooManyAttempts, UnfitCredential
-from fleet_server.access.passwords import generated_password, hash_password, verify_password
+from fleet_server.access.passwords import generated_password, hash_password, room, verify_password
 from fleet_server.access.rules import Action, Principal
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, NotFound
@@ -58,9 +58,13 @@ def sign_in(
 ) -> SessionToken:
     """A new session. `address` is where the attempt comes from (an IP). `now`: real time, for tests.
 
-    Raises SignInRefused, TooManyAttempts. An unknown name takes as long as a wrong password.
+    Raises SignInRefused, TooManyAttempts, SignInBusy. An unknown name takes as long as a wrong password.
     """
-    instant = _real(now)
+    with room():
+        return _sign_in(ctx, name, password, address, _real(now))
+
+
+def _sign_in(ctx: Context, name: str, password: str, address: str, instant: datetime) -> SessionToken:
     known_form = rules.operator_name_problem(name) is None and len(password) <= rules.PASSWORD_MAX_CHARACTERS
     counted_as = name if known_form else ""
     with ctx.db.session() as session:
@@ -176,7 +180,8 @@ def _count_attempt(session: Session, name: str, address: str, now: datetime) -> 
     wait_s = rules.retry_after_s(attempts.failures, attempts.last_at, now)
     if wait_s > 0:
         raise TooManyAttempts(
-            f"Too many failed attempts; the next is looked at in {int(wait_s) + 1} s.",
+            "Too many failed attempts.",
+            remedy=f"The next is looked at in {int(wait_s) + 1} s.",
             members={"retry_after_s": int(wait_s) + 1},
         )
     store.set_attempts(session, name, address, store.Attempts(attempts.failures + 1, now))

@@ -144,6 +144,14 @@ def test_a_body_that_is_not_valid_is_422_and_does_not_repeat_it(
     assert_problem(answer, 422, "invalid-request")
 
 
+def test_a_body_that_is_no_json_is_told_as_such(client: TestClient) -> None:
+    json_type = {"Content-Type": "application/json"}
+    answer = client.post("/api/v1/session", content=b'{"name": ana}', headers=json_type)
+    body = assert_problem(answer, 422, "invalid-request")
+    assert body["errors"] == [{"where": "body", "what": "not JSON at character 9"}]
+    assert body["detail"] == "Not valid: body."
+
+
 def test_a_password_is_never_repeated_in_an_error(client: TestClient) -> None:
     answer = client.post("/api/v1/session", json={"name": ["x"], "password": {"is": "tell-nobody"}})
     body = assert_problem(answer, 422, "invalid-request")

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
 
+from fleet_server import api_role
 from fleet_server.config import load_config
 from fleet_server.setup_role import certify
 from provisioning.authority import Authority
@@ -110,3 +113,20 @@ def test_garbage_on_the_device_listener_stops_nobody(api: Serve, garbage: bytes)
             connection.sendall(garbage)
     assert serial(api)
     assert status(f"{api.api}/healthz") == 200
+
+
+@pytest.mark.parametrize(("behind_proxy", "seen"), [(True, "203.0.113.9"), (False, "127.0.0.1")])
+def test_failed_sign_ins_count_for_the_person_s_address_not_the_proxy_s(
+    behind_proxy: bool, seen: str
+) -> None:
+    """Else a stranger's failures behind the proxy would keep the administrator out."""
+    app = FastAPI()
+
+    def who(request: Request) -> str:
+        assert request.client is not None
+        return request.client.host
+
+    app.add_api_route("/who", who)
+    served = api_role._server(app, behind_proxy=behind_proxy).config.loaded_app
+    browser = TestClient(served, client=("127.0.0.1", 40000))
+    assert browser.get("/who", headers={"X-Forwarded-For": "203.0.113.9"}).json() == seen

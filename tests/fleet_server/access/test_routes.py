@@ -49,6 +49,22 @@ def test_a_browser_signs_in_looks_and_signs_out(http: TestClient) -> None:
     assert http.get(SESSION, headers={"Authorization": f"Bearer {token}"}).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "origin", ["http://testserver:9999", "https://other.testserver", "https://evil.example", "null"]
+)
+def test_another_origin_s_page_changes_nothing_by_the_cookie(http: TestClient, origin: str) -> None:
+    """SameSite knows sites, not origins: another port of this host is the same site."""
+    token = sign_in(http)["token"]
+    forged = http.delete(SESSION, headers={"Origin": origin})
+    assert (forged.status_code, forged.json()["title"]) == (403, "You may not do this")
+    assert http.post("/api/v1/claims", json={}, headers={"Origin": origin}).status_code == 403
+    assert http.get(SESSION).status_code == 200
+    assert http.post("/api/v1/claims", json={}, headers={"Origin": "http://testserver"}).status_code == 201
+    http.cookies.clear()
+    bearer = {"Origin": origin, "Authorization": f"Bearer {token}"}  # no page gets at a token by itself
+    assert http.post("/api/v1/claims", json={}, headers=bearer).status_code == 201
+
+
 def test_a_program_uses_the_token(http: TestClient) -> None:
     token = sign_in(http)["token"]
     http.cookies.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fleet_server.access import passwords, rules, service
-from fleet_server.access.errors import NameTaken, SignInRefused, TooManyAttempts, UnfitCredential
+from fleet_server.access.errors import NameTaken, SignInBusy, SignInRefused, TooManyAttempts, UnfitCredential
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden
@@ -160,3 +161,29 @@ def test_the_first_administrator_is_made_once(ctx: Context) -> None:
 @pytest.mark.parametrize("token", ["", "x", "é" * 40, "\x00", "a" * 10_000])
 def test_a_made_up_token_is_nobody(ctx: Context, token: str) -> None:
     assert service.resolve(ctx, token) is None
+
+
+def test_a_flood_of_sign_ins_is_turned_away_instead_of_holding_every_thread(
+    ctx: Context, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for one of two hashes: without a limit forty strangers hold all the threads of the API."""
+    at_work, let_go = threading.Semaphore(0), threading.Event()
+
+    def slow(password: str, stored: str | None) -> tuple[bool, str | None]:
+        at_work.release()
+        assert let_go.wait(30)
+        return False, None
+
+    monkeypatch.setattr(service, "verify_password", slow)
+    places = passwords.HASHES_AT_ONCE + passwords.WAITING_MOST
+    with ThreadPoolExecutor(places) as strangers:
+        flood = [strangers.submit(service.sign_in, ctx, f"n{i}", PASSWORD) for i in range(places)]
+        for _ in flood:
+            assert at_work.acquire(timeout=30)
+        with pytest.raises(SignInBusy) as refused:
+            service.sign_in(ctx, ana, PASSWORD)
+        assert refused.value.members["retry_after_s"] == passwords.BUSY_RETRY_S
+        let_go.set()
+        assert all(isinstance(each.exception(30), SignInRefused) for each in flood)
+    monkeypatch.undo()
+    assert service.sign_in(ctx, ana, PASSWORD)
