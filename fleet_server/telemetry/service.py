@@ -5,6 +5,7 @@ Every function takes the context and the acting principal, and authorizes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,7 @@ from fleet_server.telemetry.rules import (
     resolution_for,
 )
 from fleet_server.telemetry.store import LatestReading, Point, SeriesInfo
+from wire_contract.limits import MAX_TIME_MS, MIN_TIME_MS
 from wire_contract.topics import Address
 
 __all__ = ["DeadLetterRecord", "Gap", "LatestReading", "Point", "Replayed", "Resolution", "SeriesInfo"]
@@ -39,6 +41,8 @@ __all__ = ["DeadLetterRecord", "Gap", "LatestReading", "Point", "Replayed", "Res
 MAX_POINTS = 20_000  # one answer's: 1 MB of JSON; a longer question is asked in pieces
 MAX_GAPS = 1_000
 DEFAULT_SPAN = timedelta(hours=24)
+EARLIEST = datetime.fromtimestamp(MIN_TIME_MS / 1000, UTC)  # no sample is older,
+LATEST = datetime.fromtimestamp(MAX_TIME_MS / 1000, UTC)  # and none newer
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,9 @@ def series(
             points = store.raw_points(session, info, begins, ends, limit + 1)
         else:
             begins = _floor(begins, SECONDS_OF[resolution])
-            points = store.buckets(session, info, begins, ends, resolution, limit + 1)
+            # whole buckets, the last one too: what is folded already and what is not must not differ
+            last = _floor(ends, SECONDS_OF[resolution], up=True)
+            points = store.buckets(session, info, begins, last, resolution, limit + 1)
     more = points[limit].time if len(points) > limit else None
     return SeriesView(info, resolution, begins, ends, points[:limit], more)
 
@@ -145,6 +151,8 @@ def gaps(
     with ctx.db.session() as session:
         info = _need(session, series_id)
         cadence = store.cadence_s(session, info, begins, ends)
+        if cadence is None:  # silent all along: what was usual before?
+            cadence = store.cadence_s(session, info, EARLIEST, begins, newest=True)
         found = store.shed(session, info, begins, ends, MAX_GAPS)
         if cadence is not None:
             longest_s = gap_threshold_s(cadence, factor)
@@ -191,15 +199,17 @@ def _need(session: Session, series_id: int) -> SeriesInfo:
 
 
 def _span(ctx: Context, begins: datetime | None, ends: datetime | None) -> tuple[datetime, datetime]:
-    ends = ends or ctx.clock.now()
-    begins = begins or ends - DEFAULT_SPAN
-    if begins.tzinfo is None or ends.tzinfo is None:
-        raise InvalidRequest("from and to need a time zone.", remedy="Write 2026-11-20T12:00:00Z.")
+    for given in (begins, ends):
+        if given is not None and given.tzinfo is None:
+            raise InvalidRequest("from and to need a time zone.", remedy="Write 2026-11-20T12:00:00Z.")
+    ends = min(max(ends or ctx.clock.now(), EARLIEST), LATEST)
+    begins = min(max(begins or ends - DEFAULT_SPAN, EARLIEST), LATEST)
     if begins >= ends:
         raise InvalidRequest(f"from {begins.isoformat()} is not before to {ends.isoformat()}.")
     return begins, ends
 
 
-def _floor(at: datetime, seconds: int) -> datetime:
-    """The start of the bucket (UTC) that holds `at`."""
-    return datetime.fromtimestamp(at.timestamp() // seconds * seconds, UTC)
+def _floor(at: datetime, seconds: int, *, up: bool = False) -> datetime:
+    """The start of the bucket (UTC) that holds `at`; up: of the first one that starts at it or later."""
+    buckets = at.timestamp() / seconds
+    return datetime.fromtimestamp((math.ceil(buckets) if up else math.floor(buckets)) * seconds, UTC)

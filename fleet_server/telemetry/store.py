@@ -132,13 +132,16 @@ def _series(row: Sequence[Any]) -> SeriesInfo:
     return SeriesInfo(series_id, Address(tenant, name), *rest)
 
 
-def cadence_s(session: Session, series: SeriesInfo, begins: datetime, ends: datetime) -> float | None:
-    """The median distance of the unit's first samples in the range, in seconds; None: too few to tell."""
+def cadence_s(
+    session: Session, series: SeriesInfo, begins: datetime, ends: datetime, *, newest: bool = False
+) -> float | None:
+    """The median distance of the unit's first (or last) samples in the range, in s; None: too few to tell."""
+    order = "time DESC" if newest else "time"
     query = text(
-        "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM step)) FROM ("
+        "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM step)) FROM ("  # noqa: S608
         " SELECT time - lag(time) OVER (ORDER BY time) AS step FROM ("
         "  SELECT time FROM sample WHERE sensor_unit = :unit AND time >= :begins AND time < :ends"
-        "  ORDER BY time LIMIT 1000) first) steps WHERE step IS NOT NULL"
+        f"  ORDER BY {order} LIMIT 1000) few) steps WHERE step IS NOT NULL"
     )
     values = {"unit": series.sensor_unit, "begins": begins, "ends": ends}
     found: float | None = session.execute(query, values).scalar()

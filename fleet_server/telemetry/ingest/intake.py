@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from wire_contract.classes import Class
@@ -32,7 +33,7 @@ from wire_contract.topics import Address, Down, Up, channel_class, parse_topic
 OLDEST_PLAUSIBLE_MS = 1_577_836_800_000  # 2020-01-01: before the first lamppost, so a clock that was not set
 AHEAD_PLAUSIBLE_MS = 24 * 3600 * 1000  # a device in a wrong time zone, at most
 MAX_TOMBSTONE_SEQUENCES = 10_000_000  # three years of batches at one in 10 s: beyond it a mistake
-MAX_LAYOUT_CHARACTERS = 2_000  # a row of the unique index on sensor units holds 2,704 bytes
+MAX_NAMED_BYTES = 2_500  # a row of the unique index on sensor units holds 2,704: kind, serial, site, layout
 
 Content = list[NumpyBlock] | Message
 
@@ -87,6 +88,7 @@ class Refused:
     reason: str
     detail: str
     missing_unit: int | None = None  # the unit key whose declaration would make it right
+    samples: int = 0  # rows that its ledger row counts and that are not stored
 
 
 Item = Spooled | Told | Refused
@@ -120,6 +122,19 @@ def classify(incoming: Incoming, now_ms: int) -> Item | None:
     return Spooled(incoming, address, delivery, content)
 
 
+def refuse(incoming: Incoming, reason: str, detail: str) -> Refused:
+    """For a message that nothing can be done with: only its place in the ledger is read, where it has one."""
+    try:
+        address, channel = parse_topic(incoming.topic)
+    except UnknownTopic:
+        return Refused(incoming, None, None, reason, detail)
+    delivery = None
+    if isinstance(channel, Up) and channel_class(channel) is not None:
+        with suppress(BadProperties):
+            delivery = Delivery.from_user_properties(incoming.properties)
+    return Refused(incoming, address, delivery, reason, detail)
+
+
 def _told(incoming: Incoming, address: Address, channel: Up) -> Item | None:
     if not incoming.payload:
         return None
@@ -144,8 +159,10 @@ def _fault(content: Content, delivery: Delivery, now_ms: int) -> tuple[str, str]
             return "tombstone_range", f"from {content.first}, delivered as {delivery.sequence}"
         if content.last - content.first >= MAX_TOMBSTONE_SEQUENCES:
             return "tombstone_range", f"{content.last - content.first + 1} sequences"
-    if isinstance(content, SensorDeclaration) and len(layout_of(content)) > MAX_LAYOUT_CHARACTERS:
-        return "declaration_too_large", f"{len(layout_of(content))} characters of layout"
+    if isinstance(content, SensorDeclaration):
+        named = (content.kind, content.serial, content.site, layout_of(content))
+        if (size := sum(len(each.encode()) for each in named)) > MAX_NAMED_BYTES:
+            return "declaration_too_large", f"{size} bytes of kind, serial, site and layout"
     for time_ms in _times(content):
         if not OLDEST_PLAUSIBLE_MS <= time_ms <= now_ms + AHEAD_PLAUSIBLE_MS:
             return "implausible_time", f"{time_ms} ms, while the street clock says {now_ms}"

@@ -83,7 +83,7 @@ _PROGRESS = """
 SELECT n, floor, first, max(last) FROM (
     SELECT n, floor, last, max(starts) OVER (PARTITION BY n ORDER BY sequence) AS first FROM (
         SELECT k.n, f.floor, b.sequence, b.last,
-               CASE WHEN b.sequence > 1 + coalesce(max(b.last) OVER (PARTITION BY k.n ORDER BY b.sequence
+               CASE WHEN b.sequence - 1 > coalesce(max(b.last) OVER (PARTITION BY k.n ORDER BY b.sequence
                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), -1)
                     THEN b.sequence END AS starts
         FROM unnest(%s::int[], %s::bytea[], %s::smallint[], %s::bigint[]) WITH ORDINALITY

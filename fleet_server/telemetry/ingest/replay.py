@@ -8,11 +8,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import psycopg
 from psycopg import Connection, Cursor
 
 from fleet_server.devices import reported
 from fleet_server.telemetry.ingest import dead_letters
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
+from fleet_server.telemetry.ingest.failures import passes
 from fleet_server.telemetry.ingest.intake import Incoming, Refused, Spooled, Told, classify
 from fleet_server.telemetry.ingest.transaction import Work, claim_new, hear, store_new
 
@@ -68,7 +70,7 @@ def replay(connection: Connection[Any], letter_id: int, series: SeriesCatalogue,
             return Replayed(ReplayOutcome.DONE_BEFORE)
         incoming = Incoming(topic, bytes(payload), tuple((name, value) for name, value in properties))
         work = Work(connection, cursor, series, now)
-        refused = _attempt(work, incoming, claimed=sequence is not None)
+        refused = _guarded(work, incoming, claimed=sequence is not None)
         if refused is None:
             cursor.execute(
                 "UPDATE dead_letter SET attempts = attempts + 1, replayed_at = clock_timestamp()"
@@ -82,6 +84,18 @@ def replay(connection: Connection[Any], letter_id: int, series: SeriesCatalogue,
             (refused.reason, dead_letters.bounded(refused.detail), refused.missing_unit, letter_id),
         )
         return Replayed(ReplayOutcome.REFUSED, refused.reason, refused.detail, work.counts["samples"])
+
+
+def _guarded(work: Work, incoming: Incoming, *, claimed: bool) -> Refused | None:
+    """`_attempt`; what PostgreSQL refuses stays a letter, and holds up no other."""
+    try:
+        with work.connection.transaction():
+            return _attempt(work, incoming, claimed=claimed)
+    except psycopg.Error as error:
+        if passes(error, broken=work.connection.broken):
+            raise
+        work.counts.clear()
+        return Refused(incoming, None, None, dead_letters.INTERNAL_ERROR, repr(error))
 
 
 def _attempt(work: Work, incoming: Incoming, *, claimed: bool) -> Refused | None:
@@ -107,12 +121,13 @@ def _attempt(work: Work, incoming: Incoming, *, claimed: bool) -> Refused | None
 
 
 def _count_samples(cursor: Cursor[Any], work: Work, item: Spooled) -> None:
-    """The ledger counted none when the letter was written; its row may be folded into the cursor by now."""
+    """The ledger left them out when the letter was written; its row may be folded into the cursor by now."""
     stream = work.stream_of(item)
     key = (stream.device_id, stream.epoch, stream.cls)
     samples = work.counts["samples"]
     cursor.execute(
-        "UPDATE batch SET samples = %s WHERE device_id = %s AND epoch = %s AND class = %s AND sequence = %s",
+        "UPDATE batch SET samples = samples + %s"
+        " WHERE device_id = %s AND epoch = %s AND class = %s AND sequence = %s",
         (samples, *key, item.delivery.sequence),
     )
     if cursor.rowcount == 0:

@@ -24,6 +24,7 @@ from fleet_server.telemetry.ingest.intake import Item, Refused, Spooled, Told, l
 from fleet_server.telemetry.ingest.ledger import Entry, Stream
 from fleet_server.telemetry.ingest.rows import Piece, Rows, assemble
 from fleet_server.telemetry.ingest.samples import store_rows
+from wire_contract.limits import INT32_MAX
 from wire_contract.messages import (
     Ask,
     CertificateRequest,
@@ -202,7 +203,8 @@ def _undeclared(work: Work, item: Spooled, units: dict[UnitName, int]) -> bool:
 
 def _refuse_undeclared(work: Work, item: Spooled, key: int, detail: str) -> bool:
     work.undeclared.add((item.address, key))
-    refused = Refused(item.incoming, item.address, item.delivery, dead_letters.UNKNOWN_SENSOR, detail, key)
+    reason = dead_letters.UNKNOWN_SENSOR
+    refused = Refused(item.incoming, item.address, item.delivery, reason, detail, key, item.samples)
     work.refused.append(refused)
     return True
 
@@ -217,28 +219,31 @@ def _store_samples(work: Work, items: Sequence[Spooled], units: dict[UnitName, i
         for block in item.content:
             pieces.append(Piece(origin, units[catalogue.unit_name(stream, block.unit)], block))
     stored: list[Rows] = []
+    taken: list[Rows] = []
     for rows in assemble(pieces):
         result = store_rows(work.connection, rows)
         stored.append(result.new)
         work.counts["samples"] += len(result.new)
         work.counts["readings"] += len(result.new) * len(rows.slots)
         work.counts["repeated_samples"] += result.repeated
-        if len(result.taken):
-            _refuse_taken(work, items, result.taken)
+        taken.append(result.taken)
+    _refuse_taken(work, items, taken)
     store_derived(work.connection, stored, work.series)
 
 
-def _refuse_taken(work: Work, items: Sequence[Spooled], taken: Rows) -> None:
+def _refuse_taken(work: Work, items: Sequence[Spooled], many: Sequence[Rows]) -> None:
     """Another row is at the same sensor unit and instant: it stays, and the messages keep the other one."""
-    work.counts["taken_samples"] += len(taken)
     instants: dict[int, list[str]] = defaultdict(list)
-    for origin, unit, time_ms in zip(taken.origin, taken.unit, taken.time_ms, strict=True):
-        instants[int(origin)].append(f"{unit}@{time_ms}")
-    for origin, named in instants.items():
+    for taken in many:
+        work.counts["taken_samples"] += len(taken)
+        for origin, unit, time_ms in zip(taken.origin, taken.unit, taken.time_ms, strict=True):
+            instants[int(origin)].append(f"{unit}@{time_ms}")
+    for origin, named in sorted(instants.items()):
         item = items[origin]
         detail = f"{len(named)} rows, sensor unit @ ms: {' '.join(named[:20])}"
+        reason = dead_letters.INSTANT_TAKEN
         work.refused.append(
-            Refused(item.incoming, item.address, item.delivery, dead_letters.INSTANT_TAKEN, detail)
+            Refused(item.incoming, item.address, item.delivery, reason, detail, samples=len(named))
         )
 
 
@@ -280,7 +285,7 @@ def _entomb(work: Work, item: Spooled, said: Tombstone) -> None:
             said.first,
             said.last,
             said.reason,
-            said.samples,
+            min(said.samples, INT32_MAX),
             *times,
         ),
     )
@@ -290,12 +295,12 @@ def _entomb(work: Work, item: Spooled, said: Tombstone) -> None:
 def _bury(work: Work) -> None:
     for item in work.refused:
         device_id = work.device_of(item).id if item.address is not None else None
-        if item.delivery is not None and item.reason == dead_letters.UNKNOWN_SENSOR:
+        if item.delivery is not None and item.samples:
             stream = work.stream_of(item)
             work.cursor.execute(
-                "UPDATE batch SET samples = 0"
+                "UPDATE batch SET samples = samples - %s"
                 " WHERE device_id = %s AND epoch = %s AND class = %s AND sequence = %s",
-                (stream.device_id, stream.epoch, stream.cls, item.delivery.sequence),
+                (item.samples, stream.device_id, stream.epoch, stream.cls, item.delivery.sequence),
             )
         if dead_letters.bury(
             work.cursor, item.incoming, device_id, item.delivery, item.reason, item.detail, item.missing_unit

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import psycopg
-from psycopg.errors import ProgramLimitExceeded
 
 from fleet_server.clock import StreetClock
 from fleet_server.telemetry.ingest import dead_letters, ledger
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
-from fleet_server.telemetry.ingest.intake import Incoming, Item, Refused, Told, classify
+from fleet_server.telemetry.ingest.failures import passes
+from fleet_server.telemetry.ingest.intake import Incoming, Item, Told, classify, refuse
 from fleet_server.telemetry.ingest.ledger import Stream
 from fleet_server.telemetry.ingest.mailbox import Mailbox
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
@@ -87,15 +87,12 @@ class IngestWorker:
         while not self._stopping.is_set():
             try:
                 self._answer(group, *self._store(group))
-            except psycopg.OperationalError as error:
-                if isinstance(error, ProgramLimitExceeded):
+            except Exception as error:  # noqa: BLE001 - the loop's top: what does not pass is a message's fault
+                if not self._passes(error):
                     self._isolate(group, error)
                     return
                 self._database_failed(error, pause_s)
                 pause_s = min(2 * pause_s, BACK_OFF_TO_S)
-            except Exception as error:  # noqa: BLE001 - the loop's top: whatever it is, it is one message's fault
-                self._isolate(group, error)
-                return
             else:
                 return
 
@@ -149,18 +146,14 @@ class IngestWorker:
                 self.settle([incoming])
             return
         _log.error("a message on %s cannot be stored: %r", group[0].topic, error, exc_info=error)
-        now_ms = self._clock.now_ms()
-        item = classify(group[0], now_ms)
-        if item is None:
-            return
-        delivery = None if isinstance(item, Told) else item.delivery
-        refused = Refused(group[0], item.address, delivery, dead_letters.INTERNAL_ERROR, repr(error))
         try:
+            refused = refuse(group[0], dead_letters.INTERNAL_ERROR, repr(error))
             self._answer(group, *self._process([refused]))
-        except psycopg.OperationalError as lost:
-            self._database_failed(lost, BACK_OFF_FROM_S)
-            self.settle(group)
         except Exception as again:  # noqa: BLE001 - the message's top: it must not stop the others
+            if self._passes(again):
+                self._database_failed(again, BACK_OFF_FROM_S)
+                self.settle(group)
+                return
             _log.error("nor can it be buried (%r): left to its sender, which keeps what is not acked", again)
             self._link.acknowledge(group[0])
 
@@ -171,7 +164,9 @@ class IngestWorker:
             register_arrays(self._connection)
             # The promise of the wire hangs on it: what is acked has reached the disk.
             self._connection.execute("SET synchronous_commit = on")
-            self._known.clear()  # it may be another database now, restored from an older backup
+            # It may be another database now, or one restored from an older backup.
+            self._known.clear()
+            self._series.clear()
         return self._connection
 
     def _disconnect(self) -> None:
@@ -179,9 +174,11 @@ class IngestWorker:
             self._connection.close()
             self._connection = None
 
-    def _database_failed(self, error: psycopg.OperationalError, pause_s: float) -> None:
+    def _passes(self, error: Exception) -> bool:
+        return passes(error, broken=self._connection is not None and self._connection.broken)
+
+    def _database_failed(self, error: Exception, pause_s: float) -> None:
         first_line = str(error).split("\n", 1)[0]
         _log.warning("PostgreSQL failed (%s): trying again in %.1f s", first_line, pause_s)
-        if self._connection is not None and self._connection.broken:
-            self._disconnect()
+        self._disconnect()  # the next may reach another server
         self._stopping.wait(pause_s)

@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
+from psycopg.errors import NumericValueOutOfRange
 
 from fleet_server.access import service as access
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.api import create_app
 from fleet_server.context import Context
+from fleet_server.devices import reported
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
 from wire_contract.classes import Class
 
@@ -91,3 +93,40 @@ def test_wrong_questions_are_problems(http: TestClient, filled: Post, path: str,
     answer = http.get(path)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"].startswith("application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        "from=0001-01-01T00:00:00%2B14:00",
+        "from=0001-01-01T00:00:00Z&to=9999-12-31T23:59:59Z",
+        "from=1500-01-01T00:00:00Z&to=9999-12-31T23:59:59-12:00",
+    ],
+)
+@pytest.mark.parametrize("question", ["series/1?resolution=1d&", "series/1?", "gaps/1?"])
+def test_the_whole_of_time_is_a_question_like_another(
+    http: TestClient, filled: Post, question: str, span: str
+) -> None:
+    answer = http.get(f"/api/v1/telemetry/{question}{span}")
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("span", ["to=0001-01-01T00:00:00Z", "to=0001-01-01T00:00:00%2B14:00"])
+def test_a_range_before_all_time_is_a_problem(http: TestClient, filled: Post, span: str) -> None:
+    for question in ("series/1?resolution=1d&", "gaps/1?"):
+        assert http.get(f"/api/v1/telemetry/{question}{span}").status_code == 422
+
+
+def test_replaying_what_postgresql_refuses_is_an_answer(
+    http: TestClient, desk: Desk, filled: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NumericValueOutOfRange("integer out of range")
+
+    stranger = Post("stranger")
+    desk.take(stranger.declare())
+    desk.connection.execute("UPDATE device SET state = 'active'")
+    monkeypatch.setattr(reported, "declare", refuse)
+    letter = desk.one("SELECT max(id) FROM dead_letter")
+    answer = http.post(f"/api/v1/dead-letters/{letter}/replay")
+    assert (answer.status_code, answer.json()["reason"]) == (200, "internal_error")

@@ -147,3 +147,30 @@ def test_a_letter_is_replayed_by_an_operator_once(context: Context, desk: Desk, 
         service.replay(context, VIEWER, letters[0].id)
     assert len(service.dead_letters(context, OPERATOR)) == 1
     assert len(service.dead_letters(context, OPERATOR, waiting=False)) == 2
+
+
+def test_a_day_is_the_same_before_and_after_the_worker_has_folded_it(
+    context: Context, desk: Desk, post: Post
+) -> None:
+    """A range that ends within a day still gives the whole day, dirty or not."""
+    midnight = NOW_MS - NOW_MS % 86_400_000
+    yesterday = [midnight - 86_400_000 + i * 3_600_000 for i in range(24)]
+    series = filled(desk, post, yesterday)
+    noon = NOW - timedelta(days=1)
+    asked = (context, VIEWER, series, noon - timedelta(hours=12), noon, Resolution.DAY)
+    dirty = service.series(*asked).points
+    while roll_up(desk.connection):
+        pass
+    clean = service.series(*asked).points
+    desk.take(post.publish(Class.HISTORY, post.samples([yesterday[3] + MINUTE_MS])))
+    late = service.series(*asked).points
+    assert [point.n for point in dirty] == [point.n for point in clean] == [24]
+    assert [point.n for point in late] == [25]
+
+
+def test_nothing_but_silence_is_a_gap(context: Context, desk: Desk, post: Post) -> None:
+    two_days_ago = [t - 48 * 3_600_000 for t in minutes_before_now(60)]
+    series = filled(desk, post, two_days_ago)
+    seen = service.gaps(context, VIEWER, series)
+    assert seen.cadence_s == 60.0
+    assert [(gap.reason, gap.ends) for gap in seen.gaps] == [("silence", NOW)]
