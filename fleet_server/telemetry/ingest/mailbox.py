@@ -13,12 +13,8 @@ from fleet_server.telemetry.ingest.intake import Incoming
 from wire_contract.topics import Up
 
 HISTORY_SUFFIX = f"/up/{Up.HISTORY}"
-HISTORY_SHARE = (
-    8  # at least one message in so many of a group is history, if there is any: it must end one day
-)
-MAX_GROUP_BYTES = (
-    96 * 1024
-)  # about 80,000 readings: a transaction stays well under a second, and so does live
+HISTORY_SHARE = 8  # history is kept one in so many messages and bytes, if there is any: it must end one day
+MAX_GROUP_BYTES = 96 * 1024  # about 80,000 readings: a transaction, and so live, stays well below 1 s
 
 
 class Mailbox:
@@ -29,9 +25,16 @@ class Mailbox:
         self._history: deque[Incoming] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._connection = 0
+        self._groups = 0
 
     def put(self, incoming: Incoming) -> None:
+        """What waits from an earlier connection is dropped: unacknowledged, it comes again."""
         with self._changed:
+            if incoming.connection != self._connection:
+                self._connection = incoming.connection
+                self._urgent.clear()
+                self._history.clear()
             (self._history if incoming.topic.endswith(HISTORY_SUFFIX) else self._urgent).append(incoming)
             self._changed.notify()
 
@@ -56,13 +59,25 @@ class Mailbox:
         return len(self._urgent) + len(self._history)
 
     def _pick(self, most: int) -> list[Incoming]:
-        reserved = min(len(self._history), most // HISTORY_SHARE)
-        picked: list[Incoming] = []
-        size = 0
-        for queue, limit in ((self._urgent, most - reserved), (self._history, most)):
-            while queue and len(picked) < limit:
-                if picked and size + len(queue[0].payload) > MAX_GROUP_BYTES:
-                    break
-                picked.append(queue.popleft())
-                size += len(picked[-1].payload)
-        return picked
+        self._groups += 1
+        turn = int(self._groups % HISTORY_SHARE == 0)  # for groups, or room, too small to be shared
+        share = max(most // HISTORY_SHARE, turn)
+        history = _draw(self._history, share, MAX_GROUP_BYTES // HISTORY_SHARE, turn)
+        room = MAX_GROUP_BYTES - _bytes(history)
+        urgent = _draw(self._urgent, most - len(history), room, 0 if history else 1)
+        picked = urgent + history
+        room -= _bytes(urgent)
+        return picked + _draw(self._history, most - len(picked), room, 0 if picked else 1)
+
+
+def _draw(queue: deque[Incoming], most: int, room: int, least: int) -> list[Incoming]:
+    """The first messages of `queue`, at most so many and so many bytes; `least` whatever their size."""
+    drawn: list[Incoming] = []
+    while queue and len(drawn) < most and (len(drawn) < least or len(queue[0].payload) <= room):
+        drawn.append(queue.popleft())
+        room -= len(drawn[-1].payload)
+    return drawn
+
+
+def _bytes(messages: list[Incoming]) -> int:
+    return sum(len(each.payload) for each in messages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -203,3 +204,32 @@ def test_taking_ends_when_the_box_is_closed(post: Post) -> None:
     box.close()
     assert len(box.take(64, 60.0)) == 1
     assert box.take(64, 60.0) == []
+
+
+def test_history_gets_its_share_of_a_group_that_is_full_by_bytes(post: Post) -> None:
+    box = Mailbox()
+    for cls in (Class.HISTORY, Class.LIVE):
+        for _ in range(200):
+            box.put(post.publish(cls, bytes(4096)))
+    group = box.take(64, 0.0)
+    assert 1 <= sum(incoming.topic.endswith("/history") for incoming in group) <= len(group) // 4
+
+
+@pytest.mark.parametrize("most", [1, 2, 7])
+def test_history_ends_one_day_in_small_groups_too(post: Post, most: int) -> None:
+    box = Mailbox()
+    for cls in (Class.HISTORY, Class.LIVE):
+        for _ in range(200):
+            box.put(post.publish(cls, b"x"))
+    taken = [incoming for _ in range(140 // most) for incoming in box.take(most, 0.0)]
+    history = sum(incoming.topic.endswith("/history") for incoming in taken)
+    assert 0 < history <= len(taken) // 4
+
+
+def test_what_came_by_a_connection_that_is_gone_is_dropped(post: Post) -> None:
+    """The broker sends it again: kept, each reconnection in a long outage of PostgreSQL would cost memory."""
+    box = Mailbox()
+    for connection in range(1, 50):
+        for _ in range(100):
+            box.put(replace(post.publish(Class.LIVE, b"x", 1), connection=connection, mid=1))
+    assert len(box.take(1000, 0.0)) == 100
