@@ -16,10 +16,10 @@ from fleet_server.errors import DatabaseUnreachable
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import replay_ready
-from fleet_server.telemetry.upkeep.fold import fold
-from fleet_server.telemetry.upkeep.rollups import roll_up
-from fleet_server.telemetry.upkeep.sweep import forget_conditions, sweep_presence
-from fleet_server.telemetry.upkeep.views import make_views
+from fleet_server.telemetry.upkeep.fold import STREAMS_A_TICK, fold
+from fleet_server.telemetry.upkeep.rollups import MARKS_A_TICK, roll_up
+from fleet_server.telemetry.upkeep.sweep import ROWS_A_TICK, forget_conditions, sweep_presence
+from fleet_server.telemetry.upkeep.views import MAX_VIEWS, make_views
 
 LETTERS_A_TICK = 200
 RETRY_AFTER_S = 2.0  # a database that restarts is back by then
@@ -41,6 +41,7 @@ class Bench:
         if self._connection is None or self._connection.closed:
             self._connection = self.context.db.raw(autocommit=True)
             register_arrays(self._connection)
+            self.series.clear()  # it may be another database now, restored from an older backup
         return self._connection
 
     def close(self) -> None:
@@ -50,11 +51,12 @@ class Bench:
 
 @dataclass(frozen=True)
 class Loop:
-    """`tick` does a bounded piece of work and returns how much it found: more than 0 is tried again soon."""
+    """`tick` does a bounded piece of work and returns how much it found; at `full` there is more to do."""
 
     name: str
     every_s: float  # wall clock
     tick: Callable[[Bench], int]
+    full: int  # then the next tick is due at once
 
 
 def _replay(bench: Bench) -> int:
@@ -65,12 +67,17 @@ def _replay(bench: Bench) -> int:
 
 
 LOOPS = (
-    Loop("fold the ledger", 15.0, lambda bench: fold(bench.connection)),
-    Loop("roll up hours and days", 10.0, lambda bench: roll_up(bench.connection)),
-    Loop("replay dead letters", 2.0, _replay),
-    Loop("views of sensor kinds", 10.0, lambda bench: make_views(bench.connection)),
-    Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now())),
-    Loop("forget old conditions", 60.0, lambda b: forget_conditions(b.connection, b.context.clock.now())),
+    Loop("fold the ledger", 15.0, lambda b: fold(b.connection), STREAMS_A_TICK),
+    Loop("roll up hours and days", 10.0, lambda b: roll_up(b.connection), MARKS_A_TICK),
+    Loop("replay dead letters", 2.0, _replay, LETTERS_A_TICK),
+    Loop("views of sensor kinds", 10.0, lambda b: make_views(b.connection), MAX_VIEWS),
+    Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),
+    Loop(
+        "forget old conditions",
+        60.0,
+        lambda b: forget_conditions(b.connection, b.context.clock.now()),
+        ROWS_A_TICK,
+    ),
 )
 
 
@@ -91,7 +98,7 @@ def run_loops(context: Context, ended: threading.Event, loops: tuple[Loop, ...] 
 def _run(bench: Bench, loop: Loop, i: int, failing: dict[int, str]) -> float:
     """One tick; returns after how many seconds the next is due."""
     try:
-        loop.tick(bench)
+        found = loop.tick(bench)
     except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnreachable) as lost:
         _note(failing, i, loop, f"PostgreSQL: {str(lost).splitlines()[0]}", None)
         bench.close()
@@ -101,7 +108,7 @@ def _run(bench: Bench, loop: Loop, i: int, failing: dict[int, str]) -> float:
         return loop.every_s
     if failing.pop(i, None) is not None:
         _log.info("%s: works again", loop.name)
-    return loop.every_s
+    return loop.every_s if found < loop.full else 0.0
 
 
 def _note(failing: dict[int, str], i: int, loop: Loop, cause: str, error: Exception | None) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import psycopg
+import pytest
+from psycopg.errors import ProgramLimitExceeded
 
+from fleet_server.context import Context
+from fleet_server.devices import reported
 from fleet_server.telemetry.ingest import ledger
 from fleet_server.telemetry.ingest.ledger import Entry, Stream
 from fleet_server.telemetry.ingest.replay import ReplayOutcome, replay, replay_ready
 from fleet_server.telemetry.upkeep.fold import fold
+from fleet_server.telemetry.upkeep.loops import Bench, Loop, run_loops
 from fleet_server.telemetry.upkeep.rollups import roll_up
 from fleet_server.telemetry.upkeep.sweep import forget_conditions, sweep_presence
 from fleet_server.telemetry.upkeep.views import make_views
@@ -166,3 +172,56 @@ def test_a_kind_s_view_gives_numbers_in_units(desk: Desk, post: Post) -> None:
     desk.take(post.publish(Class.REPLY, SensorDeclaration(4, "sds011", "B", "", hostile, NOW_MS)))
     assert make_views(desk.connection) == 2
     assert desk.rows("SELECT pm2_5_ug_m3, humidity_percent FROM v_pms5003") == [(12.3, None)]
+
+
+def test_a_letter_that_postgresql_refuses_does_not_hold_up_the_others(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = Post("stranger")
+    poison = stranger.declare(unit=7, kind="poison")
+    desk.take(poison, stranger.declare(), stranger.publish(Class.LIVE, stranger.samples([START_MS])))
+    desk.connection.execute("UPDATE device SET state = 'active'")
+    declare = reported.declare
+
+    def limited(cursor: Any, device: int, epoch: bytes, said: SensorDeclaration, layout: str) -> int:
+        if said.kind == "poison":
+            raise ProgramLimitExceeded("index row size 2904 exceeds btree version 4 maximum 2704")
+        return declare(cursor, device, epoch, said, layout)
+
+    monkeypatch.setattr(reported, "declare", limited)
+    assert replay_ready(desk.connection, desk.series, NOW, 10) == {"refused": 1, "stored": 2}
+    assert desk.one("SELECT count(*) FROM sample") == 1
+    assert desk.rows("SELECT reason, attempts FROM dead_letter WHERE replayed_at IS NULL") == [
+        ("internal_error", 1)
+    ]
+
+
+def test_the_ledger_counts_what_was_stored_when_an_instant_was_taken(desk: Desk, post: Post) -> None:
+    times = [START_MS + i * MINUTE_MS for i in range(4)]
+    desk.take(post.declare(), post.publish(Class.LIVE, post.samples(times[:1], value=9)))
+    desk.take(post.publish(Class.LIVE, post.samples(times)))
+    counted = "SELECT samples FROM batch WHERE class = 2 AND sequence = 2"
+    assert desk.one(counted) == 3
+    desk.connection.execute("DELETE FROM sample WHERE s0 = 9")
+    letter = desk.one("SELECT id FROM dead_letter")
+    assert replay(desk.connection, letter, desk.series, NOW).samples == 1
+    assert desk.one(counted) == 4
+
+
+def test_a_loop_that_has_more_to_do_does_not_wait(context: Context) -> None:
+    """At 1,000 marks a second, 5,000 every ten seconds would never catch up."""
+    ended, ticks = threading.Event(), []
+
+    def tick(_bench: Bench) -> int:
+        ticks.append(1)
+        if len(ticks) == 5:
+            ended.set()
+        return 10
+
+    running = threading.Thread(
+        target=run_loops, args=(context, ended, (Loop("busy", 3600.0, tick, full=10),)), daemon=True
+    )
+    running.start()
+    running.join(20)
+    ended.set()
+    assert len(ticks) == 5
