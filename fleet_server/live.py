@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 import psycopg
 
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 CHANNEL = "lamppost_live"  # ingest says NOTIFY on it after a commit: {"devices": [ids]}
 KEEPALIVE_S = 15.0  # proxies cut a silent connection after 30 to 60 s
 RECONNECT_S = 1.0
-PROBE_S = 10.0  # a connection that died without a word is found within this
+PROBE_S = 10.0  # a connection that died without a word is found within this and the next
+PROBE_TIMEOUT_S = 10.0
 MAX_LISTENERS = 256  # each holds a socket; more than a city's operators, fewer than file descriptors
 CONNECT_TIMEOUT_S = 5
 
@@ -76,7 +78,8 @@ class LiveHub:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._listeners: set[Listener] = set()
+        # Weak: a stream whose reader left before its first byte is never run, so it cannot leave by itself.
+        self._listeners: WeakSet[Listener] = WeakSet()
         self._closing = False
 
     def listen(self) -> Listener:
@@ -121,7 +124,7 @@ class LiveHub:
         while True:
             async for notification in connection.notifies(timeout=PROBE_S):
                 self._tell(devices_of(notification.payload))
-            await connection.execute("SELECT 1")
+            await asyncio.wait_for(connection.execute("SELECT 1"), PROBE_TIMEOUT_S)
 
     def _tell(self, devices: set[int], *, missed: bool = False) -> None:
         for listener in self._listeners:

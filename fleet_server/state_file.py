@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ from fleet_server.config import ServerConfig
 from fleet_server.embedded import url_of
 
 NAME = "serve.json"
+log = logging.getLogger("lamppost.serve")
 
 
 def describe(config: ServerConfig, children: Iterable[Child], *, ready: bool) -> dict[str, Any]:
@@ -48,15 +50,22 @@ class StateFile:
     def __init__(self, directory: Path) -> None:
         self._file = directory / NAME
         self._written = ""
+        self._failing = False
 
     def write(self, state: dict[str, Any]) -> None:
         text = json.dumps(state, indent=1)
         if text == self._written:
             return
         draft = self._file.with_suffix(".part")
-        draft.write_text(text)
-        draft.replace(self._file)
-        self._written = text
+        try:
+            draft.write_text(text)
+            draft.replace(self._file)
+        except OSError as refused:  # a full disk must not stop those who can go on without it
+            if not self._failing:
+                log.warning("%s cannot be written: %s", self._file, refused.strerror)
+            self._failing = True
+            return
+        self._written, self._failing = text, False
 
     def remove(self) -> None:
         self._file.unlink(missing_ok=True)

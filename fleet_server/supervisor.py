@@ -156,8 +156,17 @@ class Supervisor:
                 wait_s = child.restarts.not_before_s - now_s
                 log.warning("%s %s; starting it again in %.1f s", child.name, _ending(status), wait_s)
             elif child.restarts.not_before_s <= now_s:
-                child.start()
+                self._start_again(child)
         self._write_state()
+
+    def _start_again(self, child: Child) -> None:
+        try:
+            child.start()
+        except OSError as refused:  # no room for its log, no process to be had: the others go on
+            now_s = time.monotonic()
+            child.restarts = child.restarts.died(now_s, now_s)
+            wait_s = child.restarts.not_before_s - now_s
+            log.warning("%s cannot be started (%s); trying again in %.1f s", child.name, refused, wait_s)
 
     def _write_state(self) -> None:
         ready = self._ready and all(child.ready for child in self._children)

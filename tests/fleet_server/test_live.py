@@ -118,6 +118,13 @@ def test_there_is_a_limit_and_a_place_is_given_back() -> None:
     hub.listen()
 
 
+def test_a_stream_that_never_began_gives_its_place_back() -> None:
+    """A browser that leaves before the first byte: nobody ever runs the stream's generator."""
+    hub = LiveHub("postgresql://nowhere/none")
+    for _ in range(2 * live.MAX_LISTENERS):
+        live.event_stream(hub, hub.listen())
+
+
 @pytest.fixture
 def api(database_url: str, tmp_path: Path) -> Iterator[tuple[Serve, str]]:
     """A real API process, and the token of somebody signed in."""
