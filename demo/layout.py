@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from demo.settings import DemoSettings, WrongArgument
 
@@ -48,11 +50,12 @@ class Post:
 
 @dataclass(frozen=True)
 class Layout:
-    """The city's folder, ports and lampposts."""
+    """The city's folder, ports and lampposts. `lock` keeps another demo out of the folder."""
 
     root: Path
     ports: dict[str, int]
     posts: tuple[Post, ...]
+    lock: IO[str]
 
     @property
     def logs(self) -> Path:
@@ -79,16 +82,33 @@ class Layout:
 def lay_out(settings: DemoSettings) -> Layout:
     """Make the folder anew and choose ports. Raises WrongArgument where the folder is someone else's."""
     root = settings.directory
+    if root.exists() and not root.is_dir():
+        raise WrongArgument(f"--dir {root}: is not a folder")
     if root.exists() and any(root.iterdir()):
         if not (root / MARKER).exists():
             raise WrongArgument(f"--dir {root}: is not empty and no demo made it; give another folder")
+        _hold(root).close()
         shutil.rmtree(root)
     root.mkdir(parents=True, exist_ok=True)
     (root / MARKER).write_text("Made by `lamppost demo`, which empties it at its next start.\n")
+    lock = _hold(root)
     posts = tuple(_posts(settings, root))
     for post in posts:
         post.directory.mkdir(parents=True)
-    return Layout(root, free_ports(), posts)
+    return Layout(root, free_ports(), posts, lock)
+
+
+def _hold(root: Path) -> IO[str]:
+    """Lock the folder until the file is closed or this process ends, however it ends."""
+    marker = (root / MARKER).open()
+    try:
+        fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        marker.close()
+        raise WrongArgument(
+            f"--dir {root}: another demo runs in it; stop that one or give another folder"
+        ) from None
+    return marker
 
 
 def _posts(settings: DemoSettings, root: Path) -> Iterable[Post]:

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from demo.layout import DEFAULT_PORTS, MARKER, free_ports, lay_out
+from demo.settings import DemoSettings, WrongArgument
+
+
+def test_a_folder_that_no_demo_made_is_never_emptied(tmp_path: Path) -> None:
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    with pytest.raises(WrongArgument, match="no demo made it"):
+        lay_out(DemoSettings(tmp_path))
+    assert precious.read_text() == "mine"
+    with pytest.raises(WrongArgument, match="is not a folder"):
+        lay_out(DemoSettings(precious))
+
+
+def test_a_folder_in_use_is_left_alone_and_a_left_one_is_made_anew(tmp_path: Path) -> None:
+    settings = DemoSettings(tmp_path / "city", posts=2)
+    first = lay_out(settings)
+    (first.posts[0].directory / "kept").touch()
+    with pytest.raises(WrongArgument, match="another demo runs in it"):
+        lay_out(settings)
+    assert (first.posts[0].directory / "kept").exists()
+    first.lock.close()
+    second = lay_out(settings)
+    assert not (second.posts[0].directory / "kept").exists()
+    assert (second.root / MARKER).exists()
+    assert [post.kind for post in second.posts] == ["pms5003", "sds011"]
+
+
+def test_a_documented_port_that_is_taken_gives_way_to_a_free_one() -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", DEFAULT_PORTS["ui"]))
+            taken.listen()
+        except OSError:
+            pass  # somebody else has it: just as taken
+        ports = free_ports()
+    assert ports["ui"] != DEFAULT_PORTS["ui"]
+    assert len(set(ports.values())) == len(DEFAULT_PORTS)
