@@ -28,6 +28,7 @@ class TenantConfig:
 class DatabaseConfig:
     url: str  # embedded:DIR with an absolute DIR, or postgresql://
     commit_timestamps: bool
+    timescale: str = "auto"  # or "off"
 
     @property
     def embedded_directory(self) -> Path | None:
@@ -195,7 +196,7 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
         file=file,
         data_dir=home,
         tenant=TenantConfig(v["tenant.name"]),
-        database=DatabaseConfig(url, v["database.commit_timestamps"]),
+        database=DatabaseConfig(url, v["database.commit_timestamps"], v["database.timescale"]),
         broker=BrokerConfig(
             v["broker.host"],
             v["broker.port"],

@@ -53,6 +53,15 @@ def whole(least: int, most: int) -> Rule:
     return rule
 
 
+def one_of(*words: str) -> Rule:
+    def rule(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise Refused(" or ".join(f'"{word}"' for word in words))
+        return value
+
+    return rule
+
+
 def yes_no(value: object) -> bool:
     if not isinstance(value, bool):
         raise Refused("true or false")
@@ -113,6 +122,7 @@ RULES: dict[str, Rule] = {
     "data_dir": path,
     "tenant.name": text_matching(NAME, "1 to 63 lower-case letters, digits and hyphens, no hyphen at an end"),
     "database.url": database_url,
+    "database.timescale": one_of("auto", "off"),
     "database.commit_timestamps": yes_no,
     "broker.host": host,
     "broker.port": whole(1, 65535),

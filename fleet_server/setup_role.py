@@ -29,7 +29,7 @@ def main(config: ServerConfig) -> int:
     context = Context.of(config)
     try:
         context.db.ping()
-        migrations.upgrade(context.db.url)
+        migrations.upgrade(context.db.url, use_timescale=config.database.timescale == "auto")
         _first_admin(context)
     finally:
         context.db.close()

@@ -33,6 +33,7 @@ from fleet_server.telemetry.rules import (
     resolution_for,
 )
 from fleet_server.telemetry.store import LatestReading, Point, SeriesInfo
+from fleet_server.telemetry.timescale import lift_limits
 from wire_contract.limits import MAX_TIME_MS, MIN_TIME_MS
 from wire_contract.topics import Address
 
@@ -41,8 +42,8 @@ __all__ = ["DeadLetterRecord", "Gap", "LatestReading", "Point", "Replayed", "Res
 MAX_POINTS = 20_000  # one answer's: 1 MB of JSON; a longer question is asked in pieces
 MAX_GAPS = 1_000
 DEFAULT_SPAN = timedelta(hours=24)
-EARLIEST = datetime.fromtimestamp(MIN_TIME_MS / 1000, UTC)  # no sample is older,
-LATEST = datetime.fromtimestamp(MAX_TIME_MS / 1000, UTC)  # and none newer
+_EARLIEST = datetime.fromtimestamp(MIN_TIME_MS / 1000, UTC)  # no sample is older,
+_LATEST = datetime.fromtimestamp(MAX_TIME_MS / 1000, UTC)  # and none newer
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def gaps(
         info = _need(session, series_id)
         cadence = store.cadence_s(session, info, begins, ends)
         if cadence is None:  # silent all along: what was usual before?
-            cadence = store.cadence_s(session, info, EARLIEST, begins, newest=True)
+            cadence = store.cadence_s(session, info, _EARLIEST, begins, newest=True)
         found = store.shed(session, info, begins, ends, MAX_GAPS)
         if cadence is not None:
             longest_s = gap_threshold_s(cadence, factor)
@@ -181,6 +182,7 @@ def replay(ctx: Context, principal: Principal, letter_id: int) -> Replayed:
     try:
         with ctx.db.raw(autocommit=True) as connection:
             register_arrays(connection)
+            lift_limits(connection)
             result = replay_letter(connection, letter_id, SeriesCatalogue(), ctx.clock.now())
     except psycopg.OperationalError as lost:
         raise DatabaseUnreachable(f"The database went away: {str(lost).splitlines()[0]}") from lost
@@ -202,8 +204,8 @@ def _span(ctx: Context, begins: datetime | None, ends: datetime | None) -> tuple
     for given in (begins, ends):
         if given is not None and given.tzinfo is None:
             raise InvalidRequest("from and to need a time zone.", remedy="Write 2026-11-20T12:00:00Z.")
-    ends = min(max(ends or ctx.clock.now(), EARLIEST), LATEST)
-    begins = min(max(begins or ends - DEFAULT_SPAN, EARLIEST), LATEST)
+    ends = min(max(ends or ctx.clock.now(), _EARLIEST), _LATEST)
+    begins = min(max(begins or ends - DEFAULT_SPAN, _EARLIEST), _LATEST)
     if begins >= ends:
         raise InvalidRequest(f"from {begins.isoformat()} is not before to {ends.isoformat()}.")
     return begins, ends

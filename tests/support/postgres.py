@@ -65,9 +65,10 @@ def template_database(postgres_server: str) -> Iterator[str]:
     _create(postgres_server, name, "template0")
     if find_spec("fleet_server.migrations") is not None:
         migrations = importlib.import_module("fleet_server.migrations")
-        upgrade: Callable[[str], None] | None = getattr(migrations, "upgrade", None)
+        upgrade: Callable[..., None] | None = getattr(migrations, "upgrade", None)
         if upgrade is not None:
-            upgrade(with_database(postgres_server, name))
+            # a background worker of TimescaleDB in it would keep it from being a template
+            upgrade(with_database(postgres_server, name), use_timescale=False)
     yield name
     _drop(postgres_server, name)
 

@@ -24,6 +24,7 @@ from fleet_server.telemetry.ingest.ledger import Stream
 from fleet_server.telemetry.ingest.mailbox import Mailbox
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.transaction import Outcome, process
+from fleet_server.telemetry.timescale import lift_limits
 from wire_contract.envelope import encode
 from wire_contract.messages import Ack, CertificateIssued, Command, CommandName
 from wire_contract.topics import Address, Down, down_topic
@@ -162,6 +163,7 @@ class IngestWorker:
             self._disconnect()
             self._connection = self._connect()
             register_arrays(self._connection)
+            lift_limits(self._connection)
             # The promise of the wire hangs on it: what is acked has reached the disk.
             self._connection.execute("SET synchronous_commit = on")
             # It may be another database now, or one restored from an older backup.

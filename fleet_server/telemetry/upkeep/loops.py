@@ -16,6 +16,7 @@ from fleet_server.errors import DatabaseUnreachable
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import replay_ready
+from fleet_server.telemetry.timescale import lift_limits
 from fleet_server.telemetry.upkeep.fold import STREAMS_A_TICK, fold
 from fleet_server.telemetry.upkeep.rollups import MARKS_A_TICK, roll_up
 from fleet_server.telemetry.upkeep.sweep import ROWS_A_TICK, forget_conditions, sweep_presence
@@ -41,6 +42,7 @@ class Bench:
         if self._connection is None or self._connection.closed:
             self._connection = self.context.db.raw(autocommit=True)
             register_arrays(self._connection)
+            lift_limits(self._connection)
             self.series.clear()  # it may be another database now, restored from an older backup
         return self._connection
 

@@ -14,6 +14,7 @@ from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.intake import Incoming, classify
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.transaction import Outcome, process
+from fleet_server.telemetry.timescale import lift_limits
 from wire_contract.classes import Class
 from wire_contract.envelope import encode
 from wire_contract.messages import Message, SampleBatch, SampleBlock, SensorDeclaration, SlotDeclaration
@@ -90,6 +91,7 @@ class Desk:
     def __init__(self, url: str, worker: str = "test") -> None:
         self.connection: psycopg.Connection[Any] = psycopg.connect(url, autocommit=True)
         register_arrays(self.connection)
+        lift_limits(self.connection)
         self.series = SeriesCatalogue()
         self.worker = worker
 

@@ -1,24 +1,31 @@
-"""The same promises where `sample` is a compressed hypertable. Needs a server with TimescaleDB:
+"""The same promises where `sample` is a compressed hypertable. Most needs a server with TimescaleDB:
 
-    LAMPPOST_TEST_TIMESCALE_URL=postgresql://user@host/postgres make test
+    LAMPPOST_TEST_TIMESCALE_URL=postgresql://user@host make test
 
-The account must be allowed to create databases and the extension.
+The account must be allowed to create databases and the extension. Each test makes a database of its own there
+and drops it; nothing else is touched.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import sqlalchemy
+from psycopg import sql
 
-from fleet_server import migrations
+from fleet_server import migrations, setup_role
 from fleet_server.clock import StreetClock
 from fleet_server.context import Context
-from fleet_server.telemetry import service
+from fleet_server.telemetry import service, timescale
 from fleet_server.telemetry.rules import Resolution
 from fleet_server.telemetry.upkeep.views import make_views
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
@@ -26,52 +33,97 @@ from tests.support.postgres import with_database
 from tests.support.server_context import VIEWER, make_context
 from wire_contract.classes import Class
 
-SERVER = os.environ.get("LAMPPOST_TEST_TIMESCALE_URL", "")
+GIVEN = os.environ.get("LAMPPOST_TEST_TIMESCALE_URL", "")
+SERVER = GIVEN if urlsplit(GIVEN).path.strip("/") or not GIVEN else with_database(GIVEN, "postgres")
 NAME = f"lamppost_timescale_{os.getpid()}"
 OLD_MS = NOW_MS - 40 * 86_400_000
+BATCH_ROWS = 1_000  # that TimescaleDB compresses together
 
-pytestmark = [
-    pytest.mark.timescale,
-    pytest.mark.skipif(not SERVER, reason="no TimescaleDB here (set LAMPPOST_TEST_TIMESCALE_URL)"),
-]
+HYPERTABLE = "SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_name = 'sample'"
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
+def empty() -> Iterator[str]:
+    """A new database on the server with TimescaleDB; skips where there is none."""
+    if not GIVEN:
+        pytest.skip("no TimescaleDB here (set LAMPPOST_TEST_TIMESCALE_URL)")
+    name, drop = sql.Identifier(NAME), sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
     with psycopg.connect(SERVER, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{NAME}" TEMPLATE template0')  # type: ignore[arg-type]
+        server.execute(drop.format(name))
+        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
         try:
-            migrations.upgrade(with_database(SERVER, NAME))
             yield with_database(SERVER, NAME)
         finally:
-            server.execute(f'DROP DATABASE "{NAME}" WITH (FORCE)')  # type: ignore[arg-type]
+            server.execute(drop.format(name))
 
 
 @pytest.fixture
-def compressed(url: str) -> Iterator[Desk]:
+def url(empty: str) -> str:
+    """At the newest migration. The policy's own job sleeps: a test compresses what it wants compressed."""
+    migrations.upgrade(empty)
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute(
+            "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs"
+            " WHERE hypertable_name = 'sample'"
+        )
+    return empty
+
+
+@pytest.fixture
+def desk(url: str) -> Iterator[Desk]:
+    made = Desk(url)
+    yield made
+    made.close()
+
+
+def compress(desk: Desk) -> None:
+    for (chunk,) in desk.rows("SELECT show_chunks('sample')::text"):
+        desk.rows("SELECT compress_chunk(%s::regclass)::text", chunk)
+    chunks = desk.rows("SELECT DISTINCT is_compressed FROM timescaledb_information.chunks")
+    assert chunks == [(True,)]
+
+
+@pytest.fixture
+def compressed(desk: Desk) -> Desk:
     """Forty-day-old samples at every second minute, in compressed chunks."""
-    desk = Desk(url)
     post = Post()
     desk.register(post)
     times = [OLD_MS + 2 * i * MINUTE_MS for i in range(500)]
     desk.take(post.declare(), post.publish(Class.HISTORY, post.samples(times)))
-    for (chunk,) in desk.rows("SELECT show_chunks('sample')::text"):
-        desk.rows("SELECT compress_chunk(%s::regclass)::text", chunk)
-    assert desk.one("SELECT count(*) FROM timescaledb_information.chunks WHERE is_compressed") > 0
-    yield desk
-    desk.close()
+    compress(desk)
+    return desk
 
 
-def test_migrating_makes_a_compressed_hypertable_and_can_be_repeated(url: str) -> None:
+@pytest.mark.timescale
+def test_migrating_makes_a_compressed_hypertable_and_can_be_repeated(url: str, desk: Desk) -> None:
     migrations.upgrade(url)
-    desk = Desk(url)
     assert desk.rows(
         "SELECT compression_enabled FROM timescaledb_information.hypertables WHERE hypertable_name = 'sample'"
     ) == [(True,)]
     assert desk.one("SELECT count(*) FROM timescaledb_information.jobs WHERE hypertable_name = 'sample'") == 1
+
+
+@pytest.mark.timescale
+def test_a_table_with_samples_becomes_a_hypertable_and_goes_again(empty: str) -> None:
+    """Switched off at first, then on; then back to nothing."""
+    migrations.upgrade(empty, use_timescale=False)
+    desk = Desk(empty)
+    assert desk.one("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'") == 0
+    post = Post()
+    desk.register(post)
+    desk.take(post.declare(), post.publish(Class.HISTORY, post.samples([OLD_MS, NOW_MS - MINUTE_MS])))
     desk.close()
+    migrations.upgrade(empty)
+    desk = Desk(empty)
+    assert desk.one(HYPERTABLE) == 1
+    assert desk.one("SELECT count(*) FROM sample") == 2
+    desk.close()
+    migrations.upgrade(empty, use_timescale=False)
+    migrations.downgrade(empty, "base")
+    migrations.upgrade(empty)
 
 
+@pytest.mark.timescale
 def test_late_rows_enter_a_compressed_chunk_once(compressed: Desk) -> None:
     post = Post(sequences={Class.HISTORY: 1, Class.REPLY: 1})
     late = [OLD_MS + (2 * i + 1) * MINUTE_MS for i in range(100)]
@@ -85,9 +137,30 @@ def test_late_rows_enter_a_compressed_chunk_once(compressed: Desk) -> None:
     assert compressed.one("SELECT count(*) FROM sample") == 601
 
 
+@pytest.mark.timescale
+def test_late_rows_that_touch_many_compressed_rows_are_taken(desk: Desk) -> None:
+    """More than the 100,000 rows that TimescaleDB lets one statement decompress by default."""
+    post = Post()
+    desk.register(post)
+    desk.take(post.declare(slots=1))
+    batches = 110
+    for first in range(batches):
+        begins = OLD_MS + first * BATCH_ROWS * 2_000
+        times = [begins + i * 2_000 for i in range(BATCH_ROWS)]
+        desk.take(post.publish(Class.HISTORY, post.samples(times, slots=(0,))))
+    compress(desk)
+    late = [OLD_MS + (first * BATCH_ROWS + 500) * 2_000 + 1_000 for first in range(batches)]
+    stored = desk.take(post.publish(Class.HISTORY, post.samples(late, slots=(0,))))
+    assert stored.counts["samples"] == batches
+    again = post.publish(Class.HISTORY, post.samples([*late, late[0] + 3_000_001], slots=(0,)))
+    repeated = desk.take(again)
+    assert (repeated.counts["samples"], repeated.counts["repeated_samples"]) == (1, batches)
+
+
+@pytest.mark.timescale
 def test_questions_are_answered_from_compressed_chunks(compressed: Desk, url: str, tmp_path: Path) -> None:
-    context: Context = make_context(url, tmp_path)
-    object.__setattr__(context, "clock", StreetClock(wall_ms=lambda: float(NOW_MS)))
+    made = make_context(url, tmp_path)
+    context: Context = replace(made, clock=StreetClock(wall_ms=lambda: float(NOW_MS)))
     series = compressed.one("SELECT id FROM series WHERE slot = 1")
     begins = NOW - timedelta(days=41)
     for resolution in (Resolution.RAW, Resolution.MINUTE, Resolution.HOUR, Resolution.DAY):
@@ -97,3 +170,62 @@ def test_questions_are_answered_from_compressed_chunks(compressed: Desk, url: st
     make_views(compressed.connection)
     assert compressed.one("SELECT count(pm2_5_ug_m3) FROM v_pms5003") == 500
     context.db.close()
+
+
+# What follows needs no TimescaleDB.
+
+
+@pytest.fixture
+def desk_here(database_url: str) -> Iterator[Desk]:
+    made = Desk(database_url)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(("word", "asked"), [("auto", 1), ("off", 0)])
+def test_the_configuration_decides(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, asked: int
+) -> None:
+    prepared: list[sqlalchemy.Engine] = []
+
+    def prepare(engine: sqlalchemy.Engine) -> bool:
+        prepared.append(engine)
+        return False
+
+    monkeypatch.setattr(timescale, "prepare", prepare)
+    context = make_context(database_url, tmp_path)
+    database = replace(context.config.database, timescale=word)
+    assert setup_role.main(replace(context.config, database=database)) == 0
+    assert len(prepared) == asked
+
+
+def test_an_account_without_privileges_does_without_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server offers the extension; the account may see neither its settings nor create it."""
+    engine = sqlalchemy.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
+    role = f"plain_{os.getpid()}"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {role}")
+        connection.commit()
+
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def demote(connection: Any, _record: object) -> None:
+        connection.execute(f"SET ROLE {role}")
+        connection.commit()
+
+    engine.dispose()
+    monkeypatch.setattr(timescale, "_OFFERED", "SELECT false")
+    as_if_preloaded = timescale._PRELOADED.replace("LIKE", "NOT LIKE")
+    monkeypatch.setattr(timescale, "_PRELOADED", as_if_preloaded)
+    with caplog.at_level(logging.WARNING):
+        assert timescale.prepare(engine) is False
+    assert "may not be enabled" in caplog.text
+    engine.dispose()
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def test_lifting_the_limits_means_nothing_without_it(desk_here: Desk) -> None:
+    setting = "timescaledb.max_tuples_decompressed_per_dml_transaction"
+    assert desk_here.one("SELECT current_setting(%s)", setting) == "0"
