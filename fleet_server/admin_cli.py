@@ -1,4 +1,4 @@
-"""`lamppost fleet`: operators, claims, enrolments and dead letters, from a terminal."""
+"""`lamppost fleet`: operators, lampposts, claims, enrolments and dead letters, from a terminal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fleet_server.access.rules import HUMAN_ROLES
 from fleet_server.admin_commands import Row, duration
 from fleet_server.config import load_config
 from fleet_server.context import Context, command_context
+from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment.rules import CLAIM_LIFE, State
 from fleet_server.errors import ConfigurationError, LamppostError
 
@@ -22,6 +23,8 @@ examples:
   lamppost fleet claim new --device lamp-07 --site "Market Square 3" --expires 24h
   lamppost fleet enrolments list --state pending
   lamppost fleet enrolments accept 12 --fingerprint 1f0a-...-77c3
+  lamppost fleet lamppost list
+  lamppost fleet lamppost quarantine lamp-07     stolen? this shuts it out within seconds
   lamppost fleet dead-letters list --json
   lamppost fleet dead-letters replay 41 42
 
@@ -35,7 +38,7 @@ Command = Callable[[Context, argparse.Namespace], list[Row]]
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="lamppost fleet",
-        description="Operators, claims, enrolments and dead letters.",
+        description="Operators, lampposts, claims, enrolments and dead letters.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -43,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     _operators(_group(groups, "operator", "accounts of people"))
     _claims(_group(groups, "claim", "a technician's permission to enrol one lamppost"))
     _enrolments(_group(groups, "enrolments", "lampposts that ask to be let in"))
+    _lampposts(_group(groups, "lamppost", "who is in the street, and who may come in"))
     _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
     return made
 
@@ -107,6 +111,22 @@ def _enrolments(group: Commands[argparse.ArgumentParser]) -> None:
     reject = _command(group, "reject", "refuse it for good", run.enrolments_reject)
     reject.add_argument("id", type=int)
     reject.add_argument("--reason", default="", metavar="TEXT")
+
+
+def _lampposts(group: Commands[argparse.ArgumentParser]) -> None:
+    _command(group, "list", "every lamppost", run.lamppost_list)
+    for state, name, what in (
+        (
+            DeviceState.QUARANTINED,
+            "quarantine",
+            "shut it out: certificates on hold, its connection ended",
+        ),
+        (DeviceState.ACTIVE, "activate", "let it in again after a quarantine"),
+        (DeviceState.DECOMMISSIONED, "decommission", "shut it out for good: only a new claim brings it back"),
+    ):
+        made = _command(group, name, what, run.lamppost_state)
+        made.add_argument("name", help="as in `lamppost fleet lamppost list`, with or without the city")
+        made.set_defaults(state=state)
 
 
 def _dead_letters(group: Commands[argparse.ArgumentParser]) -> None:

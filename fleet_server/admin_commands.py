@@ -15,10 +15,14 @@ from fleet_server.access.passwords import generated_password
 from fleet_server.access.rules import CONSOLE, Principal
 from fleet_server.access.store import Operator
 from fleet_server.context import Context
+from fleet_server.devices import service as devices
 from fleet_server.enrolment import service as enrolment
+from fleet_server.enrolment import standing
 from fleet_server.enrolment.rules import State
 from fleet_server.enrolment.store import Enrolment
 from fleet_server.errors import ConfigurationError, Conflict, InvalidRequest
+from wire_contract.errors import InvalidName
+from wire_contract.topics import Address
 
 Row = dict[str, Any]
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -96,6 +100,24 @@ def enrolments_reject(ctx: Context, options: argparse.Namespace) -> list[Row]:
     return [_enrolment(enrolment.reject(ctx, console(), options.id, options.reason))]
 
 
+def lamppost_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
+    rows: list[Row] = []
+    after = 0
+    while page := devices.list_devices(ctx, console(), after_id=after):
+        rows += [_lamppost(each) for each in page]
+        after = page[-1].record.id
+    return rows
+
+
+def lamppost_state(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    tenant, slash, name = options.name.rpartition("/")
+    try:
+        address = Address(tenant if slash else ctx.config.tenant.name, name)
+    except InvalidName as wrong:
+        raise InvalidRequest(f"{wrong}.") from wrong
+    return [_lamppost(standing.change_state(ctx, console(), address, options.state))]
+
+
 def dead_letters_list(ctx: Context, options: argparse.Namespace) -> list[Row]:
     from fleet_server.telemetry import service as telemetry  # numpy comes with it
 
@@ -149,6 +171,18 @@ def _operator(found: Operator) -> Row:
     state = "disabled" if found.disabled else "active"
     made = _instant(found.created_at)
     return {"name": found.name, "roles": ", ".join(sorted(found.roles)), "state": state, "made": made}
+
+
+def _lamppost(seen: devices.DeviceView) -> Row:
+    found = seen.record
+    return {
+        "lamppost": str(found.address),
+        "state": str(found.state),
+        "site": found.site,
+        "link": str(found.presence),
+        "data": str(seen.freshness),
+        "open": found.conditions,
+    }
 
 
 def _claim(found: Enrolment) -> Row:

@@ -25,11 +25,12 @@ class Renewal:
         if config.file is not None:
             self._command += ["--config", str(config.file)]
         self._command += ["--data", str(config.data_dir)]
-        # The broker reads certificates and the revocation list again on SIGHUP. An ingest role has its
+        # The broker reads its certificate again on SIGHUP. It would read the revocation list too, and keep
+        # open connections: only a restart ends a revoked one (docs/adr/0011). An ingest role has its
         # certificate in its connection: it ends in order, and is started again. The API looks by itself.
         self._watched = {
             folder / "broker.pem": ("broker", signal.SIGHUP),
-            config.authority.directory / "issuing" / "revoked.crl": ("broker", signal.SIGHUP),
+            config.authority.directory / "issuing" / "revoked.crl": ("broker", signal.SIGTERM),
             config.broker.certificate_file: ("ingest", signal.SIGTERM),
         }
         self._seen: dict[Path, int] = {}

@@ -162,21 +162,34 @@ class Authority:
         )
         return Identity(certificates.pem(leaf, self.issuing), certificates.key_pem(key))
 
-    def revoke(self, serial: int) -> bool:
-        """Put a certificate on the revocation list; False when it already was. The broker reads the list
-        when it is told to reload (SIGHUP), and only for new connections. Raises OSError."""
+    def revoke(self, serial: int, *, hold: bool = False) -> bool:
+        """Put a certificate on the revocation list, for good or on hold; False when it already was. A broker
+        reads the list when it starts or is told to (SIGHUP), for new connections. Raises OSError."""
         with self._locked():
             current = self.revocation_list()
-            following = revocation.with_revoked(current, serial, self.issuing, self._key, self.clock())
-            if following is current:
-                return False
-            write_atomically(
-                self.files.crl, following.public_bytes(serialization.Encoding.PEM), PUBLIC_FILE_MODE
+            return self._replace_list(
+                current,
+                revocation.with_revoked(current, serial, self.issuing, self._key, self.clock(), hold=hold),
             )
-            return True
+
+    def release(self, serial: int) -> bool:
+        """Take a certificate that is on hold off the list; False where it is not. Raises OSError."""
+        with self._locked():
+            current = self.revocation_list()
+            return self._replace_list(
+                current, revocation.without_held(current, serial, self.issuing, self._key, self.clock())
+            )
 
     def revocation_list(self) -> x509.CertificateRevocationList:
         return x509.load_pem_x509_crl(self.files.crl.read_bytes())
+
+    def _replace_list(
+        self, current: x509.CertificateRevocationList, following: x509.CertificateRevocationList
+    ) -> bool:
+        if following is current:
+            return False
+        write_atomically(self.files.crl, following.public_bytes(serialization.Encoding.PEM), PUBLIC_FILE_MODE)
+        return True
 
     def _validity(self, days: float) -> certificates.Validity:
         now = self.clock()

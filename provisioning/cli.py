@@ -199,7 +199,8 @@ def _revoke(options: argparse.Namespace) -> Facts:
     return {
         "serial": f"{serial:x}",
         "revoked": "now" if fresh else "before",
-        "next": "have the broker read the list (kill -HUP): it refuses the next connection",
+        "next": "restart the broker, or have it read the list (kill -HUP) to refuse new connections alone; "
+        "`lamppost serve` does it by itself",
     }
 
 

@@ -1,4 +1,7 @@
-"""The revocation list (RFC 5280 section 5) of the issuing authority. Pure."""
+"""The revocation list (RFC 5280 section 5) of the issuing authority. Pure.
+
+An entry is for good, or on hold (certificateHold, section 5.3.1): refused too, and may be taken off again.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,42 @@ def with_revoked(
     issuer: x509.Certificate,
     key: ec.EllipticCurvePrivateKey,
     now: datetime,
+    *,
+    hold: bool = False,
 ) -> x509.CertificateRevocationList:
-    """The next list, with `serial` on it. The same list when it already is."""
-    if current.get_revoked_certificate_by_serial_number(serial) is not None:
+    """The next list, with `serial` on it. The same list when it already is; what was on hold may become
+    for good, and not the other way round."""
+    entry = current.get_revoked_certificate_by_serial_number(serial)
+    if entry is not None and (hold or not on_hold(entry)):
         return current
-    fresh = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
-    return _signed(issuer, key, now, [*current, fresh], list_number(current) + 1)
+    fresh = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+    if hold:
+        fresh = fresh.add_extension(x509.CRLReason(x509.ReasonFlags.certificate_hold), critical=False)
+    others = [each for each in current if each.serial_number != serial]
+    return _signed(issuer, key, now, [*others, fresh.build()], list_number(current) + 1)
+
+
+def without_held(
+    current: x509.CertificateRevocationList,
+    serial: int,
+    issuer: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+) -> x509.CertificateRevocationList:
+    """The next list, without `serial`. The same list where it is not there, or there for good."""
+    entry = current.get_revoked_certificate_by_serial_number(serial)
+    if entry is None or not on_hold(entry):
+        return current
+    others = [each for each in current if each.serial_number != serial]
+    return _signed(issuer, key, now, others, list_number(current) + 1)
+
+
+def on_hold(entry: x509.RevokedCertificate) -> bool:
+    try:
+        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+    except x509.ExtensionNotFound:
+        return False
+    return reason is x509.ReasonFlags.certificate_hold
 
 
 def list_number(current: x509.CertificateRevocationList) -> int:

@@ -81,10 +81,6 @@ class ConditionView(BaseModel):
     cleared_at: datetime | None
 
 
-class StateChange(BaseModel):
-    state: DeviceState
-
-
 def address_of(tenant: str, name: str) -> Address:
     """The path's address. Raises NotFound for one that no device can have."""
     try:
@@ -115,12 +111,6 @@ def list_devices(
 def get_device(ctx: Ctx, asker: Asker, address: DeviceAddress) -> DeviceView:
     """One lamppost."""
     return view(service.get_device(ctx, asker, address))
-
-
-@router.put("/{tenant}/{name}/state")
-def change_state(ctx: Ctx, asker: Asker, address: DeviceAddress, body: StateChange) -> DeviceView:
-    """Activate, quarantine or decommission it. What it sent meanwhile is replayed once it is active."""
-    return view(service.change_state(ctx, asker, address, body.state))
 
 
 @router.get("/{tenant}/{name}/sensors")

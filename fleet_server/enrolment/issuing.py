@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from sqlmodel import Session
@@ -27,6 +27,8 @@ from provisioning.errors import AuthorityError, RequestRefused
 from wire_contract.topics import Address
 
 log = logging.getLogger(__name__)
+
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def complete(ctx: Context, enrolment_id: int, now: datetime) -> Enrolment:
         if rules.step(current.state, Event.ISSUE) is not State.ISSUED:
             return current  # another process was first
         if found.replaces:  # before the new one is on record: a power cut here only repeats it
-            _revoke_former(ctx, session, address, now)
+            revoke_all(ctx, session, address, now, hold=False)
         chain_pem = _issue(ctx, found.csr, address)
         _record(session, address, chain_pem, now)
         store.change(session, enrolment_id, state=State.ISSUED, chain_pem=chain_pem)
@@ -77,19 +79,24 @@ def ca_certificates(ctx: Context) -> str:
 def renew(ctx: Context, address: Address, csr_der: bytes, now: datetime | None = None) -> Renewal:
     """A device's next certificate. That it is this device is proven by the topic it asked on (mTLS).
 
-    Refused, with words for the device, unless the device is active. Raises DatabaseUnreachable only: the
-    caller lets the device ask again.
+    Refused, with words for the device, unless the device is active, and when it asks too often. Raises
+    DatabaseUnreachable only: the caller lets the device ask again.
     """
     authorize(device_principal(str(address)), Action.CERTIFICATES_RENEW, str(address))
-    state = devices.state_of(ctx, ENROLMENT, address)
-    if state is not DeviceState.ACTIVE:
-        return Renewal("", f"the lamppost is {state or 'unknown'}, not active")
-    try:
-        chain_pem = _issue(ctx, csr_der, address)
-    except (BadRequest, AuthorityUnavailable) as refused:
-        return Renewal("", str(refused))
+    instant = now or datetime.now(UTC)
     with ctx.db.session() as session:
-        _record(session, address, chain_pem, now or datetime.now(UTC))
+        store.lock_certificates(session, address.tenant, address.device)
+        # asked for under the lock: whoever takes the certificates away has changed the state before
+        state = devices.state_of(ctx, ENROLMENT, address)
+        if state is not DeviceState.ACTIVE:
+            return Renewal("", f"the lamppost is {state or 'unknown'}, not active")
+        if store.count_issued(session, address.tenant, address.device, instant - DAY) >= rules.ISSUED_A_DAY:
+            return Renewal("", f"it has had {rules.ISSUED_A_DAY} certificates within a day: try tomorrow")
+        try:
+            chain_pem = _issue(ctx, csr_der, address)
+        except (BadRequest, AuthorityUnavailable) as refused:
+            return Renewal("", str(refused))
+        _record(session, address, chain_pem, instant)
     log.info("certificate of %s renewed", address)
     return Renewal(chain_pem, "")
 
@@ -133,9 +140,30 @@ def _record(session: Session, address: Address, chain_pem: str, now: datetime) -
     )
 
 
-def _revoke_former(ctx: Context, session: Session, address: Address, now: datetime) -> None:
+def revoke_all(ctx: Context, session: Session, address: Address, now: datetime, *, hold: bool) -> None:
+    """Shut out every certificate of the device, for good or until `release_held`. Can be repeated.
+
+    Raises AuthorityUnavailable.
+    """
     authority = _authority(ctx)
-    for serial in store.valid_serials(session, address.tenant, address.device, now):
-        authority.revoke(int(serial, 16))
+    for serial in store.unexpired_serials(session, address.tenant, address.device, now):
+        try:
+            fresh = authority.revoke(int(serial, 16), hold=hold)
+        except OSError as error:
+            raise _unavailable(error) from error
         store.mark_revoked(session, serial, now)
-        log.info("certificate %s of %s revoked: the lamppost was replaced", serial, address)
+        if fresh:
+            log.info("certificate %s of %s %s", serial, address, "on hold" if hold else "revoked")
+
+
+def release_held(ctx: Context, session: Session, address: Address, now: datetime) -> None:
+    """Let the certificates in again that are on hold. Raises AuthorityUnavailable."""
+    authority = _authority(ctx)
+    for serial in store.unexpired_serials(session, address.tenant, address.device, now):
+        try:
+            released = authority.release(int(serial, 16))
+        except OSError as error:
+            raise _unavailable(error) from error
+        if released:
+            store.mark_revoked(session, serial, None)
+            log.info("certificate %s of %s no longer on hold", serial, address)

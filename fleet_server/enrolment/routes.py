@@ -8,7 +8,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
-from fleet_server.enrolment import service
+from fleet_server.devices.routes import DeviceAddress, DeviceView
+from fleet_server.devices.routes import view as device_view
+from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import service, standing
 from fleet_server.enrolment.est import est_router
 from fleet_server.enrolment.rules import CLAIM_LIFE, CLAIM_LIFE_LONGEST, State
 from fleet_server.enrolment.service import Enrolment
@@ -56,6 +59,10 @@ class MadeClaim(BaseModel):
     enrolment: EnrolmentView
 
 
+class StateChange(BaseModel):
+    state: DeviceState
+
+
 class Rejection(BaseModel):
     reason: str = Field("", max_length=500)
 
@@ -101,6 +108,15 @@ def accept(ctx: Ctx, asker: Asker, enrolment_id: int) -> EnrolmentView:
 def reject(ctx: Ctx, asker: Asker, enrolment_id: int, body: Rejection | None = None) -> EnrolmentView:
     """Refuse it for good."""
     return view(service.reject(ctx, asker, enrolment_id, body.reason if body else ""))
+
+
+@router.put("/devices/{tenant}/{name}/state", tags=["devices"])
+def change_state(ctx: Ctx, asker: Asker, address: DeviceAddress, body: StateChange) -> DeviceView:
+    """Activate, quarantine or decommission it; the broker lets it in or not accordingly, within seconds.
+
+    What it sent while it was quarantined is replayed once it is active. A decommissioned lamppost stays out.
+    """
+    return device_view(standing.change_state(ctx, asker, address, body.state))
 
 
 def view(found: Enrolment) -> EnrolmentView:

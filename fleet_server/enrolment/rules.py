@@ -14,6 +14,9 @@ from itertools import product
 CLAIM_LIFE = timedelta(hours=24)  # a day's round of the technician; `--expires` makes it minutes or weeks
 CLAIM_LIFE_LONGEST = timedelta(days=30)
 PENDING_LIFE = timedelta(days=7)  # long enough for a weekend and a holiday, short enough not to be forgotten
+# A renewal is due every sixty days; more are retries after lost answers, or a device gone wrong or bad: each
+# costs the ingest a signature and the city a certificate to revoke.
+ISSUED_A_DAY = 10
 POLL_SOONEST_S = 2  # the technician stands there and waits
 POLL_LATEST_S = 300
 POLL_AGE_SHARE = 0.25  # ask again after a quarter of the time waited so far

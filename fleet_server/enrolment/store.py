@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
@@ -183,21 +183,38 @@ def insert_certificate(session: Session, made: Certificate) -> None:
     )
 
 
-def valid_serials(session: Session, tenant: str, device: str, now: datetime) -> list[str]:
-    """Serials of the device's certificates that still open the door."""
+def lock_certificates(session: Session, tenant: str, device: str) -> None:
+    """Until the transaction ends nobody else issues or revokes this device's certificates."""
+    name = f"certificates of {tenant}/{device}"
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
+def unexpired_serials(session: Session, tenant: str, device: str, now: datetime) -> list[str]:
+    """Serials of the device's certificates that open the door unless they are revoked, oldest first."""
     k = tables.Certificate
-    statement = select(col(k.serial)).where(
-        col(k.tenant) == tenant,
-        col(k.device) == device,
-        col(k.not_after) > now,
-        col(k.revoked_at).is_(None),
+    statement = (
+        select(col(k.serial))
+        .where(col(k.tenant) == tenant, col(k.device) == device, col(k.not_after) > now)
+        .order_by(col(k.issued_at), col(k.serial))
     )
     return list(session.execute(statement).scalars())
 
 
-def mark_revoked(session: Session, serial: str, now: datetime) -> None:
+def count_issued(session: Session, tenant: str, device: str, since: datetime) -> int:
     k = tables.Certificate
-    session.execute(update(k).where(col(k.serial) == serial).values(revoked_at=now))
+    statement = select(func.count()).where(
+        col(k.tenant) == tenant, col(k.device) == device, col(k.issued_at) > since
+    )
+    return int(session.execute(statement).scalar_one())
+
+
+def mark_revoked(session: Session, serial: str, at: datetime | None) -> None:
+    """at None: it is not revoked (any more). The first instant stays."""
+    k = tables.Certificate
+    statement = update(k).where(col(k.serial) == serial)
+    if at is not None:
+        statement = statement.where(col(k.revoked_at).is_(None))
+    session.execute(statement.values(revoked_at=at))
 
 
 def _joined() -> Any:

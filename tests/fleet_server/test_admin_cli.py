@@ -147,3 +147,30 @@ def test_help(what: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         admin_cli.main([*what, "--help"])
     assert ended.value.code == 0
     assert "usage: lamppost fleet" in capsys.readouterr().out
+
+
+def enrolled(console: Console, name: str) -> None:
+    token = console.rows("claim", "new", "--device", name)[0]["claim"]
+    claim_id, _, secret = token.partition(".")
+    ctx = context(console)
+    asked = enrolment.request_certificate(ctx, claim_id, secret, make_request(f"city/{name}")[0])
+    console.rows("enrolments", "accept", asked.enrolment.id)
+
+
+def test_a_stolen_lamppost_is_shut_out_by_name(console: Console, tmp_path: Path) -> None:
+    assert console.rows("lamppost", "list") == []
+    for name in ("lamp-01", "lamp-02"):
+        enrolled(console, name)
+    authority = Authority.load_issuing(tmp_path / "data" / "authority")
+    console.rows("lamppost", "quarantine", "lamp-02")
+    assert len(list(authority.revocation_list())) == 1
+    shown = [(each["lamppost"], each["state"]) for each in console.rows("lamppost", "list")]
+    assert shown == [("city/lamp-01", "active"), ("city/lamp-02", "quarantined")]
+    console.rows("lamppost", "activate", "city/lamp-02")
+    assert list(authority.revocation_list()) == []
+    console.rows("lamppost", "decommission", "lamp-02")
+    status, _, told = console.text("lamppost", "activate", "lamp-02")
+    assert (status, "--replaces" in told) == (1, True)
+    assert console.text("lamppost", "quarantine", "nowhere")[0] == 1
+    status, _, told = console.text("lamppost", "quarantine", "No Where")
+    assert (status, "a-z" in told) == (1, True)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from provisioning import certificates
+from provisioning import certificates, revocation
 from provisioning.authority import Authority
 from provisioning.errors import (
     AuthorityCorrupt,
@@ -220,6 +220,27 @@ def test_revocations_add_up(authority: Authority) -> None:
     assert sorted(each.serial_number for each in crl) == [5, 7]
     assert crl.is_signature_valid(authority.issuing.public_key())  # type: ignore[arg-type]
     assert crl.next_update_utc == authority.issuing.not_valid_after_utc
+
+
+def test_what_is_on_hold_is_refused_and_may_come_back_and_what_is_revoked_may_not(
+    authority: Authority,
+) -> None:
+    def listed() -> dict[int, bool]:
+        return {each.serial_number: revocation.on_hold(each) for each in authority.revocation_list()}
+
+    assert authority.revoke(5, hold=True)
+    assert authority.revoke(7)
+    assert not authority.revoke(5, hold=True)
+    assert not authority.revoke(7, hold=True)
+    assert listed() == {5: True, 7: False}
+    assert authority.release(5)
+    assert not authority.release(5)
+    assert not authority.release(7)
+    assert listed() == {7: False}
+    assert authority.revoke(5, hold=True)
+    assert authority.revoke(5)
+    assert not authority.release(5)
+    assert listed() == {7: False, 5: False}
 
 
 def test_the_constants_are_what_the_promise_says() -> None:

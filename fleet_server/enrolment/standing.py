@@ -1,0 +1,57 @@
+"""Whether a lamppost may come in: its state as people decide it, and what follows for its certificates.
+
+    active          its certificates are taken off hold
+    quarantined     on hold: refused by the broker, let in again once it is active
+    decommissioned  revoked for good: it comes back by a new claim only
+
+The state is written first. What follows can be repeated: after a failure, give the same state again.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import assert_never
+
+from fleet_server.access.rules import Action, Principal
+from fleet_server.access.service import authorize
+from fleet_server.context import Context
+from fleet_server.devices import service as devices
+from fleet_server.devices.rules import DeviceState
+from fleet_server.devices.service import DeviceView
+from fleet_server.enrolment import issuing, store
+from fleet_server.enrolment.errors import NotNow
+from wire_contract.topics import Address
+
+log = logging.getLogger(__name__)
+
+
+def change_state(
+    ctx: Context, principal: Principal, address: Address, state: DeviceState, now: datetime | None = None
+) -> DeviceView:
+    """Activate, quarantine or decommission. Raises Forbidden, NotFound, NotNow, AuthorityUnavailable."""
+    authorize(principal, Action.DEVICES_CHANGE, str(address))
+    former = devices.get_device(ctx, principal, address).record.state
+    if former is DeviceState.DECOMMISSIONED and state is not former:
+        raise NotNow(
+            f"Nothing was changed: {address} is decommissioned, its certificates are revoked for good.",
+            remedy=f"Make a claim: lamppost fleet claim new --device {address.device} --replaces",
+        )
+    changed = devices.change_state(ctx, principal, address, state)
+    if former is not state:
+        log.info("%s: %s instead of %s, by %s", address, state, former, principal.name)
+    with ctx.db.session() as session:
+        store.lock_certificates(session, address.tenant, address.device)
+        instant = now or datetime.now(UTC)
+        match state:
+            case DeviceState.ACTIVE:
+                issuing.release_held(ctx, session, address, instant)
+            case DeviceState.QUARANTINED:
+                issuing.revoke_all(ctx, session, address, instant, hold=True)
+            case DeviceState.DECOMMISSIONED:
+                issuing.revoke_all(ctx, session, address, instant, hold=False)
+            case DeviceState.PENDING:
+                pass
+            case _:
+                assert_never(state)
+    return changed

@@ -1,0 +1,129 @@
+"""Quarantine, return and end of a lamppost: its state, its certificates, and who may decide it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+
+from fleet_server.context import Context
+from fleet_server.devices import service as devices
+from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import rules, service, standing
+from fleet_server.enrolment.errors import AuthorityUnavailable, NotNow
+from fleet_server.errors import Forbidden, NotFound
+from provisioning import revocation
+from provisioning.authority import Authority
+from tests.fleet_server.enrolment.test_service import ONE, enrolled
+from tests.support.mosquitto import make_request
+from tests.support.server_context import OPERATOR, VIEWER
+from wire_contract.topics import Address
+
+ACTIVE, QUARANTINED, DECOMMISSIONED = (
+    DeviceState.ACTIVE,
+    DeviceState.QUARANTINED,
+    DeviceState.DECOMMISSIONED,
+)
+
+
+def shut_out(authority: Authority) -> dict[int, str]:
+    """Serial -> "hold" or "for good"."""
+    return {
+        each.serial_number: "hold" if revocation.on_hold(each) else "for good"
+        for each in authority.revocation_list()
+    }
+
+
+def marked(ctx: Context) -> set[int]:
+    """Serials that the table of certificates tells as revoked."""
+    with ctx.db.raw() as connection:
+        rows = connection.execute("SELECT serial FROM certificate WHERE revoked_at IS NOT NULL").fetchall()
+    return {int(serial, 16) for (serial,) in rows}
+
+
+def renewed(ctx: Context) -> int:
+    made = service.renew(ctx, ONE, make_request(str(ONE))[0])
+    assert not made.refused
+    return x509.load_pem_x509_certificates(made.chain_pem.encode())[0].serial_number
+
+
+def test_a_quarantined_lamppost_is_shut_out_with_every_certificate_and_let_in_again(
+    ctx: Context, authority: Authority
+) -> None:
+    serials = {enrolled(ctx).serial_number, renewed(ctx)}
+    other = enrolled(ctx, Address("city", "lamp-02")).serial_number
+    assert standing.change_state(ctx, OPERATOR, ONE, QUARANTINED).record.state is QUARANTINED
+    assert shut_out(authority) == dict.fromkeys(serials, "hold")
+    assert marked(ctx) == serials
+    number = revocation.list_number(authority.revocation_list())
+    standing.change_state(ctx, OPERATOR, ONE, QUARANTINED)  # again: the broker is not restarted for nothing
+    assert revocation.list_number(authority.revocation_list()) == number
+    standing.change_state(ctx, OPERATOR, ONE, ACTIVE)
+    assert (shut_out(authority), marked(ctx)) == ({}, set())
+    assert renewed(ctx) not in {*serials, other}
+
+
+@pytest.mark.parametrize("before", [ACTIVE, QUARANTINED])
+def test_a_decommissioned_one_stays_out_until_a_new_claim(
+    ctx: Context, authority: Authority, before: DeviceState
+) -> None:
+    serial = enrolled(ctx).serial_number
+    standing.change_state(ctx, OPERATOR, ONE, before)
+    standing.change_state(ctx, OPERATOR, ONE, DECOMMISSIONED)
+    assert shut_out(authority) == {serial: "for good"}
+    assert marked(ctx) == {serial}
+    for state in (ACTIVE, QUARANTINED):
+        with pytest.raises(NotNow, match="--replaces"):
+            standing.change_state(ctx, OPERATOR, ONE, state)
+    assert devices.state_of(ctx, VIEWER, ONE) is DECOMMISSIONED
+    fresh = enrolled(ctx, replaces=True).serial_number
+    assert devices.state_of(ctx, VIEWER, ONE) is ACTIVE
+    assert shut_out(authority) == {serial: "for good"}
+    assert fresh != serial
+
+
+def test_what_was_on_hold_does_not_come_back_with_its_successor(ctx: Context, authority: Authority) -> None:
+    """The thief's certificate must not be let in again when the replacement is quarantined and released."""
+    stolen = enrolled(ctx).serial_number
+    standing.change_state(ctx, OPERATOR, ONE, QUARANTINED)
+    enrolled(ctx, replaces=True)
+    assert shut_out(authority) == {stolen: "for good"}
+    standing.change_state(ctx, OPERATOR, ONE, QUARANTINED)
+    standing.change_state(ctx, OPERATOR, ONE, ACTIVE)
+    assert shut_out(authority) == {stolen: "for good"}
+    assert marked(ctx) == {stolen}
+
+
+def test_who_may_shut_a_lamppost_out(ctx: Context, authority: Authority) -> None:
+    enrolled(ctx)
+    with pytest.raises(Forbidden):
+        standing.change_state(ctx, VIEWER, ONE, QUARANTINED)
+    with pytest.raises(NotFound):
+        standing.change_state(ctx, OPERATOR, Address("city", "nowhere"), QUARANTINED)
+    assert shut_out(authority) == {}
+
+
+def test_without_the_authority_the_state_stands_and_the_rest_is_made_up_for(
+    ctx: Context, authority: Authority
+) -> None:
+    serial = enrolled(ctx).serial_number
+    key = authority.files.issuing_key
+    away = key.rename(key.with_name("away"))
+    with pytest.raises(AuthorityUnavailable):
+        standing.change_state(ctx, OPERATOR, ONE, QUARANTINED)
+    assert devices.state_of(ctx, VIEWER, ONE) is QUARANTINED
+    away.rename(key)
+    standing.change_state(ctx, OPERATOR, ONE, QUARANTINED)
+    assert shut_out(authority) == {serial: "hold"}
+
+
+def test_a_lamppost_cannot_have_certificates_without_end(ctx: Context) -> None:
+    """Each costs the ingest a signature, and the city one more to revoke."""
+    enrolled(ctx)
+    request, _ = make_request(str(ONE))
+    now = datetime.now(UTC)
+    answers = [service.renew(ctx, ONE, request, now) for _ in range(rules.ISSUED_A_DAY + 1)]
+    assert [bool(each.refused) for each in answers] == [False] * (rules.ISSUED_A_DAY - 1) + [True, True]
+    assert "tomorrow" in answers[-1].refused
+    assert not service.renew(ctx, ONE, request, now + timedelta(days=1, minutes=1)).refused
