@@ -13,9 +13,14 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o644, durable: boo
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         os.fchmod(handle, mode)
-        os.write(handle, content)
+        left = memoryview(content)
+        while left:  # a disk that fills up takes a part, and only then says so
+            left = left[os.write(handle, left) :]
         if durable:
             os.fsync(handle)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     finally:
         os.close(handle)
     draft.replace(path)
