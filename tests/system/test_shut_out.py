@@ -47,22 +47,26 @@ def stored(city: City, post: Post) -> int:
     return Records(city.layout).now(city.street_zero_ms).per_post[post.name]
 
 
+def until_link(city: City, post: Post, presence: str) -> None:
+    wait_until(lambda: device(city, post)["presence"] == presence, SEEN_S, f"{post.name} to be {presence}")
+
+
+def until_stored(city: City, post: Post, samples: int) -> None:
+    wait_until(lambda: stored(city, post) >= samples, SEEN_S, f"{samples} samples of {post.name}")
+
+
 def test_a_quarantined_lamppost_loses_its_connection_and_only_it(city: City) -> None:
     stolen, other = city.layout.posts
     for post in (stolen, other):
-        wait_until(
-            lambda post=post: device(city, post)["presence"] == "online", SEEN_S, f"{post.name} online"
-        )
-        wait_until(lambda post=post: stored(city, post) > 0, SEEN_S, f"{post.name} stored")
+        until_link(city, post, "online")
+        until_stored(city, post, 1)
     decide(city, stolen, "quarantined")
-    wait_until(
-        lambda: device(city, stolen)["presence"] == "offline", SEEN_S, "the stolen one to be thrown out"
-    )
-    wait_until(lambda: device(city, other)["presence"] == "online", SEEN_S, "the other to be back")
-    before = stored(city, other), stored(city, stolen)
-    wait_until(lambda: stored(city, other) > before[0] + 5, SEEN_S, "the other to go on")
+    until_link(city, stolen, "offline")
+    until_link(city, other, "online")
+    before = stored(city, stolen)
+    until_stored(city, other, stored(city, other) + 5)
     assert device(city, stolen)["presence"] == "offline"
-    assert stored(city, stolen) == before[1]
+    assert stored(city, stolen) == before
     decide(city, stolen, "active")
-    wait_until(lambda: device(city, stolen)["presence"] == "online", SEEN_S, "it to be let in again")
-    wait_until(lambda: stored(city, stolen) > before[1] + 5, SEEN_S, "what it kept meanwhile")
+    until_link(city, stolen, "online")
+    until_stored(city, stolen, before + 5)
