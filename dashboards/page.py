@@ -17,7 +17,7 @@ from dashboards.hub import Hub
 from dashboards.model import DEFAULT_SPAN, SPANS
 from dashboards.sessions import TOKEN, Sessions
 from dashboards.viewer import Message, PageViewer
-from fleet_server.access.service import SignedIn
+from fleet_server.access.service import SignedIn, permitted
 from fleet_server.errors import LamppostError
 
 ECHARTS = Path(nicegui.__file__).parent / "elements" / "echart" / "dist"  # the bundle that NiceGUI ships
@@ -68,6 +68,10 @@ def register(city: str, hub: Hub, sessions: Sessions, decide: Decide) -> None:
             "speed": hub.speed(),
             "range": viewer.span.key if viewer.span.key in SPANS else DEFAULT_SPAN,
             "ranges": view.ranges(),
+            "may": {
+                "decide": permitted(who.principal, "enrolments:decide"),
+                "claim": permitted(who.principal, "claims:create"),
+            },
         }
         _head(seed)
         _layout(hub, viewer, decide)

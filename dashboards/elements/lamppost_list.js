@@ -28,8 +28,8 @@ export default {
       <p v-if="!s.loaded" class="empty">Reading the list of lampposts.</p>
       <div v-else-if="!all.length" class="empty">
         <h3>No lamppost yet</h3>
-        <p>A lamppost appears here once it has been enrolled. To enrol one:</p>
-        <ol>
+        <p>A lamppost appears here once it has been enrolled. {{ s.may.claim ? 'To enrol one:' : 'Whoever runs the server enrols one; your account may look on.' }}</p>
+        <ol v-if="s.may.claim">
           <li>On the server, make a claim for it:<br><code>lamppost fleet claim new --device NAME --site PLACE</code></li>
           <li>On the lamppost's computer, write the claim into <code>agent.toml</code> under <code>[enrolment]</code> and run:<br><code>lamppost agent enrol --config agent.toml --wait</code></li>
           <li>Compare the key's fingerprint with the one shown at the top of this page, and accept it.</li>

@@ -14,10 +14,10 @@ export default {
           <ul v-if="open" id="pending-list">
             <li v-for="p in s.pending" :key="p.id">
               <p><strong>{{ p.name }}</strong> <span class="muted">&nbsp;{{ p.site }} asked {{ age(wall() - p.asked) }} ago<template v-if="p.claim">, claim {{ p.claim }}</template></span></p>
-              <p class="muted">Compare with the fingerprint that <code>lamppost agent enrol</code> shows on the lamppost:</p>
+              <p class="muted">{{ s.may.decide ? 'Compare' : 'An operator compares' }} with the fingerprint that <code>lamppost agent enrol</code> shows on the lamppost{{ s.may.decide ? '' : ', and decides' }}:</p>
               <p><code class="finger" :aria-label="'Key fingerprint ' + p.fingerprint"><template v-for="part in p.fingerprint.split(/(?<=:)/)">{{ part }}<wbr></template></code></p>
               <p v-if="failed[p.id]" class="tone-bad" role="alert">{{ failed[p.id] }}</p>
-              <p class="do"><button type="button" class="primary" :disabled="busy[p.id]" @click="decide(p, true)">Accept {{ p.name }}</button>
+              <p v-if="s.may.decide" class="do"><button type="button" class="primary" :disabled="busy[p.id]" @click="decide(p, true)">Accept {{ p.name }}</button>
                 <button type="button" :disabled="busy[p.id]" @click="sure === p.id ? decide(p, false) : (sure = p.id)">{{ sure === p.id ? 'Reject for good' : 'Reject' }}</button>
                 <button v-if="sure === p.id" type="button" class="link" @click="sure = null">Keep waiting</button></p>
             </li>

@@ -6,6 +6,7 @@ const seed = JSON.parse(document.getElementById("lamppost-seed")?.textContent ??
 export const store = reactive({
   city: seed.city ?? "",
   operator: seed.operator ?? "",
+  may: seed.may ?? {}, // what this person may do; the server checks it again
   theme: localStorage.getItem("lamppost-colours") ?? "auto", // auto | light | dark; this browser's own affair
   now: seed.now ?? Date.now(), // the street clock, ms
   speed: seed.speed ?? 1, // street seconds per second
