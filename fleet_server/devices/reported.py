@@ -13,8 +13,15 @@ from typing import Any
 from psycopg import Cursor
 from psycopg.types.json import Jsonb
 
-from fleet_server.devices.rules import SEEN_EVERY_S, DeviceState, PresenceMark, PresenceState, presence_counts
-from wire_contract.messages import CommandReply, Condition, Presence, SensorDeclaration
+from fleet_server.devices.rules import (
+    SEEN_EVERY_S,
+    DeviceState,
+    PresenceMark,
+    PresenceState,
+    presence_counts,
+    report_counts,
+)
+from wire_contract.messages import CommandReply, Condition, Presence, SensorDeclaration, TwinReported
 from wire_contract.topics import Address
 
 
@@ -137,6 +144,26 @@ def presence(cursor: Cursor[Any], device_id: int, said: Presence, now: datetime)
         ),
     )
     _replace_conditions(cursor, device_id, said, now)
+    return True
+
+
+def twin(cursor: Cursor[Any], device_id: int, said: TwinReported) -> bool:
+    """Write down what a device reports of its settings; True where it counted: nothing newer was there."""
+    cursor.execute(
+        "SELECT reported_version, reported_epoch IS NOT DISTINCT FROM epoch FROM device"
+        " WHERE id = %s FOR NO KEY UPDATE",
+        (device_id,),
+    )
+    row = cursor.fetchone()
+    assert row is not None
+    version, same_epoch = row
+    if not report_counts(version, said.version, same_epoch=same_epoch):
+        return False
+    cursor.execute(
+        "UPDATE device SET reported = %s, reported_version = %s, reported_acknowledged = %s,"
+        " reported_epoch = epoch WHERE id = %s",
+        (Jsonb(said.document), said.version, said.acknowledged, device_id),
+    )
     return True
 
 

@@ -39,6 +39,7 @@ class DeviceView(BaseModel):
     clock_ok: bool | None
     settings: dict[str, str]
     backlog: dict[str, int] = Field(description="batches that wait in its spool, by class")
+    reported: dict[str, str | int | float | bool | None] = Field(description="its twin: key to value")
     conditions: int = Field(description="how many conditions hold now")
 
 
@@ -152,5 +153,6 @@ def view(seen: service.DeviceView) -> DeviceView:
         clock_ok=r.clock_ok,
         settings=r.settings,
         backlog=r.backlog,
+        reported=r.reported,
         conditions=r.conditions,
     )

@@ -65,6 +65,14 @@ def presence_counts(stored: PresenceMark | None, told: PresenceMark) -> bool:
     return not told.online or told.time_ms >= stored.time_ms
 
 
+def report_counts(stored_version: int | None, told_version: int, *, same_epoch: bool) -> bool:
+    """Does a report of the twin change what is stored? They may come late and twice.
+
+    A device whose storage is new (another epoch) may count its versions from the start.
+    """
+    return stored_version is None or not same_epoch or told_version > stored_version
+
+
 def freshness(age_s: float | None) -> Freshness:
     """`age_s`: street seconds since the newest sample, None where there is none."""
     if age_s is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Row, text
 from sqlmodel import Session, col, select
@@ -30,6 +31,7 @@ class DeviceRecord:
     clock_ok: bool | None
     settings: dict[str, str]
     backlog: dict[str, int]
+    reported: dict[str, Any]
     newest_sample_at: datetime | None
     conditions: int
     worst: str | None  # the severest of them: error, warning, info
@@ -68,7 +70,7 @@ class SensorUnitRecord:
 
 _DEVICES = """
 SELECT d.id, d.tenant, d.name, d.state, d.site, d.created_at, d.presence, d.presence_at, d.last_seen_at,
-       d.agent_version, d.clock_ok, d.settings, d.backlog,
+       d.agent_version, d.clock_ok, d.settings, d.backlog, d.reported,
        (SELECT max(l.time) FROM sensor_unit u JOIN series s ON s.sensor_unit_id = u.id
         JOIN latest l ON l.series_id = s.id WHERE u.device_id = d.id) AS newest_sample_at,
        (SELECT count(*) FROM device_condition c

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -43,6 +43,10 @@ class Device(SQLModel, table=True):
     epoch: bytes | None = nullable(LargeBinary)
     settings: dict[str, str] = document()
     backlog: dict[str, int] = document()
+    reported: dict[str, Any] = document()  # up/twin: dotted key to value
+    reported_version: int | None = nullable(BigInteger)
+    reported_acknowledged: int | None = nullable(BigInteger)  # the last desired version it takes in
+    reported_epoch: bytes | None = nullable(LargeBinary)  # the device's when it reported
 
 
 class DeviceCondition(SQLModel, table=True):

@@ -24,8 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from fleet_server.config import BrokerConfig
 from fleet_server.telemetry.ingest.intake import Incoming
-from wire_contract.classes import Class
-from wire_contract.topics import PREFIX, Up, class_channel
+from wire_contract.topics import PREFIX, Up
 
 KEEPALIVE_S = 30
 RECEIVE_MAXIMUM = 100  # a group is 64: one in work, the next on its way; more only lengthens a redelivery
@@ -40,8 +39,8 @@ _log = logging.getLogger(__name__)
 
 
 def subscriptions(share: str) -> list[tuple[str, SubscribeOptions]]:
-    """Shared among workers: the classes, asks, certificate requests. Each for itself: presence (retained)."""
-    shared = [class_channel(cls) for cls in Class] + [Up.ASK, Up.CERTIFICATE]
+    """Shared among workers: every channel. Each for itself: presence (retained)."""
+    shared = [channel for channel in Up if channel is not Up.PRESENCE]
     filters = [f"$share/{share}/{PREFIX}/+/+/up/{channel}" for channel in shared]
     filters.append(f"{PREFIX}/+/+/up/{Up.PRESENCE}")
     return [(each, SubscribeOptions(qos=QOS)) for each in filters]

@@ -1,7 +1,7 @@
 """From an MQTT message to something the transaction can act on. Pure: decides what a message is, or why not.
 
 Incoming ──classify──> Spooled   data of a class: has a ledger key, is acked after the commit
-                       Told      said at once and not spooled: presence, ask, certificate request
+                       Told      said at once and not spooled: presence, ask, twin, certificate request
                        Refused   goes to the dead letters; acked where its ledger key could be read
                        None      says nothing (a retained presence that was cleared)
 """
@@ -25,6 +25,7 @@ from wire_contract.messages import (
     Presence,
     SensorDeclaration,
     Tombstone,
+    TwinReported,
     VerdictBatch,
 )
 from wire_contract.properties import Delivery
@@ -44,7 +45,12 @@ _ALLOWED: dict[Class, tuple[type, ...]] = {
     Class.HISTORY: (list, Tombstone),
     Class.DIAGNOSTIC: (ConditionBatch, Tombstone),
 }
-_TOLD: dict[Up, type] = {Up.PRESENCE: Presence, Up.ASK: Ask, Up.CERTIFICATE: CertificateRequest}
+_TOLD: dict[Up, type] = {
+    Up.PRESENCE: Presence,
+    Up.ASK: Ask,
+    Up.TWIN: TwinReported,
+    Up.CERTIFICATE: CertificateRequest,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Spooled:
 class Told:
     incoming: Incoming
     address: Address
-    content: Presence | Ask | CertificateRequest
+    content: Presence | Ask | TwinReported | CertificateRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ def classify(incoming: Incoming, now_ms: int) -> Item | None:
         address, channel = parse_topic(incoming.topic)
     except UnknownTopic as error:
         return Refused(incoming, None, None, error.code, str(error))
-    if isinstance(channel, Down) or channel is Up.TWIN:
+    if isinstance(channel, Down):
         return None
     cls = channel_class(channel)
     if cls is None:
@@ -142,7 +148,7 @@ def _told(incoming: Incoming, address: Address, channel: Up) -> Item | None:
         content = decode_any(incoming.payload)
     except WireError as error:
         return Refused(incoming, address, None, error.code, str(error))
-    if not isinstance(content, Presence | Ask | CertificateRequest) or not isinstance(
+    if not isinstance(content, Presence | Ask | TwinReported | CertificateRequest) or not isinstance(
         content, _TOLD[channel]
     ):
         detail = f"{_name(content)} on the channel {channel}"

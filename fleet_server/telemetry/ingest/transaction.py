@@ -33,6 +33,7 @@ from wire_contract.messages import (
     Presence,
     SensorDeclaration,
     Tombstone,
+    TwinReported,
     VerdictBatch,
 )
 from wire_contract.topics import Address
@@ -309,7 +310,7 @@ def _bury(work: Work) -> None:
 
 
 def hear(work: Work, items: Sequence[Told]) -> None:
-    """What is said at once: presence is written down, an ask widens what is acked."""
+    """What is said at once: presence and twin are written down, an ask widens what is acked."""
     for item in sorted(items, key=lambda item: work.device_of(item).id):
         device = work.device_of(item)
         match item.content:
@@ -320,6 +321,10 @@ def hear(work: Work, items: Sequence[Told]) -> None:
             case Ask(epoch=epoch, classes=classes):
                 for cls in classes:
                     work.streams[Stream(device.id, epoch, cls)] = device.address
+            case TwinReported() as said:
+                if reported.twin(work.cursor, device.id, said):
+                    work.touched.add(device.id)
+                    work.counts["twins"] += 1
             case CertificateRequest():
                 pass  # the enrolment slice answers it, after the commit
 

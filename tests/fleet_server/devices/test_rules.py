@@ -6,7 +6,14 @@ import itertools
 
 import pytest
 
-from fleet_server.devices.rules import DeviceState, Freshness, PresenceMark, freshness, presence_counts
+from fleet_server.devices.rules import (
+    DeviceState,
+    Freshness,
+    PresenceMark,
+    freshness,
+    presence_counts,
+    report_counts,
+)
 
 BIRTH_1, CHANGE_1, WILL_1 = PresenceMark(1, True, 10), PresenceMark(1, True, 20), PresenceMark(1, False, 10)
 BIRTH_2, WILL_2 = PresenceMark(2, True, 30), PresenceMark(2, False, 30)
@@ -55,3 +62,19 @@ def test_data_is_taken_from_whom_people_let() -> None:
         DeviceState.PENDING,
         DeviceState.ACTIVE,
     }
+
+
+@pytest.mark.parametrize(
+    ("stored", "told", "same_epoch", "counts"),
+    [
+        (None, 0, False, True),
+        (4, 5, True, True),
+        (4, 4, True, False),
+        (4, 3, True, False),
+        (4, 1, False, True),
+    ],
+)
+def test_a_report_counts_when_it_is_newer_or_its_device_began_anew(
+    stored: int | None, told: int, same_epoch: bool, counts: bool
+) -> None:
+    assert report_counts(stored, told, same_epoch=same_epoch) is counts

@@ -18,13 +18,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from fleet_server.telemetry.ingest.broker_link import subscriptions
 from fleet_server.telemetry.ingest.intake import Incoming
 from tests.fleet_server.telemetry.support import Desk, Post
 from tests.support.mosquitto import MosquittoBroker
 from tests.support.waiting import wait_until
 from wire_contract.classes import Class
 from wire_contract.envelope import decode
-from wire_contract.messages import Ack, Ask, Command, CommandName, Presence
+from wire_contract.messages import Ack, Ask, Command, CommandName, Presence, TwinReported
 from wire_contract.topics import Up, down_filter
 
 WITHIN_S = 30.0
@@ -145,6 +146,15 @@ def test_from_the_wire_to_a_row_and_an_ack(desk: Desk, street: Street, roles: Ca
     assert desk.one("SELECT count(*) FROM sample") == 80
     assert desk.one("SELECT presence FROM device") == "online"
     assert role.end() == 0
+
+
+def test_no_channel_of_the_wire_goes_unheard(desk: Desk, street: Street, roles: Callable[..., Role]) -> None:
+    roles()
+    street.send(street.post.tell(Up.TWIN, TwinReported(3, 2, {"flush_interval_s": 10})))
+    version = "SELECT reported_version FROM device"
+    wait_until(lambda: desk.one(version) == 3, WITHIN_S, "the twin to be stored")
+    heard = {topic.rsplit("/", 1)[1] for topic, _ in subscriptions("any")}
+    assert heard == set(Up)
 
 
 def test_a_retained_birth_and_an_ask_are_answered_after_the_fact(

@@ -14,8 +14,11 @@ from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.api import create_app
 from fleet_server.context import Context
 from fleet_server.devices import reported
+from fleet_server.setup_role import certify
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
 from wire_contract.classes import Class
+from wire_contract.messages import TwinReported
+from wire_contract.topics import Up
 
 PASSWORD = "a lamp for every street"
 
@@ -36,12 +39,15 @@ def filled(desk: Desk, post: Post) -> Post:
     return post
 
 
-def test_a_device_and_its_sensors(http: TestClient, filled: Post) -> None:
+def test_a_device_and_its_sensors(http: TestClient, context: Context, desk: Desk, filled: Post) -> None:
+    certify(context.config)  # who puts a lamppost out needs the authority
+    desk.take(filled.tell(Up.TWIN, TwinReported(1, 0, {"flush_interval_s": 10})))
     page = http.get("/api/v1/devices").json()
     assert [d["name"] for d in page["devices"]] == ["lamp-01"]
     assert page["next_after"] is None
     one = http.get("/api/v1/devices/city/lamp-01").json()
     assert (one["freshness"], one["presence"]) == ("fresh", "never")
+    assert one["reported"] == {"flush_interval_s": 10}
     sensors = http.get("/api/v1/devices/city/lamp-01/sensors").json()
     assert sensors[0]["series"][1]["channel"] == "pm2_5"
     assert http.get("/api/v1/devices/city/lamp-01/conditions").json() == []
