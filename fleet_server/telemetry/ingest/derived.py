@@ -18,10 +18,18 @@ from fleet_server.telemetry.ingest.pg_binary import (
     copy_stream,
     to_timestamptz,
 )
-from fleet_server.telemetry.ingest.rows import Minutes, Rows, SeriesOfUnit, fold_minutes, hours, newest
+from fleet_server.telemetry.ingest.rows import (
+    MINUTE_MS,
+    Minutes,
+    Rows,
+    SeriesOfUnit,
+    fold_minutes,
+    hours,
+    newest,
+)
 from wire_contract.flags import Flag
 
-# COPY of a minute's row costs a third of an upsert; asking whether a series is free, about three upserts.
+# COPY of a minute's row costs a third of an upsert; asking what a series has there, about three upserts.
 MINUTES_WORTH_ASKING = 8
 
 _ROLLUP = """
@@ -41,11 +49,14 @@ ON CONFLICT (series_id) DO UPDATE SET time = excluded.time, value = excluded.val
 WHERE l.time < excluded.time
 """
 _DIRTY = "INSERT INTO rollup_dirty (sensor_unit, hour) SELECT * FROM unnest(%s::int[], %s::timestamptz[])"
-_FREE = """
-SELECT t.place - 1 FROM unnest(%s::int[], %s::timestamptz[], %s::timestamptz[])
-     WITH ORDINALITY AS t(series_id, first, last, place)
-WHERE NOT EXISTS (SELECT FROM rollup_1m r
-                  WHERE r.series_id = t.series_id AND r.bucket >= t.first AND r.bucket <= t.last)
+# No more of each series than there are new minutes, and one: a span may be a year with a minute at each end.
+_THERE = """
+SELECT t.place - 1, (extract(epoch FROM r.bucket) * 1000)::bigint
+FROM unnest(%s::int[], %s::timestamptz[], %s::timestamptz[], %s::int[])
+     WITH ORDINALITY AS t(series_id, first, last, most, place)
+CROSS JOIN LATERAL (SELECT bucket FROM rollup_1m m
+                    WHERE m.series_id = t.series_id AND m.bucket >= t.first AND m.bucket <= t.last
+                    ORDER BY bucket LIMIT t.most) AS r
 """
 _COPY_MINUTES = "COPY rollup_1m (series_id, bucket, n, sum, min, max, flagged) FROM STDIN (FORMAT binary)"
 
@@ -84,16 +95,21 @@ def _store_minutes(connection: Connection[Any], cursor: Cursor[Any], minutes: Mi
 
 
 def _free(cursor: Cursor[Any], minutes: Minutes) -> NDArray[np.bool_]:
-    """Which minutes belong to a series that has none between its first and last one here."""
+    """Which minutes their series certainly lacks. Some that it lacks may be left out, none that it has."""
     series, starts = np.unique(minutes.series, return_index=True)
     if len(minutes.series) < MINUTES_WORTH_ASKING * len(series):
         return np.zeros(len(minutes.series), dtype=bool)
     ends = np.append(starts[1:], len(minutes.series)) - 1
+    most = ends - starts + 2
     spans = TimestamptzArray(minutes.bucket_ms[starts]), TimestamptzArray(minutes.bucket_ms[ends])
-    cursor.execute(_FREE, (Int4Array(series), *spans), prepare=True)
-    free = np.zeros(len(series), dtype=bool)
-    free[[row[0] for row in cursor]] = True
-    return np.repeat(free, ends - starts + 1)
+    cursor.execute(_THERE, (Int4Array(series), *spans, Int4Array(most)), prepare=True)
+    found = np.array(cursor.fetchall(), dtype=np.int64).reshape(-1, 2)
+    seen_all = np.bincount(found[:, 0], minlength=len(series)) < most
+    place = np.repeat(np.arange(len(series)), ends - starts + 1)
+    # one number for series and minute: there are far fewer than 2**28 minutes in all of the wire's time
+    there = (found[:, 0] << 28) + found[:, 1] // MINUTE_MS
+    free: NDArray[np.bool_] = ~np.isin((place << 28) + minutes.bucket_ms // MINUTE_MS, there)
+    return free & seen_all[place]
 
 
 def _packed(minutes: Minutes, which: NDArray[np.bool_]) -> bytes:

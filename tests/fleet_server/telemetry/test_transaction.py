@@ -10,7 +10,7 @@ import pytest
 from fleet_server.telemetry.ingest import derived
 from tests.fleet_server.telemetry.support import GOOD_WORD, MINUTE_MS, NOW, NOW_MS, Desk, Post
 from wire_contract.classes import Class
-from wire_contract.messages import Ask, Tombstone, TombstoneReason
+from wire_contract.messages import Ask, Presence, Tombstone, TombstoneReason, TwinReported
 from wire_contract.topics import Up
 
 START_MS = NOW_MS - 3600_000
@@ -167,6 +167,15 @@ def test_rows_that_came_before_in_another_batch_are_repeated_or_taken(desk: Desk
     assert desk.one("SELECT sum(n) FROM rollup_1m") == 12
 
 
+def test_minutes_of_a_year_apart_and_minutes_between_them(desk: Desk, post: Post) -> None:
+    """More minutes are there within the span than were asked for: those beyond are not taken for free."""
+    half, year_ms = 30_000, 360 * 86_400_000
+    desk.take(post.declare(), post.publish(Class.LIVE, post.samples(minutes(60))))
+    spread = [START_MS - year_ms, *[t + half for t in minutes(60)[50:]], START_MS + 61 * MINUTE_MS]
+    desk.take(post.publish(Class.HISTORY, post.samples(spread)))
+    assert desk.rows("SELECT n, count(*) FROM rollup_1m GROUP BY n ORDER BY n") == [(1, 156), (2, 30)]
+
+
 @pytest.mark.parametrize("raced", [False, True])
 def test_a_drained_history_meets_minutes_that_are_there(
     desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch, raced: bool
@@ -185,3 +194,19 @@ def test_a_drained_history_meets_minutes_that_are_there(
         " SELECT bucket, n, sum, min, max FROM rollup_1m JOIN series ON series.id = series_id WHERE slot = 1"
     )
     assert difference == []
+
+
+def test_what_a_device_reports_of_its_settings_is_kept(desk: Desk, post: Post) -> None:
+    def report(version: int, value: float) -> None:
+        document: dict[str, str | int | float | bool | None] = {"flush_interval_s": value, "deep": None}
+        desk.take(post.tell(Up.TWIN, TwinReported(version, version - 1, document)))
+
+    stored = "SELECT reported->'flush_interval_s', reported_version, reported_acknowledged FROM device"
+    report(4, 10)
+    report(5, 1.5)
+    report(4, 10)
+    assert desk.rows(stored) == [(1.5, 5, 4)]
+    desk.take(post.tell(Up.PRESENCE, Presence(True, 1, NOW_MS, b"f" * 16, "1", True)))
+    report(1, True)
+    assert desk.rows(stored) == [(True, 1, 0)]
+    assert desk.one("SELECT last_seen_at FROM device") == NOW
