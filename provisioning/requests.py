@@ -112,7 +112,7 @@ def check_asks_only_for(request: x509.CertificateSigningRequest, address: Addres
         return
     for name in extension.value:
         if not (isinstance(name, x509.UniformResourceIdentifier) and name.value == urn(address)):
-            raise WrongName(f"the certificate request asks for the alternative name {name.value!s}")
+            raise WrongName(f"the certificate request asks for the alternative name {name.value!r:.120}")
 
 
 def fingerprint(key: PublicKey) -> str:

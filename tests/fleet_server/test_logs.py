@@ -21,6 +21,19 @@ def test_a_line_break_in_a_message_cannot_fake_a_line() -> None:
     assert "\\n2026" in line
 
 
+def test_nothing_in_a_line_works_the_terminal_that_shows_it() -> None:
+    sent = "\x1b[2J\x9b2J\x07\x85\u2028\x7f\tend"
+    made = record(sent)
+    try:
+        raise ValueError(sent)
+    except ValueError:
+        made.exc_info = sys.exc_info()
+    for line in (TextLine("api").format(made), JsonLine("api").format(made)):
+        assert [c for c in line if not c.isprintable() and c != "\n"] == []
+        assert "end" in line
+    assert json.loads(JsonLine("api").format(made))["message"] == sent
+
+
 def test_json_has_what_was_given_beside_the_message() -> None:
     line = JsonLine("api").format(record('said "ä"\n', request_id="r-1", status=503))
     assert len(line.splitlines()) == 1
