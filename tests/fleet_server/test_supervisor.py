@@ -75,6 +75,22 @@ def test_a_killed_role_is_started_again_and_the_server_is_ready_again(city: Serv
     assert f"{role} works again" in told
 
 
+def test_a_role_that_cannot_be_started_now_is_started_later_and_the_others_go_on(city: Serve) -> None:
+    """As when the disk is full: nothing can be written for the role that died."""
+    run = city.data / "run"
+    aside = city.data / "run.aside"
+    run.rename(aside)
+    run.write_text("a file where the folder should be")
+    before = city.state()
+    os.kill(city.pid_of("worker"), signal.SIGKILL)
+    wait_until(lambda: "worker cannot be started" in city.said(), AGAIN_S, "a start that fails")
+    for role in ("database", "broker", "api", "ingest", "ui"):
+        assert city.state()["roles"][role]["pid"] == before["roles"][role]["pid"]
+    run.unlink()
+    aside.rename(run)
+    wait_until(lambda: city.state()["ready"], AGAIN_S, "the server to be ready again")
+
+
 def test_every_line_is_an_event_in_json(city: Serve) -> None:
     lines = city.said().splitlines()
     assert lines
