@@ -110,7 +110,7 @@ class Agent:
         self._config = config
         self._clock = clock or make_clock(config)
         self.board = Board(self._clock)
-        self.spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes)
+        self.spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes, self._clock.street_s)
         self._reporter = Reporter(facts(config), self._clock, self.spool, self.board)
         self.link = self._make_link(broker or PahoBroker(broker_address(config)))
         self.board.listen(lambda _news: self.link.conditions_changed())

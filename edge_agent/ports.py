@@ -24,7 +24,7 @@ class Clock(Protocol):
         """Street seconds a real second."""
 
     def now_ms(self) -> int:
-        """Street clock: civil milliseconds since 1970, whatever it believes."""
+        """Street clock: civil milliseconds since 1970, whatever it believes, within the wire's times."""
 
     def street_s(self) -> float:
         """Street seconds since the boot: monotonic, never jumps."""
@@ -77,7 +77,6 @@ class Spool(Protocol):
         sealed: Sequence[Sealed] = (),
         amended: Mapping[int, int] | None = None,
         stamps: Mapping[int, Stamp] | None = None,
-        now_ms: int = 0,
     ) -> None:
         """One transaction: insert `rows` (or replace them, by id), store `sealed` batches and drop the rows
         they took, set the flags of `amended` rows, remember `stamps`."""
@@ -89,7 +88,7 @@ class Spool(Protocol):
         """Spool one message. Returns its sequence."""
 
     def put_tombstone(
-        self, cls: Class, reason: TombstoneReason, samples: int, from_ms: int, to_ms: int, now_ms: int
+        self, cls: Class, reason: TombstoneReason, samples: int, from_ms: int, to_ms: int
     ) -> int:
         """Spool a tombstone for samples that never had a sequence. Returns its sequence."""
 
@@ -110,7 +109,7 @@ class Spool(Protocol):
     def weights(self, limit: int) -> list[Weight]:
         """What may be shed: the oldest `limit` of each class, lowest class first, tombstones left out."""
 
-    def shed(self, runs: Sequence[Shed], now_ms: int) -> None:
+    def shed(self, runs: Sequence[Shed]) -> None:
         """Replace each run by a tombstone (joined to an adjacent one that never left the device)."""
 
     def usage(self) -> Usage: ...

@@ -38,7 +38,7 @@ def rehearse(
     """
     start_ms = until_ms - round(hours * 3_600_000)
     clock = SteppedClock(start_ms, boot="rehearsal", real_wire=True)
-    spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes)
+    spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes, clock.street_s)
     board = Board(clock)
     room = RoomKeeper(clock, spool, board, make_caps(config))
     flush_s = config.telemetry.flush_interval_s

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from edge_agent.core.words import fitting, fitting_name
 from wire_contract.messages import Condition
 
 Severity = Literal["info", "warning", "error"]
@@ -26,6 +27,9 @@ class Known:
 
 KNOWN: Mapping[str, Known] = MappingProxyType(
     {
+        "agent_error": Known(
+            "error", "Report it with the log: journalctl -u lamppost-agent. The agent goes on by itself."
+        ),
         "clock_unset": Known("error", "Give the device a network time server (timedatectl set-ntp true)."),
         "clock_jumped": Known("warning", "Check the time service: timedatectl timesync-status."),
         "spool_shedding": Known("warning", "Restore the connection, or raise [spool] max_bytes."),
@@ -33,6 +37,8 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "inodes_short": Known("warning", "Delete small files on the disk of device.data_dir (df -i)."),
         "spool_error": Known("error", "Look at the log: journalctl -u lamppost-agent."),
         "spool_corrupt": Known("error", "Replace the storage card if this repeats; the old file is kept."),
+        "sensor_warns": Known("warning", "Clean the sensor, then power-cycle it; replace it if this stays."),
+        "sensor_warming_up": Known("warning", "Power-cycle the sensor; replace it if this stays."),
         "too_many_units": Known("error", "Fix sensor.serial in the configuration; sensors change too often."),
         "broker_unreachable": Known("warning", "Check the network, server.host and server.port."),
         "broker_untrusted": Known(
@@ -77,18 +83,19 @@ def raised(
     health: Health, code: str, subject: str, detail: str, remedy: str, now_ms: int
 ) -> tuple[Health, Condition | None]:
     """Raise a condition. Returns it when that is news, None when it was active with the same detail."""
+    detail = fitting(detail)
     before = health.active.get((code, subject))
     if before is not None and before.detail == detail:
         return health, None
     known = KNOWN.get(code, _UNKNOWN)
     condition = Condition(
         time_ms=before.time_ms if before else now_ms,
-        code=code,
-        subject=subject,
+        code=fitting_name(code),
+        subject=fitting_name(subject),
         active=True,
         severity=known.severity,
         detail=detail,
-        remedy=remedy or known.remedy,
+        remedy=fitting(remedy or known.remedy),
     )
     news = condition if before is None else None
     return Health({**health.active, (code, subject): condition}), news
@@ -102,8 +109,8 @@ def cleared(health: Health, code: str, subject: str, now_ms: int) -> tuple[Healt
     rest = {key: value for key, value in health.active.items() if key != (code, subject)}
     return Health(rest), Condition(
         time_ms=now_ms,
-        code=code,
-        subject=subject,
+        code=before.code,
+        subject=before.subject,
         active=False,
         severity=before.severity,
         detail=before.detail,

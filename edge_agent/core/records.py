@@ -79,25 +79,28 @@ class Head:
 
 @dataclass(frozen=True)
 class Stored:
-    """A message in the spool of this `epoch`. `sealed_ms` is street time."""
+    """A message in the spool of this `epoch`. `to_ms`: the time of its newest sample. `age_ms`: for how long
+    it has been kept (street-monotonic: no setting of the clock makes it older)."""
 
     epoch: bytes
     head: Head
     payload: bytes
     samples: int
-    sealed_ms: int
+    to_ms: int
+    age_ms: int
 
 
 @dataclass(frozen=True)
 class Weight:
-    """A stored message as the shedding policy sees it. `maybe_published`: it may have left this device."""
+    """A stored message as the shedding policy sees it. `age_ms`: as in Stored. `maybe_published`: it may have
+    left this device."""
 
     head: Head
     size_bytes: int
     samples: int
     from_ms: int
     to_ms: int
-    sealed_ms: int
+    age_ms: int
     maybe_published: bool
 
 

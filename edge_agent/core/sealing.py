@@ -22,7 +22,7 @@ COMMIT_EVERY_S = 4.5  # wire clock; the promise is 5 s, the rest is for the disk
 HISTORY_SPAN_S = 3600.0  # street; an hour a batch: 60 rows a sensor at one minute
 HISTORY_ROWS = 500  # ~8 kB a batch: sixteen in flight are 2 s of a 2G link's 0.5 Mbit/s
 LIVE_AGE_FLUSHES = 3  # samples older than three flush intervals when sealed are history, link or no link
-LATE_S = 120.0  # street; a live batch published later than this is marked history: it must raise no alarm
+LATE_S = 120.0  # street; a live batch that leaves when its samples are older is history: it raises no alarm
 
 
 @dataclass(frozen=True)

@@ -70,12 +70,12 @@ def to_free(weights: Sequence[Weight], need_bytes: int) -> tuple[Shed, ...]:
     return _runs(chosen, TombstoneReason.SPOOL_FULL)
 
 
-def expired(weights: Iterable[Weight], now_ms: int, caps: Caps) -> tuple[Shed, ...]:
-    """Which messages are past their time-to-live at street time `now_ms`."""
+def expired(weights: Iterable[Weight], caps: Caps) -> tuple[Shed, ...]:
+    """Which messages have been kept longer than their time-to-live."""
     history_ms = int(caps.history_ttl_days * DAY_MS)
     diagnostic_ms = int(caps.diagnostic_ttl_days * DAY_MS)
     ttl_ms = {Class.LIVE: history_ms, Class.HISTORY: history_ms, Class.DIAGNOSTIC: diagnostic_ms}
-    old = [w for w in weights if w.head.cls in ttl_ms and now_ms - w.sealed_ms > ttl_ms[w.head.cls]]
+    old = [w for w in weights if w.head.cls in ttl_ms and w.age_ms > ttl_ms[w.head.cls]]
     return _runs(sorted(old, key=lambda w: (w.head.cls, w.head.sequence)), TombstoneReason.EXPIRED)
 
 

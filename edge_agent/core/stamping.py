@@ -14,10 +14,11 @@ STEP_MS = 10
 GENERATIONS = 10
 SLEW_MS = 2_000  # a step back by less is how time daemons correct drift: hold the time, begin no generation
 CLOCK_SET_MS = 1_767_225_600_000  # 2026-01-01T00:00Z: an earlier clock was never set (no Pi has a battery)
+CLOCK_LATEST_MS = 3_029_529_600_000  # 2066-01-01T00:00Z: a later one is a broken clock chip's or receiver's
 
 
 def clock_is_set(now_ms: int) -> bool:
-    return now_ms >= CLOCK_SET_MS
+    return CLOCK_SET_MS <= now_ms < CLOCK_LATEST_MS
 
 
 def stamp(last: Stamp, now_ms: int) -> tuple[int, Stamp, bool]:

@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+from wire_contract.limits import MAX_TIME_MS, MIN_TIME_MS
+
 CLOCK_FILE_POLL_S = 0.2  # the demo writes the file when all lampposts are ready
 
 
@@ -21,13 +23,18 @@ def _since_boot_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def within(now_ms: int) -> int:
+    """What the wire can say: a clock that believes in another century must not make messages unencodable."""
+    return min(max(now_ms, MIN_TIME_MS), MAX_TIME_MS)
+
+
 class SystemClock:
     """The device's own clock."""
 
     speed = 1.0
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return within(time.time_ns() // 1_000_000)
 
     def street_s(self) -> float:
         return _since_boot_s()
@@ -57,7 +64,7 @@ class ScaledClock:
 
     def now_ms(self) -> int:
         wall_ms = time.time_ns() / 1_000_000
-        return int(self._street_zero_ms + (wall_ms - self._wall_zero_ms) * self.speed)
+        return within(int(self._street_zero_ms + (wall_ms - self._wall_zero_ms) * self.speed))
 
     def street_s(self) -> float:
         return _since_boot_s() * self.speed
@@ -90,7 +97,7 @@ class SteppedClock:
         self._now_ms = now_ms
 
     def now_ms(self) -> int:
-        return self._now_ms
+        return within(self._now_ms)
 
     def street_s(self) -> float:
         return self._elapsed_s

@@ -8,11 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_agent.errors import SpoolFull
+from edge_agent.io import spool_rows
+from wire_contract.classes import Class
 from wire_contract.envelope import decode
 from wire_contract.errors import WireError
+from wire_contract.limits import MAX_TIME_MS
 
 SUFFIXES = ("", "-wal", "-shm")
-_MESSAGE_COLUMNS = "id, cls, sequence, last, kind, payload, samples, readings, from_ms, to_ms, sealed_ms"
+_MESSAGE_COLUMNS = (
+    "id, cls, sequence, last, kind, payload, samples, readings, from_ms, to_ms, sealed_at_age_ms"
+)
+
+_PAYLOAD = 5  # its place in that
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,8 @@ class Salvage:
     """Rows read of a damaged file, as tuples in the order of the tables' columns."""
 
     epoch: bytes
+    session: int
+    age_ms: int
     units: tuple[tuple[Any, ...], ...]
     pending: tuple[tuple[Any, ...], ...]
     messages: tuple[tuple[Any, ...], ...]
@@ -31,19 +41,54 @@ def salvage(path: Path) -> Salvage:
     try:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except sqlite3.DatabaseError:
-        return Salvage(b"", (), (), ())
-    epoch = _epoch(db)
-    units = tuple(_readable(db, "unit", "key, kind, serial, site, high_ms, generation"))
-    pending = tuple(_readable(db, "pending", "id, unit, time_ms, body, boot, mono_ms, synced"))
-    messages = tuple(row for row in _readable(db, "message", _MESSAGE_COLUMNS) if _whole(row[5]))
+        return Salvage(b"", 0, 0, (), (), ())
+    epoch, session, age_ms = (_meta(db, key) for key in ("epoch", "session", "age_ms"))
+    found = _readable(db, "unit", "key, kind, serial, site, high_ms, generation")
+    units = tuple(row for row in found if _is_unit(row))
+    pending = tuple(row for row in _readable(db, "pending", spool_rows.COLUMNS) if spool_rows.is_sound(row))
+    messages = tuple(row for row in _readable(db, "message", _MESSAGE_COLUMNS) if _is_message(row))
     db.close()
     known = {unit[0] for unit in units}
     return Salvage(
-        epoch=epoch,
+        epoch=epoch if isinstance(epoch, bytes) else b"",
+        session=_number(session),
+        age_ms=_number(age_ms),
         units=units,
         pending=tuple(row for row in pending if row[1] in known),
         messages=messages if known else (),
     )
+
+
+class Replacement:
+    """A new file for the damaged one at `path`. It is `spool.draft` while it is written and `spool.next` once
+    it is whole: a power cut at any moment leaves either the old file in its place or a new one that only has
+    to be moved there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._draft, self._next = path.with_name("spool.draft"), path.with_name("spool.next")
+
+    def draft(self) -> Path:
+        """Where to write the new file; nothing is there."""
+        for suffix in SUFFIXES:
+            self._draft.with_name(self._draft.name + suffix).unlink(missing_ok=True)
+        return self._draft
+
+    def put_in_place(self, wall_ms: int) -> Path:
+        """The draft is whole and closed. Returns where the damaged file is kept. Raises SpoolFull."""
+        try:
+            self._draft.rename(self._next)
+            kept = put_aside(self._path, wall_ms)
+            self._next.rename(self._path)
+        except OSError as error:
+            raise SpoolFull(f"{self._path}: {error.strerror}", "Check the storage (dmesg).") from error
+        return kept
+
+    def finish(self) -> None:
+        """At a start: finish what a power cut interrupted."""
+        if self._next.exists():
+            put_aside(self._path, int(self._next.stat().st_mtime * 1000))
+            self._next.rename(self._path)
 
 
 def put_aside(path: Path, wall_ms: int) -> Path:
@@ -56,12 +101,32 @@ def put_aside(path: Path, wall_ms: int) -> Path:
     return stem
 
 
-def _epoch(db: sqlite3.Connection) -> bytes:
+def _meta(db: sqlite3.Connection, key: str) -> object:
     try:
-        row = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+        row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     except sqlite3.DatabaseError:
-        return b""
-    return bytes(row[0]) if row else b""
+        return None
+    return row[0] if row else None
+
+
+def _number(value: object) -> int:
+    """A number of the meta table, 0 where the damage left none."""
+    try:
+        number = int(value) if isinstance(value, int | str) else 0
+    except ValueError:
+        return 0
+    return number if 0 <= number <= MAX_TIME_MS else 0
+
+
+def _is_unit(row: tuple[Any, ...]) -> bool:
+    key, kind, serial, site, high_ms, generation = row
+    numbers = all(isinstance(each, int) for each in (key, high_ms, generation))
+    return numbers and all(isinstance(each, str) for each in (kind, serial, site))
+
+
+def _is_message(row: tuple[Any, ...]) -> bool:
+    _, cls, *numbers = (value for at, value in enumerate(row) if at != _PAYLOAD)
+    return cls in set(Class) and all(isinstance(each, int) for each in numbers) and _whole(row[_PAYLOAD])
 
 
 def _readable(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_agent.errors import SpoolCorrupt, SpoolError, SpoolFull
 from wire_contract.classes import Class
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 EPOCH_BYTES = 16
 DATA, TOMBSTONE, DECLARATION = 0, 1, 2  # message.kind
 
@@ -39,7 +39,7 @@ CREATE TABLE pending (
 CREATE TABLE message (
     id INTEGER PRIMARY KEY, cls INTEGER NOT NULL, sequence INTEGER NOT NULL, last INTEGER NOT NULL,
     kind INTEGER NOT NULL, payload BLOB NOT NULL, samples INTEGER NOT NULL, readings INTEGER NOT NULL,
-    from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL, sealed_ms INTEGER NOT NULL,
+    from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL, sealed_at_age_ms INTEGER NOT NULL,
     UNIQUE (cls, sequence)
 );
 CREATE TABLE class (
@@ -99,5 +99,9 @@ def create_or_check(db: sqlite3.Connection, path: Path) -> None:
         raise SpoolCorrupt(f"{path}: {verdict}")
     version = db.execute("PRAGMA user_version").fetchone()[0]
     epoch = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-    if version != SCHEMA_VERSION or epoch is None or len(epoch[0]) != EPOCH_BYTES:
+    if version != SCHEMA_VERSION or not _is_epoch(epoch and epoch[0]):
         raise SpoolCorrupt(f"{path}: not a spool of version {SCHEMA_VERSION} (version {version})")
+
+
+def _is_epoch(value: object) -> bool:
+    return isinstance(value, bytes) and len(value) == EPOCH_BYTES

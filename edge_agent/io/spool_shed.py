@@ -12,11 +12,14 @@ from wire_contract.classes import NEVER_DROP, Class
 from wire_contract.envelope import decode, encode
 from wire_contract.messages import Tombstone
 
+VACUUM_PAGES = 256  # 1 MiB given back to the disk a step: reclaiming never holds the spool for long
+
 Leases = Mapping[Class, int]  # up to which sequence a message of this class may have left the device
 
 
-def shed_candidates(db: sqlite3.Connection, leased: Leases, limit: int) -> list[Weight]:
-    """Messages that may be shed, the oldest `limit` of each class, lowest class first."""
+def shed_candidates(db: sqlite3.Connection, leased: Leases, age_ms: int, limit: int) -> list[Weight]:
+    """Messages that may be shed, the oldest `limit` of each class, lowest class first. `age_ms`: the spool's
+    own age."""
     return [
         Weight(
             head=Head(cls, sequence, last),
@@ -24,19 +27,19 @@ def shed_candidates(db: sqlite3.Connection, leased: Leases, limit: int) -> list[
             samples=samples,
             from_ms=from_ms,
             to_ms=to_ms,
-            sealed_ms=sealed_ms,
+            age_ms=age_ms - sealed_at_age_ms,
             maybe_published=sequence <= leased[cls],
         )
         for cls in sorted(set(Class) - NEVER_DROP, reverse=True)
-        for sequence, last, size, samples, from_ms, to_ms, sealed_ms in db.execute(
-            "SELECT sequence, last, length(payload), samples, from_ms, to_ms, sealed_ms FROM message"
+        for sequence, last, size, samples, from_ms, to_ms, sealed_at_age_ms in db.execute(
+            "SELECT sequence, last, length(payload), samples, from_ms, to_ms, sealed_at_age_ms FROM message"
             " WHERE cls = ? AND kind = ? ORDER BY sequence LIMIT ?",
             (cls, DATA, limit),
         ).fetchall()
     ]
 
 
-def shed_run(db: sqlite3.Connection, leased: Leases, run: Shed, now_ms: int) -> None:
+def shed_run(db: sqlite3.Connection, leased: Leases, run: Shed, age_ms: int) -> None:
     """Replace the messages of a run by one tombstone, joined to the one before it where that never left."""
     between = (run.cls, run.first, run.last)
     gone = db.execute("DELETE FROM message WHERE cls = ? AND sequence BETWEEN ? AND ?", between).rowcount
@@ -52,12 +55,19 @@ def shed_run(db: sqlite3.Connection, leased: Leases, run: Shed, now_ms: int) -> 
     tombstone = Tombstone(whole.first, whole.last, whole.reason, whole.samples, whole.from_ms, whole.to_ms)
     db.execute(
         "INSERT INTO message (cls, sequence, last, kind, payload, samples, readings, from_ms, to_ms,"
-        " sealed_ms) VALUES (?, ?, ?, ?, ?, 0, 0, ?, ?, ?)",
+        " sealed_at_age_ms) VALUES (?, ?, ?, ?, ?, 0, 0, ?, ?, ?)",
         (
             *(whole.cls, whole.first, whole.last, TOMBSTONE, encode(tombstone)),
-            *(whole.from_ms, whole.to_ms, now_ms),
+            *(whole.from_ms, whole.to_ms, age_ms),
         ),
     )
+
+
+def give_back(db: sqlite3.Connection) -> None:
+    """Give freed pages back to the disk."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _tombstone_before(db: sqlite3.Connection, leased: Leases, run: Shed) -> Shed | None:

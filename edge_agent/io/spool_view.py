@@ -1,11 +1,15 @@
-"""The spool's counters, read from its file while an agent may be using it."""
+"""What the spool holds, in numbers: for the agent that has it open, and for who looks at its file."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edge_agent.core.records import ClassCounters, Usage
 from edge_agent.errors import SpoolError
 from edge_agent.io.spool_schema import sorted_errors
 from wire_contract.classes import Class
@@ -16,20 +20,30 @@ _COUNTERS = (
 )
 
 
+def counters(db: sqlite3.Connection) -> dict[Class, ClassCounters]:
+    """Totals of each class since the epoch began."""
+    rows = db.execute(f"SELECT cls, {_COUNTERS} FROM class ORDER BY cls").fetchall()  # noqa: S608 our own names
+    return {Class(cls): ClassCounters(*counts) for cls, *counts in rows}
+
+
+def usage(db: sqlite3.Connection, folder: Path) -> Usage:
+    """Pages in use, and the disk that they are on."""
+    pages, free, size = (
+        db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return Usage((pages - free) * size, shutil.disk_usage(folder).free, os.statvfs(folder).f_favail)
+
+
 def view(folder: Path) -> dict[str, Any]:
     """{"epoch", "units", "pending", "file_bytes", "classes": {name: counters}}. Raises SpoolError."""
     path = folder / "spool.db"
     if not path.exists():
         raise SpoolError(f"{path}: there is no spool yet", "Start the agent once.")
-    names = [name.strip() for name in _COUNTERS.split(",")]
     with sorted_errors(path):
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             epoch = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0]
-            classes = {
-                Class(cls).name.lower(): dict(zip(names, counts, strict=True))
-                for cls, *counts in db.execute(f"SELECT cls, {_COUNTERS} FROM class ORDER BY cls")  # noqa: S608
-            }
+            classes = {cls.name.lower(): asdict(count) for cls, count in counters(db).items()}
             return {
                 "epoch": bytes(epoch).hex(),
                 "units": db.execute("SELECT count(*) FROM unit").fetchone()[0],

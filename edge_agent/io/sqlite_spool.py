@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from edge_agent.core.records import (
     ClassCounters,
@@ -27,22 +25,21 @@ from edge_agent.core.records import (
 )
 from edge_agent.core.spool_policy import Shed
 from edge_agent.core.window import AckMark
-from edge_agent.errors import SpoolCorrupt, SpoolInUse
-from edge_agent.io.spool_rescue import Salvage, put_aside, salvage
+from edge_agent.errors import SpoolCorrupt, SpoolFull
+from edge_agent.io import spool_rows, spool_view
+from edge_agent.io.spool_folder import Ballast, hold
+from edge_agent.io.spool_rescue import Replacement, Salvage, salvage
 from edge_agent.io.spool_schema import DATA, DECLARATION, TOMBSTONE, connect, create_or_check, sorted_errors
-from edge_agent.io.spool_shed import shed_candidates, shed_run
+from edge_agent.io.spool_shed import give_back, shed_candidates, shed_run
 from edge_agent.ports import Rescue
 from wire_contract.classes import Class
 from wire_contract.envelope import encode
+from wire_contract.errors import WireError
 from wire_contract.messages import Tombstone, TombstoneReason
 
 LEASE = 256  # sequences noted as leaving ahead of time: one small write for so many messages
-VACUUM_PAGES = 256  # 1 MiB given back to the disk a step: reclaiming never holds the spool for long
-BALLAST_BYTES = 1 << 20  # kept aside so that shedding can be written when the disk is full to the brim
 PAGE_HEADROOM = 1.25  # the file itself may outgrow max_bytes by pages that shedding has not yet freed
 
-_body = msgspec.msgpack.Encoder()
-_read_body = msgspec.msgpack.Decoder(tuple[list[int | None], int])
 DeclarationOf = Callable[[Unit, int], bytes]
 _Params = Sequence[Any] | Mapping[str, Any]
 
@@ -52,30 +49,53 @@ class SqliteSpool:
 
     `declaration_of(unit, now_ms)` makes a unit's declaration: a rescued spool declares its units anew.
     `max_bytes` bounds the file hard, a quarter above the cap that the policy keeps.
-    A file found damaged is rescued at once; `opened_with` says so. Raises SpoolInUse, SpoolFull.
+    `street_s()`: monotonic street seconds. By it the spool ages while the agent runs; no setting of the civil
+    clock makes a message older, and the time without power does not count.
+    A file found damaged is rescued at once; `opened_with` says so. Raises SpoolInUse, SpoolFull, SpoolError.
     """
 
-    def __init__(self, folder: Path, declaration_of: DeclarationOf, max_bytes: int = 0) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self,
+        folder: Path,
+        declaration_of: DeclarationOf,
+        max_bytes: int = 0,
+        street_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lock_file = hold(folder)
         self._path = folder / "spool.db"
-        self._ballast = folder / "ballast"
+        self._replacement = Replacement(self._path)
+        self._ballast = Ballast(folder)
+        self._street_s = street_s
         self._declaration_of = declaration_of
         self._max_bytes = max_bytes
         self._guard = threading.RLock()
-        self._lock_file = _lock(folder / "lock")
+        self._damaged = False  # closed, and no new file could take its place yet
         self.opened_with: Rescue | None = None
+        self._replacement.finish()
         try:
-            self._open()
+            self._open_with_room()
         except SpoolCorrupt:
             self.opened_with = self._begin_anew(wall_ms=0)
 
     # -- opening, closing, rescue ------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        with sorted_errors(self._path):
-            self._db = connect(self._path)
+    def _open_with_room(self) -> None:
+        """Even to read its journal SQLite needs room: on a full disk the ballast makes it."""
+        try:
+            self._open(self._path)
+        except SpoolFull:
+            if not self._ballast.drop():
+                raise
+            self._open(self._path)
+        self._ballast.keep()
+
+    def _open(self, path: Path) -> None:
+        with sorted_errors(path):
+            self._db = connect(path)
             try:
-                create_or_check(self._db, self._path)
+                create_or_check(self._db, path)
+                for columns in self._db.execute(f"SELECT {spool_rows.COLUMNS} FROM pending"):  # noqa: S608
+                    spool_rows.from_columns(columns)
             except (SpoolCorrupt, sqlite3.DatabaseError):
                 self._db.close()
                 raise
@@ -85,7 +105,16 @@ class SqliteSpool:
             self._epoch = bytes(self._one("SELECT value FROM meta WHERE key = 'epoch'"))
             leased = self._db.execute("SELECT cls, leased FROM class")
             self._leased = {Class(cls): upto for cls, upto in leased}
-        self._keep_ballast()
+            self._age_base_ms, self._age_from_s = self._number("age_ms"), self._street_s()
+        self._damaged = False
+
+    def _number(self, key: str) -> int:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _age_ms(self) -> int:
+        """For how long this spool has been in use, street time."""
+        return self._age_base_ms + int((self._street_s() - self._age_from_s) * 1000)
 
     def rescue(self, now_ms: int) -> Rescue:
         with self._guard:
@@ -93,30 +122,51 @@ class SqliteSpool:
             return self._begin_anew(now_ms)
 
     def _begin_anew(self, wall_ms: int) -> Rescue:
+        """The new file is whole before the damaged one leaves its place: it can always be done again."""
+        self._damaged = True
         wall_ms = wall_ms or int(self._path.stat().st_mtime * 1000)
         found = salvage(self._path)
-        kept = put_aside(self._path, wall_ms)
-        self._open()
-        with self._transaction():
-            self._refill(found, wall_ms)
-            self._entomb(Class.HISTORY, TombstoneReason.SPOOL_CORRUPT, 0, wall_ms, wall_ms, wall_ms)
+        self._ballast.drop()
+        self._open(self._replacement.draft())
+        try:
+            with self._transaction():
+                self._refill(found, wall_ms)
+                self._entomb(Class.HISTORY, TombstoneReason.SPOOL_CORRUPT, 0, wall_ms, wall_ms)
+            with sorted_errors(self._path):
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._damaged = True
+            self._db.close()
+        kept = self._replacement.put_in_place(wall_ms)
+        self._open(self._path)
+        self._ballast.keep()
         data = [row for row in found.messages if row[4] == DATA]
         samples = sum(row[6] for row in data) + len(found.pending)
         return Rescue(str(kept), len(data), samples, found.epoch, self._epoch)
 
     def _refill(self, found: Salvage, wall_ms: int) -> None:
-        self._db.executemany("INSERT INTO unit VALUES (?, ?, ?, ?, ?, ?)", found.units)
-        self._db.executemany("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?)", found.pending)
-        for key, unit_kind, serial, site, *_ in found.units:
+        self._age_base_ms = found.age_ms
+        self._db.execute("INSERT INTO meta VALUES ('session', ?)", (str(found.session),))
+        self._db.executemany("INSERT OR IGNORE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?)", found.pending)
+        for key, unit_kind, serial, site, high_ms, generation in found.units:
             unit = Unit(key, UnitIdentity(unit_kind, serial, site))
-            declaration = self._declaration_of(unit, wall_ms)
-            self._store(Class.REPLY, declaration, 0, 0, wall_ms, wall_ms, wall_ms, DECLARATION)
+            try:
+                declaration = self._declaration_of(unit, wall_ms)
+            except (WireError, ValueError):
+                continue  # damaged: its samples go to the dead letters, where their bytes are kept
+            self._db.execute(
+                "INSERT OR IGNORE INTO unit VALUES (?, ?, ?, ?, ?, ?)",
+                (key, unit_kind, serial, site, high_ms, generation),
+            )
+            self._store(Class.REPLY, declaration, 0, 0, wall_ms, wall_ms, DECLARATION)
         for row in sorted(found.messages, key=lambda row: (row[1], row[2])):
-            _, cls, _, _, kind, payload, samples, readings, from_ms, to_ms, sealed_ms = row
+            _, cls, _, _, kind, payload, samples, readings, from_ms, to_ms, at_age_ms = row
             if kind == DATA:  # old tombstones name old sequences; declarations were made anew above
-                self._store(Class(cls), payload, samples, readings, from_ms, to_ms, sealed_ms, DATA)
+                self._store(Class(cls), payload, samples, readings, from_ms, to_ms, DATA, at_age_ms)
 
     def close(self) -> None:
+        with self._guard, suppress(sqlite3.DatabaseError):  # all that matters was committed before
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('age_ms', ?)", (self._age_ms(),))
         with self._guard:
             self._db.close()
             os.close(self._lock_file)
@@ -144,7 +194,7 @@ class SqliteSpool:
                 "INSERT OR IGNORE INTO unit (key, kind, serial, site) VALUES (?, ?, ?, ?)",
                 (unit.key, who.kind, who.serial, who.site),
             )
-            self._store(Class.REPLY, declaration, 0, 0, now_ms, now_ms, now_ms, DECLARATION)
+            self._store(Class.REPLY, declaration, 0, 0, now_ms, now_ms, DECLARATION)
 
     def declarations_waiting(self) -> bool:
         with self._reading():
@@ -160,11 +210,10 @@ class SqliteSpool:
     def waiting(self, synced: bool, limit: int) -> list[Row]:
         with self._reading():
             rows = self._db.execute(
-                "SELECT id, unit, time_ms, body, boot, mono_ms, synced FROM pending"
-                " WHERE synced = ? ORDER BY id LIMIT ?",
+                f"SELECT {spool_rows.COLUMNS} FROM pending WHERE synced = ? ORDER BY id LIMIT ?",  # noqa: S608
                 (synced, limit),
             ).fetchall()
-        return [_row(*row) for row in rows]
+        return [spool_rows.from_columns(row) for row in rows]
 
     def commit(
         self,
@@ -172,27 +221,17 @@ class SqliteSpool:
         sealed: Sequence[Sealed] = (),
         amended: Mapping[int, int] | None = None,
         stamps: Mapping[int, Stamp] | None = None,
-        now_ms: int = 0,
     ) -> None:
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (r.id, r.unit, r.time_ms, _body.encode((r.values, r.flags)), r.boot, r.mono_ms, r.synced)
-                    for r in rows
-                ],
+                [spool_rows.to_columns(row) for row in rows],
             )
             for row_id, flags in (amended or {}).items():
-                self._amend(row_id, flags)
+                spool_rows.amend(self._db, row_id, flags)
             for batch in sealed:
                 self._store(
-                    batch.cls,
-                    batch.payload,
-                    batch.samples,
-                    batch.readings,
-                    batch.from_ms,
-                    batch.to_ms,
-                    now_ms,
+                    *(batch.cls, batch.payload, batch.samples, batch.readings, batch.from_ms, batch.to_ms)
                 )
                 self._db.executemany("DELETE FROM pending WHERE id = ?", [(i,) for i in batch.row_ids])
             self._db.executemany(
@@ -200,38 +239,29 @@ class SqliteSpool:
                 [(mark.high_ms, mark.generation, key) for key, mark in (stamps or {}).items()],
             )
 
-    def _amend(self, row_id: int, flags: int) -> None:
-        found = self._db.execute("SELECT body FROM pending WHERE id = ?", (row_id,)).fetchone()
-        if found:
-            values, _ = _read_body.decode(found[0])
-            body = _body.encode((values, flags))
-            self._db.execute("UPDATE pending SET body = ? WHERE id = ?", (body, row_id))
-
     def drop_rows(self, ids: Iterable[int], cls: Class, reason: TombstoneReason, now_ms: int) -> None:
         gone = list(ids)
         with self._transaction():
             self._db.executemany("DELETE FROM pending WHERE id = ?", [(i,) for i in gone])
-            self._entomb(cls, reason, len(gone), now_ms, now_ms, now_ms)
+            self._entomb(cls, reason, len(gone), now_ms, now_ms)
 
     # -- messages ----------------------------------------------------------------------------------------
 
     def put(self, cls: Class, payload: bytes, now_ms: int) -> int:
         with self._transaction():
-            return self._store(cls, payload, 0, 0, now_ms, now_ms, now_ms)
+            return self._store(cls, payload, 0, 0, now_ms, now_ms)
 
     def put_tombstone(
-        self, cls: Class, reason: TombstoneReason, samples: int, from_ms: int, to_ms: int, now_ms: int
+        self, cls: Class, reason: TombstoneReason, samples: int, from_ms: int, to_ms: int
     ) -> int:
         with self._transaction():
-            return self._entomb(cls, reason, samples, from_ms, to_ms, now_ms)
+            return self._entomb(cls, reason, samples, from_ms, to_ms)
 
-    def _entomb(
-        self, cls: Class, reason: TombstoneReason, samples: int, from_ms: int, to_ms: int, now_ms: int
-    ) -> int:
+    def _entomb(self, cls: Class, reason: TombstoneReason, samples: int, from_ms: int, to_ms: int) -> int:
         sequence = self._one("SELECT next FROM class WHERE cls = ?", (int(cls),))
         tombstone = Tombstone(sequence, sequence, reason, samples, from_ms, to_ms)
         self._add(cls, "shed_samples", samples)
-        return self._store(cls, encode(tombstone), 0, 0, from_ms, to_ms, now_ms, TOMBSTONE)
+        return self._store(cls, encode(tombstone), 0, 0, from_ms, to_ms, TOMBSTONE)
 
     def _store(
         self,
@@ -241,15 +271,20 @@ class SqliteSpool:
         readings: int,
         from_ms: int,
         to_ms: int,
-        sealed_ms: int,
         kind: int = DATA,
+        at_age_ms: int | None = None,
     ) -> int:
-        """Give a message its sequence, in the transaction of the caller."""
+        """Give a message its sequence, in the caller's transaction. `at_age_ms`: the spool's age then."""
+        age_ms = self._age_ms()
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('age_ms', ?)", (age_ms,))
         sequence = int(self._one("SELECT next FROM class WHERE cls = ?", (int(cls),)))
         self._db.execute(
             "INSERT INTO message (cls, sequence, last, kind, payload, samples, readings, from_ms, to_ms,"
-            " sealed_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (cls, sequence, sequence, kind, payload, samples, readings, from_ms, to_ms, sealed_ms),
+            " sealed_at_age_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(cls, sequence, sequence, kind, payload, samples, readings, from_ms, to_ms),
+                age_ms if at_age_ms is None else at_age_ms,
+            ),
         )
         self._db.execute(
             "UPDATE class SET next = next + 1, messages = messages + 1, samples = samples + ?,"
@@ -270,10 +305,14 @@ class SqliteSpool:
     def load(self, cls: Class, sequence: int) -> Stored | None:
         with self._reading():
             row = self._db.execute(
-                "SELECT last, payload, samples, sealed_ms FROM message WHERE cls = ? AND sequence = ?",
+                "SELECT last, payload, samples, to_ms, sealed_at_age_ms FROM message"
+                " WHERE cls = ? AND sequence = ?",
                 (cls, sequence),
             ).fetchone()
-        return Stored(self._epoch, Head(cls, sequence, row[0]), row[1], row[2], row[3]) if row else None
+        if row is None:
+            return None
+        head, age_ms = Head(cls, sequence, row[0]), self._age_ms() - row[4]
+        return Stored(self._epoch, head, row[1], row[2], row[3], age_ms)
 
     def will_publish(self, cls: Class, sequence: int) -> None:
         if sequence <= self._leased[cls]:
@@ -302,38 +341,28 @@ class SqliteSpool:
 
     def weights(self, limit: int) -> list[Weight]:
         with self._reading():
-            return shed_candidates(self._db, self._leased, limit)
+            return shed_candidates(self._db, self._leased, self._age_ms(), limit)
 
-    def shed(self, runs: Sequence[Shed], now_ms: int) -> None:
-        self._ballast.unlink(missing_ok=True)
+    def shed(self, runs: Sequence[Shed]) -> None:
+        self._ballast.drop()
         with self._transaction():
             for run in runs:
-                shed_run(self._db, self._leased, run, now_ms)
+                shed_run(self._db, self._leased, run, self._age_ms())
         with self._reading():
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        self._keep_ballast()
+            give_back(self._db)
+        self._ballast.keep()
 
     def usage(self) -> Usage:
         with self._reading():
-            pages = self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")
-            used = pages * self._one("PRAGMA page_size")
-        disk = os.statvfs(self._path.parent)
-        return Usage(used, shutil.disk_usage(self._path.parent).free, disk.f_favail)
+            return spool_view.usage(self._db, self._path.parent)
 
     def counters(self) -> dict[Class, ClassCounters]:
         with self._reading():
-            rows = self._db.execute(
-                "SELECT cls, messages, samples, readings, payload_bytes, acked_messages, acked_samples,"
-                " shed_messages, shed_samples, waiting_messages, waiting_samples FROM class ORDER BY cls"
-            ).fetchall()
-        return {Class(row[0]): ClassCounters(*row[1:]) for row in rows}
+            return spool_view.counters(self._db)
 
     def next_session(self, wall_ms: int) -> int:
         with self._transaction():
-            row = self._db.execute("SELECT value FROM meta WHERE key = 'session'").fetchone()
-            session = max(int(row[0]) + 1 if row else 1, wall_ms)
+            session = max(self._number("session") + 1, wall_ms)
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('session', ?)", (str(session),))
         return session
 
@@ -348,11 +377,17 @@ class SqliteSpool:
     @contextmanager
     def _reading(self) -> Iterator[None]:
         with self._guard, sorted_errors(self._path):
+            self._refuse_damaged()
             yield
+
+    def _refuse_damaged(self) -> None:
+        if self._damaged:
+            raise SpoolCorrupt(f"{self._path}: damaged, and there was no room yet for a new one")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._guard, sorted_errors(self._path):
+            self._refuse_damaged()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -361,32 +396,3 @@ class SqliteSpool:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-
-    def _keep_ballast(self) -> None:
-        if self._ballast.exists():
-            return
-        try:
-            with self._ballast.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
-        except OSError:
-            self._ballast.unlink(missing_ok=True)  # the disk is full already; it is made once there is room
-
-
-def _row(row_id: int, unit: int, time_ms: int, body: bytes, boot: str, mono_ms: int, synced: int) -> Row:
-    values, flags = _read_body.decode(body)
-    return Row(row_id, unit, time_ms, tuple(values), flags, boot, mono_ms, bool(synced))
-
-
-def _lock(path: Path) -> int:
-    """Hold the folder for this process; the kernel lets go when it dies. Raises SpoolInUse."""
-    import fcntl
-
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise SpoolInUse(
-            f"{path.parent}: another agent uses this spool", "Stop it first: systemctl stop lamppost-agent."
-        ) from error
-    return handle

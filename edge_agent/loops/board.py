@@ -40,6 +40,12 @@ class Board:
     def raise_error(self, error: AgentError, subject: str) -> None:
         self.raise_(error.code, subject, error.detail, error.remedy)
 
+    def loop_failed(self, loop: str, error: Exception) -> bool:
+        """Our own fault: something nobody foresaw came up to a loop's top. True when that is news."""
+        news = ("agent_error", loop) not in self._health.active
+        self.raise_("agent_error", loop, f"{type(error).__name__}: {error}")
+        return news
+
     def clear(self, code: str, subject: str) -> None:
         if (code, subject) not in self._health.active:
             return

@@ -9,6 +9,7 @@ from edge_agent.core.declaring import declaration, unit_for
 from edge_agent.core.quality import UnitQuality
 from edge_agent.core.records import Row, Stamp, Unit, UnitIdentity
 from edge_agent.core.stamping import clock_is_set, stamp
+from edge_agent.core.words import fitting_name
 from edge_agent.loops.board import Board
 from edge_agent.ports import Clock, Spool
 from firmware_bridge.kinds import SPECS
@@ -16,6 +17,7 @@ from firmware_bridge.ports import Reading
 from wire_contract.limits import INT32_MAX, INT32_MIN
 
 TELL_JUMP_S = 3600.0  # street; a jump of the clock stays on the dashboard for an hour
+AHEAD_MS = 60_000  # street; less than this a time daemon makes up for at a start
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Desk:
         self._last: dict[int, Row] = {}
         self._boot = clock.boot()
         self._jumped_at_s = float("-inf")
+        self._zero_ms: int | None = None  # the civil time at which the monotonic clock was zero
         self._next_id = 1
         self.reload()
 
@@ -83,8 +86,10 @@ class Desk:
         unit = self._unit(taken.identity)
         if unit is None or all(value is None for value in values):
             return None
-        judged = self._quality_of(unit, taken).judge(values, taken.street_s)
+        judged = self._quality_of(unit, taken).judge(values, taken.street_s, bool(taken.reading.status))
         synced = clock_is_set(taken.now_ms)
+        if synced:
+            self._look_at_clock(taken.now_ms, taken.street_s)
         row = Row(
             id=self._next_id,
             unit=unit.key,
@@ -107,14 +112,24 @@ class Desk:
         time_ms, after, jumped = stamp(before, now_ms)
         self._stamps[unit_key] = after
         if jumped:
-            self._jumped_at_s = self._clock.street_s()
-            back_s = (before.high_ms - now_ms) / 1000
-            self._board.raise_("clock_jumped", "clock", f"the clock went back by {back_s:.0f} s")
+            self._tell_jump("back", before.high_ms - now_ms)
         elif self._clock.street_s() - self._jumped_at_s > TELL_JUMP_S:
             self._board.clear("clock_jumped", "clock")
         return time_ms
 
+    def _look_at_clock(self, now_ms: int, street_s: float) -> None:
+        """A jump ahead shows against the monotonic clock; one back shows in the stamps."""
+        zero_ms = now_ms - int(street_s * 1000)
+        if self._zero_ms is not None and zero_ms - self._zero_ms >= AHEAD_MS:
+            self._tell_jump("ahead", zero_ms - self._zero_ms)
+        self._zero_ms = zero_ms
+
+    def _tell_jump(self, where: str, by_ms: int) -> None:
+        self._jumped_at_s = self._clock.street_s()
+        self._board.raise_("clock_jumped", "clock", f"the clock went {where} by {by_ms / 1000:.0f} s")
+
     def _unit(self, identity: UnitIdentity) -> Unit | None:
+        identity = replace(identity, serial=fitting_name(identity.serial), site=fitting_name(identity.site))
         found = unit_for(identity, self._units)
         if found is None:
             detail = f"{identity.kind} {identity.serial} at {identity.site}: 64 units are declared already"

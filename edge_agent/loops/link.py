@@ -32,6 +32,7 @@ log = logging.getLogger("lamppost")
 ACK_COMMIT_S = 1.0  # acks are committed together: deleting late is safe, the server knows what it has
 PRESENCE_EVERY_S = 5.0  # a flapping condition costs one small message each five seconds at most
 PRESENCE_REFRESH_S = 30.0  # backlog counts on the dashboard are at most this old
+MOST_FAILURES = 6  # 2**6 s: a fault of ours must not hammer the broker
 IDLE_S = 30.0  # the watchdog sees a turn at least this often
 DRAIN_STOP_S = 0.5  # for the last packets to leave when we stop
 TRACE_EACH = 64  # every alarm, and one in so many of the rest: a traceparent is 66 bytes
@@ -81,6 +82,7 @@ class LinkLoop:
         self._session = 0
         self._presence_sent: tuple[float, Presence | None] = (0.0, None)
         self._running = True
+        self._failures = 0  # of this loop, since the server last answered
         self.view = LinkView()
         self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned
 
@@ -122,8 +124,10 @@ class LinkLoop:
             except SpoolError as error:
                 self._board.raise_error(error, "spool")
                 self._arm("pause", 1.0, lambda: self._signal(Signal.WORK))
-            except Exception:
-                log.exception("the link's loop failed; it starts over")
+            except Exception as error:  # the loop's top
+                if self._board.loop_failed("link", error):
+                    log.exception("the link's loop failed; it starts over")
+                self._failures = min(self._failures + 1, MOST_FAILURES)
                 self._start_over()
 
     def _turn(self) -> None:
@@ -258,12 +262,14 @@ class LinkLoop:
 
     def _delivery(self, stored: Stored) -> Delivery:
         cls, sequence = stored.head.cls, stored.head.sequence
-        late = self._clock.now_ms() - stored.sealed_ms > LATE_S * 1000
-        history = cls is Class.HISTORY or (cls is Class.LIVE and late)
+        age_ms = max(self._clock.now_ms() - stored.to_ms, stored.age_ms)
+        history = cls is Class.HISTORY or (cls is Class.LIVE and age_ms > LATE_S * 1000)
         return Delivery(stored.epoch, cls, sequence, history, _trace(stored.epoch, cls, sequence))
 
     def _apply_ack(self, cls: Class, prefix: int, ranges: tuple[tuple[int, int], ...]) -> None:
         self._board.clear("publish_refused", SUBJECT)
+        self._board.clear("agent_error", "link")
+        self._failures = 0
         self._acks[cls] = AckMark(prefix, ranges)
         if self._link.phase is Phase.RESUMING:
             self._commit_acks()
@@ -326,7 +332,8 @@ class LinkLoop:
     def _start_over(self) -> None:
         self._abandon()
         self._epoch = self._spool.epoch
-        self._arm("start", random.random(), lambda: self._signal(Signal.START))  # noqa: S311 jitter
+        wait_s = random.random() * 2**self._failures  # noqa: S311 jitter
+        self._arm("start", wait_s, lambda: self._signal(Signal.START))
 
     def _stop(self) -> None:
         self._commit_acks()

@@ -13,7 +13,7 @@ from edge_agent.core.spool_policy import (
     to_free,
 )
 from edge_agent.core.spool_policy import Room as RoomName
-from edge_agent.errors import SpoolFull
+from edge_agent.errors import SpoolError
 from edge_agent.loops.board import Board
 from edge_agent.ports import Clock, Spool
 
@@ -46,10 +46,9 @@ class RoomKeeper:
     def keep(self) -> None:
         """Measure, shed what is expired or over the caps. Raises SpoolFull, SpoolCorrupt."""
         self._measured_at_s = self._clock.wire_s()
-        now_ms = self._clock.now_ms()
-        gone = expired(self._spool.weights(SHED_AT_ONCE), now_ms, self._caps)
+        gone = expired(self._spool.weights(SHED_AT_ONCE), self._caps)
         if gone:
-            self._spool.shed(gone, now_ms)
+            self._spool.shed(gone)
         for _ in range(100):  # each turn sheds something, or ends
             usage = self._spool.usage()
             self._note_inodes(usage.free_inodes)
@@ -60,18 +59,19 @@ class RoomKeeper:
             if not runs:
                 self._sign(Sign.NOTHING_LEFT)
                 return
-            self._spool.shed(runs, now_ms)
+            self._spool.shed(runs)
 
     def written(self) -> None:
-        """A commit went through."""
+        """A commit went through: whatever said that none would is over, also where the link said it."""
         self._sign(Sign.WRITTEN)
+        self._board.clear_subject(SUBJECT, "disk_full", "spool_error")
 
     def retry(self) -> None:
         """It is time to try a refused write again: measure first. Raises SpoolFull, SpoolCorrupt."""
         self._retry_at_s = self._clock.wire_s() + RETRY_S
         self._sign(Sign.TIMED_OUT)
 
-    def write_refused(self, error: SpoolFull) -> None:
+    def write_refused(self, error: SpoolError) -> None:
         """A commit did not go through: shed if that can make room, and try again later."""
         self._retry_at_s = self._clock.wire_s() + RETRY_S
         if not self.refused:
@@ -80,10 +80,10 @@ class RoomKeeper:
             try:
                 runs = to_free(self._spool.weights(SHED_AT_ONCE), 1)
                 if runs:
-                    self._spool.shed(runs, self._clock.now_ms())
+                    self._spool.shed(runs)
                     self._retry_at_s = self._clock.wire_s()
-            except SpoolFull:
-                return  # not even that: the retry finds the room that others make
+            except SpoolError:
+                return  # not even that: the retry finds the room that others make, or the damage
 
     def _sign(self, sign: Sign) -> bool:
         """Feed the table; carry out its orders. True when it ordered to shed."""

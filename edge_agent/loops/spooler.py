@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from edge_agent.core.records import Row, Sealed
 from edge_agent.core.sealing import COMMIT_EVERY_S, HISTORY_ROWS, Moment, due_at_s, form, plan
 from edge_agent.core.stamping import clock_is_set
-from edge_agent.errors import SpoolCorrupt, SpoolError, SpoolFull
+from edge_agent.errors import SpoolCorrupt, SpoolError
 from edge_agent.loops.board import Board
 from edge_agent.loops.desk import Desk, Taken, physical
 from edge_agent.loops.link import LinkView
@@ -23,10 +24,24 @@ from wire_contract.messages import CommandReply, Condition, ConditionBatch, Tomb
 log = logging.getLogger("lamppost")
 
 HELD_ROWS = 5_000  # samples held in memory while the disk refuses: 2.5 MB, a day of three sensors a minute
-HELD_NEWS = 200  # conditions waiting to be spooled; older ones are told by the presence anyway
+HELD_NEWS = 60  # conditions waiting to be spooled, 120 kB at most; older ones the presence tells anyway
+PAUSE_S = 1.0  # wire clock; after a failure nobody foresaw: whatever it is, no hot loop
 IDLE_S = 30.0  # wire clock; the spool's room is looked at even when nothing comes
 
 Item = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Samples that memory could not hold while the disk refused: how many, and their times (0: unknown)."""
+
+    samples: int = 0
+    from_ms: int = 0
+    to_ms: int = 0
+
+    def more(self, time_ms: int) -> Lost:
+        first = min(self.from_ms or time_ms, time_ms) if time_ms else self.from_ms
+        return Lost(self.samples + 1, first, max(self.to_ms, time_ms))
 
 
 class Spooler:
@@ -54,14 +69,16 @@ class Spooler:
         self._unsynced_new: list[Row] = []
         self._news: list[Condition] = []
         self._replies: list[CommandReply] = []
-        self._lost_in_memory: list[Row] = []
+        self._lost = Lost()
         self._untaken: list[Taken] = []
         self._committed_at_s = float("-inf")
         self._running = True
+        self._pause = threading.Event()  # never set: a sleep that is no busy wait
         self._final = False
         self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned
         self.latest: dict[str, dict[str, float | None]] = {}  # by sensor and channel, for the status file
-        self._board.listen(lambda news: self._inbox.put(lambda: self._news.append(news)))
+        self.late_verdicts = 0  # spikes found in samples that were sealed already, since the start
+        self._board.listen(lambda news: self._inbox.put(lambda: self._hear(news)))
 
     # -- what other threads may call ---------------------------------------------------------------------
 
@@ -109,11 +126,14 @@ class Spooler:
                 self.tend()
             except SpoolCorrupt as error:
                 self._board.raise_error(error, "spool")
+                self._pause.wait(PAUSE_S)
                 self.rescue()
-            except SpoolFull as error:
+            except SpoolError as error:
                 self._room.write_refused(error)
-            except Exception:
-                log.exception("the spooler's loop failed; it goes on")
+            except Exception as error:  # the loop's top
+                if self._board.loop_failed("spooler", error):
+                    log.exception("the spooler's loop failed; it goes on")
+                self._pause.wait(PAUSE_S)
 
     def _wait(self) -> None:
         """Take in all that has come; if nothing has, wait for it until something is due."""
@@ -174,53 +194,61 @@ class Spooler:
         taken = {row_id for batch in sealed for row_id in batch.row_ids}
         fresh = [row for row in self._new if row.id not in taken]
         stamps = self._desk.stamps(self._new)
-        self._spool.commit([*fresh, *self._unsynced_new], sealed, self._amended, stamps, now_ms)
+        self._spool.commit([*fresh, *self._unsynced_new], sealed, self._amended, stamps)
         self._unsynced = self._unsynced or bool(self._unsynced_new)
         self._on_disk = [row for row in (*self._on_disk, *fresh) if row.id not in taken]
         self._new, self._unsynced_new, self._amended = [], [], {}
         self._committed_at_s = self._clock.wire_s()
         self._room.written()
+        self._board.clear("agent_error", "spooler")
         spooled = self._write_messages(now_ms)
         if sealed or spooled:
             self._sealed_work()
 
     def _write_messages(self, now_ms: int) -> bool:
         """Spool replies, conditions, and what to say of samples that memory could not hold."""
-        spooled = bool(self._replies or self._news or self._lost_in_memory)
+        spooled = bool(self._replies or self._news or self._lost.samples)
         while self._replies:
             self._spool.put(Class.REPLY, encode(self._replies[0]), now_ms)
             self._replies.pop(0)
         if self._news:
-            news = tuple(self._news[-HELD_NEWS:])
-            self._spool.put(Class.DIAGNOSTIC, encode(ConditionBatch(news)), now_ms)
+            self._spool.put(Class.DIAGNOSTIC, encode(ConditionBatch(tuple(self._news))), now_ms)
             self._news = []
-        if self._lost_in_memory:
-            times = [row.time_ms for row in self._lost_in_memory]
+        if self._lost.samples:
+            lost = self._lost
             self._spool.put_tombstone(
-                Class.HISTORY, TombstoneReason.SPOOL_FULL, len(times), min(times), max(times), now_ms
+                Class.HISTORY, TombstoneReason.SPOOL_FULL, lost.samples, lost.from_ms, lost.to_ms
             )
-            self._lost_in_memory = []
+            self._lost = Lost()
         return spooled
+
+    def _hear(self, news: Condition) -> None:
+        self._news = [*self._news, news][-HELD_NEWS:]
 
     def _take_again(self) -> None:
         """Readings of a unit that could not be declared while the disk refused."""
-        untaken, self._untaken = self._untaken, []
-        for taken in untaken:
-            self._take(taken)
+        while self._untaken:
+            self._take(self._untaken[0], again=True)
+            self._untaken.pop(0)
 
-    def _take(self, taken: Taken) -> None:
+    def _take(self, taken: Taken, again: bool = False) -> None:
         try:
+            self._restamp_when_set()  # what came before this one gets its time before it
             entry = self._desk.enter(taken)
         except SpoolError:
-            self._untaken.append(taken)
-            self._untaken = self._untaken[-HELD_ROWS:]
+            if not again:
+                self._untaken.append(taken)
+            if len(self._untaken) > HELD_ROWS:
+                self._lost = self._lost.more(self._untaken.pop(0).now_ms)
             raise
         if entry is None:
             return
         self.latest[taken.sensor] = physical(taken.reading)
         if not entry.row.synced:
             self._unsynced_new.append(entry.row)
-            self._unsynced_new = self._unsynced_new[-HELD_ROWS:]
+            if len(self._unsynced_new) > HELD_ROWS:
+                self._unsynced_new.pop(0)
+                self._lost = self._lost.more(0)
             detail = "the clock was never set; samples wait for their time"
             self._board.raise_("clock_unset", "clock", detail)
             return
@@ -228,10 +256,10 @@ class Spooler:
         if entry.amended is not None:
             self._amend(entry.amended)
         if len(self._new) > HELD_ROWS:
-            self._lost_in_memory.append(self._new.pop(0))
+            self._lost = self._lost.more(self._new.pop(0).time_ms)
 
     def _amend(self, row: Row) -> None:
-        """Give a waiting row its final flags; a sealed one is left alone."""
+        """Give a waiting row its final flags; a sealed one is left alone, and counted."""
         for rows in (self._new, self._on_disk):
             for index in range(len(rows) - 1, -1, -1):
                 if rows[index].id == row.id:
@@ -239,6 +267,7 @@ class Spooler:
                     if rows is self._on_disk:
                         self._amended[row.id] = row.flags
                     return
+        self.late_verdicts += 1
 
     # -- samples without a time --------------------------------------------------------------------------
 
@@ -248,20 +277,21 @@ class Spooler:
         if not (self._unsynced or self._unsynced_new) or not clock_is_set(now_ms):
             return
         boot, zero_ms = self._clock.boot(), now_ms - int(self._clock.street_s() * 1000)
-        restamped = self._restamped(self._unsynced_new, zero_ms)
-        self._unsynced_new = []
-        self._new = sorted((*self._new, *restamped), key=lambda row: row.id)
-        count = len(restamped)
+        count = len(self._unsynced_new)
         while rows := self._spool.waiting(False, HISTORY_ROWS):
             old = [row.id for row in rows if row.boot != boot]
             if old:
                 self._spool.drop_rows(old, Class.HISTORY, TombstoneReason.CLOCK_NEVER_SET, now_ms)
             mine = self._restamped([row for row in rows if row.boot == boot], zero_ms)
             sealed = form(Class.HISTORY, mine)
-            self._spool.commit(sealed=sealed, stamps=self._desk.stamps(mine), now_ms=now_ms)
+            self._spool.commit(sealed=sealed, stamps=self._desk.stamps(mine))
             count += len(mine)
+        restamped = self._restamped(self._unsynced_new, zero_ms)
+        self._unsynced_new = []
+        self._new = sorted((*self._new, *restamped), key=_id)
         self._unsynced = False
-        log.info("the clock is set: %d samples got their time afterwards", count)
+        if count:
+            log.info("the clock is set: %d samples got their time afterwards", count)
         self._board.clear("clock_unset", "clock")
         self._sealed_work()
 
@@ -283,6 +313,7 @@ class Spooler:
             rescue = self._spool.rescue(now_ms)
             self.tell_rescue(rescue.kept_at, rescue.messages, rescue.samples)
             self._desk.reload()
+            self._unsynced = True  # whatever the old file had of them
             # What was read of the old file is in the new one; what memory still holds is written again.
             self._new = sorted({row.id: row for row in (*self._on_disk, *self._new)}.values(), key=_id)
             self._on_disk = []

@@ -23,12 +23,13 @@ DeclarationOf = Callable[[Unit, int], bytes]
 
 
 class MemorySpool:
-    """See `edge_agent.ports.Spool`. `full` makes every write fail."""
+    """See `edge_agent.ports.Spool`. `full` makes every write fail; `age_ms` grows when a test says so."""
 
     def __init__(self, declaration_of: DeclarationOf) -> None:
         self._declaration_of = declaration_of
         self.epoch = os.urandom(16)
         self.full = False
+        self.age_ms = 0
         self.free_bytes = 1 << 40
         self._units: list[Unit] = []
         self._stamps: dict[int, Stamp] = {}
@@ -56,7 +57,7 @@ class MemorySpool:
         self._check()
         if unit not in self._units:
             self._units.append(unit)
-        self._store(Class.REPLY, declaration, 0, 0, now_ms, now_ms, now_ms, "declaration")
+        self._store(Class.REPLY, declaration, 0, 0, now_ms, now_ms, "declaration")
 
     def declarations_waiting(self) -> bool:
         return any(kind == "declaration" for *_, kind in self._messages.values())
@@ -73,7 +74,6 @@ class MemorySpool:
         sealed: Sequence[Sealed] = (),
         amended: Mapping[int, int] | None = None,
         stamps: Mapping[int, Stamp] | None = None,
-        now_ms: int = 0,
     ) -> None:
         self._check()
         self._rows |= {row.id: row for row in rows}
@@ -81,9 +81,7 @@ class MemorySpool:
             if row_id in self._rows:
                 self._rows[row_id] = replace(self._rows[row_id], flags=flags)
         for batch in sealed:
-            self._store(
-                *(batch.cls, batch.payload, batch.samples, batch.readings, batch.from_ms, batch.to_ms), now_ms
-            )
+            self._store(batch.cls, batch.payload, batch.samples, batch.readings, batch.from_ms, batch.to_ms)
             for row_id in batch.row_ids:
                 self._rows.pop(row_id, None)
         self._stamps |= stamps or {}
@@ -93,21 +91,21 @@ class MemorySpool:
         self._check()
         for row_id in gone:
             self._rows.pop(row_id, None)
-        self.put_tombstone(cls, reason, len(gone), now_ms, now_ms, now_ms)
+        self.put_tombstone(cls, reason, len(gone), now_ms, now_ms)
 
     def put(self, cls: Class, payload: bytes, now_ms: int) -> int:
         self._check()
-        return self._store(cls, payload, 0, 0, now_ms, now_ms, now_ms)
+        return self._store(cls, payload, 0, 0, now_ms, now_ms)
 
     def put_tombstone(
-        self, cls: Class, reason: TombstoneReason, samples: int, from_ms: int, to_ms: int, now_ms: int
+        self, cls: Class, reason: TombstoneReason, samples: int, from_ms: int, to_ms: int
     ) -> int:
         self._check()
         sequence = self._next[cls]
         payload = encode(Tombstone(sequence, sequence, reason, samples, from_ms, to_ms))
         count = self._counters[cls]
         self._counters[cls] = replace(count, shed_samples=count.shed_samples + samples)
-        return self._store(cls, payload, 0, 0, from_ms, to_ms, now_ms, "tombstone")
+        return self._store(cls, payload, 0, 0, from_ms, to_ms, "tombstone")
 
     def _store(
         self,
@@ -117,12 +115,11 @@ class MemorySpool:
         readings: int,
         from_ms: int,
         to_ms: int,
-        sealed_ms: int,
         kind: str = "data",
     ) -> int:
         sequence = self._next[cls]
         self._next[cls] += 1
-        stored = Stored(self.epoch, Head(cls, sequence, sequence), payload, samples, sealed_ms)
+        stored = Stored(self.epoch, Head(cls, sequence, sequence), payload, samples, to_ms, self.age_ms)
         self._messages[cls, sequence] = (stored, readings, from_ms, to_ms, kind)
         count = self._counters[cls]
         self._counters[cls] = replace(
@@ -140,7 +137,7 @@ class MemorySpool:
 
     def load(self, cls: Class, sequence: int) -> Stored | None:
         found = self._messages.get((cls, sequence))
-        return found[0] if found else None
+        return replace(found[0], age_ms=self.age_ms - found[0].age_ms) if found else None
 
     def will_publish(self, cls: Class, sequence: int) -> None:
         if sequence > self._leased[cls]:
@@ -170,11 +167,13 @@ class MemorySpool:
                 continue
             maybe = sequence <= self._leased[cls]
             size = len(stored.payload)
-            found.append(Weight(stored.head, size, stored.samples, from_ms, to_ms, stored.sealed_ms, maybe))
+            found.append(
+                Weight(stored.head, size, stored.samples, from_ms, to_ms, self.age_ms - stored.age_ms, maybe)
+            )
         by_class = {cls: [each for each in found if each.head.cls is cls][:limit] for cls in Class}
         return [each for cls in sorted(Class, reverse=True) for each in by_class[cls]]
 
-    def shed(self, runs: Sequence[Shed], now_ms: int) -> None:
+    def shed(self, runs: Sequence[Shed]) -> None:
         for run in runs:
             gone = [key for key in self._messages if key[0] is run.cls and run.first <= key[1] <= run.last]
             for key in gone:
@@ -189,7 +188,9 @@ class MemorySpool:
             payload = encode(
                 Tombstone(whole.first, whole.last, whole.reason, whole.samples, whole.from_ms, whole.to_ms)
             )
-            stored = Stored(self.epoch, Head(whole.cls, whole.first, whole.last), payload, 0, now_ms)
+            stored = Stored(
+                self.epoch, Head(whole.cls, whole.first, whole.last), payload, 0, whole.to_ms, self.age_ms
+            )
             self._messages[whole.cls, whole.first] = (stored, 0, whole.from_ms, whole.to_ms, "tombstone")
 
     def _with_the_one_before(self, run: Shed) -> Shed:
@@ -233,12 +234,12 @@ class MemorySpool:
         self._clear_messages()
         for unit in self._units:
             payload = self._declaration_of(unit, now_ms)
-            self._store(Class.REPLY, payload, 0, 0, now_ms, now_ms, now_ms, "declaration")
+            self._store(Class.REPLY, payload, 0, 0, now_ms, now_ms, "declaration")
         data = [value for value in kept if value[4] == "data"]
         for stored, readings, from_ms, to_ms, _ in data:
             cls = stored.head.cls
-            self._store(cls, stored.payload, stored.samples, readings, from_ms, to_ms, stored.sealed_ms)
-        self.put_tombstone(Class.HISTORY, TombstoneReason.SPOOL_CORRUPT, 0, now_ms, now_ms, now_ms)
+            self._store(cls, stored.payload, stored.samples, readings, from_ms, to_ms)
+        self.put_tombstone(Class.HISTORY, TombstoneReason.SPOOL_CORRUPT, 0, now_ms, now_ms)
         samples = sum(stored.samples for stored, *_ in data) + len(self._rows)
         return Rescue("memory", len(data), samples, old, self.epoch)
 

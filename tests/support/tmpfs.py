@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -25,3 +26,17 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill_disk(disk: Path) -> Path:
+    """Use up every byte that is free. Returns the file that holds them."""
+    filler = disk / "filler"
+    handle = os.open(filler, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        while os.write(handle, b"x" * 4096):
+            pass
+    except OSError as error:
+        assert error.errno == errno.ENOSPC  # noqa: PT017 what this is for
+    finally:
+        os.close(handle)
+    return filler

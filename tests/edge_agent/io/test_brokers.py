@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     def cut() -> None:
         assert paho._client is not None
         sock = paho._client.socket()
-        assert sock is not None
+        assert isinstance(sock, socket.socket)
         sock.shutdown(2)  # the line is gone, nobody said goodbye
 
     server.address = ADDRESS

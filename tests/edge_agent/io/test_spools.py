@@ -31,6 +31,8 @@ NOW_MS = 1_795_000_000_000
 UNIT = Unit(1, UnitIdentity("sds011", "58D9", "arm"))
 REPLY = encode(CommandReply("c1", True, "pong", NOW_MS))
 
+STREET_S = [0.0]  # the monotonic street clock of the spools here
+
 Reopen = Callable[[], Spool]
 
 
@@ -44,7 +46,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reopen]:
             return kept[0] if kept else kept.append(MemorySpool(declaration)) or kept[0]  # type: ignore[func-returns-value]
         if kept:
             kept.pop().close()
-        kept.append(SqliteSpool(tmp_path / "spool", declaration))
+        kept.append(SqliteSpool(tmp_path / "spool", declaration, street_s=lambda: STREET_S[0]))
         return kept[0]
 
     yield again
@@ -57,22 +59,30 @@ def row(number: int, synced: bool = True, boot: str = "b1") -> Row:
     return Row(number, 1, time_ms, (number, None), good_word([0]), boot, number * 1000, synced)
 
 
-def seal(spool: Spool, cls: Class, rows: list[Row], now_ms: int = NOW_MS) -> None:
-    spool.commit(sealed=form(cls, rows), now_ms=now_ms)
+def seal(spool: Spool, cls: Class, rows: list[Row]) -> None:
+    spool.commit(sealed=form(cls, rows))
 
 
-def fill(spool: Spool, cls: Class, count: int, first: int = 1, now_ms: int = NOW_MS) -> None:
+def fill(spool: Spool, cls: Class, count: int, first: int = 1) -> None:
     for number in range(first, first + count):
-        seal(spool, cls, [row(number)], now_ms)
+        seal(spool, cls, [row(number)])
+
+
+def pass_days(spool: Spool, days: float) -> None:
+    """The spool is kept for so much longer, without anybody touching a civil clock."""
+    if isinstance(spool, MemorySpool):
+        spool.age_ms += int(days * 86_400_000)
+    else:
+        STREET_S[0] += days * 86_400
 
 
 def test_samples_wait_until_they_are_sealed(reopen: Reopen) -> None:
     spool = reopen()
-    spool.commit(rows=[row(1), row(2)], stamps={}, now_ms=NOW_MS)
+    spool.commit(rows=[row(1), row(2)], stamps={})
     spool = reopen()
     assert spool.waiting(True, 10) == [row(1), row(2)]
     sealed = form(Class.LIVE, [row(1), row(2), row(3)])
-    spool.commit(sealed=sealed, now_ms=NOW_MS)
+    spool.commit(sealed=sealed)
     spool = reopen()
     assert spool.waiting(True, 10) == []
     stored = spool.load(Class.LIVE, 1)
@@ -100,7 +110,7 @@ def test_the_bytes_of_a_sealed_batch_never_change(reopen: Reopen) -> None:
     spool = reopen()
     fill(spool, Class.LIVE, 1)
     before = spool.load(Class.LIVE, 1)
-    spool.commit(rows=[row(9)], amended={1: 0}, now_ms=NOW_MS + 5)
+    spool.commit(rows=[row(9)], amended={1: 0})
     fill(spool, Class.LIVE, 1, first=20)
     assert reopen().load(Class.LIVE, 1) == before
 
@@ -153,7 +163,7 @@ def test_shedding_leaves_a_tombstone_that_grows_while_it_is_here(reopen: Reopen)
     fill(spool, Class.HISTORY, 10)
     for _ in range(3):
         runs = to_free(spool.weights(2), 1 << 30)
-        spool.shed(runs, NOW_MS)
+        spool.shed(runs)
     spool = reopen()
     heads = spool.heads(Class.HISTORY, 0, 20)
     assert [(head.sequence, head.last) for head in heads] == [(1, 6), (7, 7), (8, 8), (9, 9), (10, 10)]
@@ -173,7 +183,7 @@ def test_what_may_have_left_gets_a_tombstone_of_its_own(reopen: Reopen) -> None:
     fill(spool, Class.HISTORY, 4)
     spool.will_publish(Class.HISTORY, 1)  # leases the next LEASE sequences as well
     spool = reopen()
-    spool.shed(to_free(spool.weights(10), 1 << 30), NOW_MS)
+    spool.shed(to_free(spool.weights(10), 1 << 30))
     assert [(h.sequence, h.last) for h in spool.heads(Class.HISTORY, 0, 10)] == [(n, n) for n in range(1, 5)]
     assert LEASE > 4
 
@@ -181,7 +191,7 @@ def test_what_may_have_left_gets_a_tombstone_of_its_own(reopen: Reopen) -> None:
 def test_a_tombstone_goes_only_when_its_whole_range_is_acknowledged(reopen: Reopen) -> None:
     spool = reopen()
     fill(spool, Class.HISTORY, 3)
-    spool.shed(to_free(spool.weights(3), 1 << 30), NOW_MS)
+    spool.shed(to_free(spool.weights(3), 1 << 30))
     spool.acknowledge({Class.HISTORY: AckMark(1)})
     assert spool.heads(Class.HISTORY, 0, 5)
     spool.acknowledge({Class.HISTORY: AckMark(0, ((1, 3),))})
@@ -192,7 +202,7 @@ def test_never_drop_classes_and_tombstones_are_never_offered(reopen: Reopen) -> 
     spool = reopen()
     for cls in Class:
         spool.put(cls, REPLY, NOW_MS)
-    spool.put_tombstone(Class.HISTORY, TombstoneReason.CLOCK_NEVER_SET, 5, 1, 2, NOW_MS)
+    spool.put_tombstone(Class.HISTORY, TombstoneReason.CLOCK_NEVER_SET, 5, 1, 2)
     offered = [weight.head for weight in spool.weights(100)]
     assert [head.cls for head in offered] == [Class.DIAGNOSTIC, Class.HISTORY, Class.LIVE]
     assert not {head.cls for head in offered} & NEVER_DROP
@@ -200,11 +210,13 @@ def test_never_drop_classes_and_tombstones_are_never_offered(reopen: Reopen) -> 
 
 def test_what_is_past_its_time_is_expired(reopen: Reopen) -> None:
     spool = reopen()
-    day_ms = 86_400_000
-    fill(spool, Class.HISTORY, 2, now_ms=NOW_MS - 31 * day_ms)
-    fill(spool, Class.HISTORY, 1, first=3, now_ms=NOW_MS - 29 * day_ms)
     caps = Caps(1 << 30, 0, 0, history_ttl_days=30, diagnostic_ttl_days=7)
-    runs = expired(spool.weights(10), NOW_MS, caps)
+    fill(spool, Class.HISTORY, 2)
+    pass_days(spool, 2)
+    fill(spool, Class.HISTORY, 1, first=3)
+    pass_days(spool, 29)
+    spool = reopen()
+    runs = expired(spool.weights(10), caps)
     assert [(run.first, run.last, run.reason) for run in runs] == [(1, 2, TombstoneReason.EXPIRED)]
 
 

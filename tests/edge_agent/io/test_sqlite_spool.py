@@ -85,7 +85,7 @@ def test_a_corrupt_file_is_set_aside_and_read_as_far_as_possible(tmp_path: Path)
     spool = SqliteSpool(tmp_path, declaration)
     spool.declare(UNIT, declaration(UNIT, NOW_MS), NOW_MS)
     for first in range(1, 2000, 50):
-        spool.commit(sealed=form(Class.HISTORY, [row(n) for n in range(first, first + 50)]), now_ms=NOW_MS)
+        spool.commit(sealed=form(Class.HISTORY, [row(n) for n in range(first, first + 50)]))
     spool.commit(rows=[row(9001)])
     epoch = spool.epoch
     spool.close()
@@ -157,7 +157,7 @@ def _load_all(spool: SqliteSpool) -> None:
 
 def _fill(spool: SqliteSpool) -> None:
     for first in range(1, 100_000, 50):
-        spool.commit(sealed=form(Class.LIVE, [row(n) for n in range(first, first + 50)]), now_ms=NOW_MS)
+        spool.commit(sealed=form(Class.LIVE, [row(n) for n in range(first, first + 50)]))
 
 
 def test_a_second_agent_is_kept_out(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_pages_are_given_back_after_shedding(tmp_path: Path) -> None:
     for _ in range(40):
         spool.put(Class.HISTORY, os.urandom(20_000), NOW_MS)
     before = spool.usage().used_bytes
-    spool.shed(to_free(spool.weights(1000), 1 << 40), NOW_MS)
+    spool.shed(to_free(spool.weights(1000), 1 << 40))
     assert spool.usage().used_bytes < before / 2
     wait_until(lambda: (tmp_path / "spool.db").stat().st_size < before, 5, "a smaller file")
     spool.close()
