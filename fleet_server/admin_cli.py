@@ -11,11 +11,12 @@ from pathlib import Path
 from fleet_server import admin_commands as run
 from fleet_server.access.rules import HUMAN_ROLES
 from fleet_server.admin_commands import Row, duration
-from fleet_server.config import load_config
+from fleet_server.config import ServerConfig, load_config
 from fleet_server.context import Context, command_context
 from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment.rules import CLAIM_LIFE, State
 from fleet_server.errors import ConfigurationError, LamppostError
+from fleet_server.health import database_parts
 
 EXAMPLES = """\
 examples:
@@ -75,13 +76,21 @@ def _command(
 
 def _operators(group: Commands[argparse.ArgumentParser]) -> None:
     add = _command(group, "add", "make an account; asks for the password", run.operator_add)
-    add.add_argument("--role", action="append", choices=HUMAN_ROLES, help="repeat for more (operator)")
+    roles = list(map(str, HUMAN_ROLES))
+    add.add_argument("--role", action="append", choices=roles, help="repeat for more (operator)")
     change = _command(group, "password", "give an account another password", run.operator_password)
     for each in (add, change):
         each.add_argument("name")
         secret = each.add_mutually_exclusive_group()
         secret.add_argument("--password-file", type=Path, metavar="FILE", help="first line is the password")
         secret.add_argument("--generate", action="store_true", help="make one up and print it, once")
+    for name, what, disabled in (
+        ("disable", "keep somebody out, from now on and from every open session", True),
+        ("enable", "let them in again", False),
+    ):
+        made = _command(group, name, what, run.operator_disabled)
+        made.add_argument("name")
+        made.set_defaults(disabled=disabled)
     _command(group, "list", "every account", run.operator_list)
 
 
@@ -104,7 +113,7 @@ def _claims(group: Commands[argparse.ArgumentParser]) -> None:
 
 def _enrolments(group: Commands[argparse.ArgumentParser]) -> None:
     listed = _command(group, "list", "the newest first", run.enrolments_list)
-    listed.add_argument("--state", choices=list(State), metavar="STATE", help=", ".join(State))
+    listed.add_argument("--state", choices=list(map(str, State)), metavar="STATE", help=", ".join(State))
     accept = _command(group, "accept", "let the lamppost in: issue its certificate", run.enrolments_accept)
     accept.add_argument("id", type=int)
     accept.add_argument("--fingerprint", default="", help="as the lamppost shows it; another one is refused")
@@ -142,7 +151,10 @@ def main(argv: list[str]) -> int:
     """0: done. 1: refused. 2: the configuration or the command line is wrong. One line says why."""
     options = parser().parse_args(argv)
     try:
-        with command_context(load_config(options.config, data_dir=options.data)) as ctx:
+        config = load_config(options.config, data_dir=options.data)
+        _check_there_is_a_server(config)
+        with command_context(config) as ctx:
+            _check_schema(ctx)
             rows = options.act(ctx, options)
     except LamppostError as refused:
         if options.json:
@@ -152,6 +164,23 @@ def main(argv: list[str]) -> int:
         return 2 if isinstance(refused, ConfigurationError) else 1
     print(json.dumps(rows, indent=2) if options.json else table(rows))
     return 0
+
+
+def _check_there_is_a_server(config: ServerConfig) -> None:
+    """Raises ConfigurationError: a mistyped --data must not make a new, empty database."""
+    directory = config.database.embedded_directory
+    if directory is not None and not directory.exists():
+        raise ConfigurationError(
+            f"There is no server's data in {config.data_dir}.",
+            remedy="Give --config and --data as `lamppost serve` has them, or start it once.",
+        )
+
+
+def _check_schema(ctx: Context) -> None:
+    """Raises ConfigurationError for a database of an older or newer program."""
+    schema = database_parts(ctx)["migrations"]
+    if not schema.ok:
+        raise ConfigurationError(f"The database's schema does not fit: {schema.detail}.")
 
 
 def table(rows: list[Row]) -> str:

@@ -54,6 +54,10 @@ def operator_password(ctx: Context, options: argparse.Namespace) -> list[Row]:
     return [{"name": options.name} | ({"password": password} if options.generate else {})]
 
 
+def operator_disabled(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    return [_operator(access.set_disabled(ctx, console(), options.name, disabled=options.disabled))]
+
+
 def operator_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
     return [_operator(each) for each in access.list_operators(ctx, console())]
 

@@ -174,6 +174,9 @@ def _broker(options: argparse.Namespace) -> Facts:
         user=options.user,
     )
     rendered = render_mosquitto(settings)
+    for option, file in (("--certificate", options.certificate), ("--key", options.key)):
+        if not file.is_file():
+            raise BadSetting(f"{option} {file}: there is no such file", "Make both: lamppost ca server-cert")
     private_directory(directory)
     private_directory(settings.state_directory)
     for name, text in rendered.items():

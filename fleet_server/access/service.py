@@ -159,6 +159,18 @@ def set_password(ctx: Context, principal: Principal, name: str, password: str) -
         store.delete_sessions_of(session, found.operator.id)
 
 
+def set_disabled(ctx: Context, principal: Principal, name: str, *, disabled: bool) -> store.Operator:
+    """Keep an operator out and end their sessions, or let them in again. Raises Forbidden, NotFound."""
+    authorize(principal, Action.OPERATORS_CREATE, name)
+    with ctx.db.session() as session:
+        changed = store.set_disabled(session, name, disabled)
+        if changed is None:
+            raise NotFound(f"There is no operator {name}.")
+        store.delete_sessions_of(session, changed.id)
+    log.info("operator %s %s by %s", name, "disabled" if disabled else "enabled", principal.name)
+    return changed
+
+
 def list_operators(ctx: Context, principal: Principal) -> list[store.Operator]:
     """Every account, by name. Raises Forbidden."""
     authorize(principal, Action.OPERATORS_READ)

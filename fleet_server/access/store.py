@@ -76,6 +76,16 @@ def set_password_hash(session: Session, operator_id: int, password_hash: str) ->
     session.execute(update(tables.Operator).where(where).values(password_hash=password_hash))
 
 
+def set_disabled(session: Session, name: str, disabled: bool) -> Operator | None:
+    """None where there is no such operator."""
+    row = session.exec(select(tables.Operator).where(col(tables.Operator.name) == name)).first()
+    if row is None:
+        return None
+    row.disabled = disabled
+    session.add(row)
+    return _operator(row)
+
+
 def insert_session(
     session: Session, token_hash: bytes, operator_id: int, now: datetime, expires_at: datetime
 ) -> None:

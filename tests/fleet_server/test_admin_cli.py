@@ -174,3 +174,52 @@ def test_a_stolen_lamppost_is_shut_out_by_name(console: Console, tmp_path: Path)
     assert console.text("lamppost", "quarantine", "nowhere")[0] == 1
     status, _, told = console.text("lamppost", "quarantine", "No Where")
     assert (status, "a-z" in told) == (1, True)
+
+
+def test_a_folder_without_a_server_stays_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    typo = tmp_path / "lampost"
+    assert admin_cli.main(["operator", "list", "--data", str(typo)]) == 2
+    told = capsys.readouterr().err
+    assert f"There is no server's data in {typo}." in told
+    assert not typo.exists()
+
+
+def test_a_database_of_another_version_is_told_in_one_line(
+    empty_database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(f'data_dir = "{tmp_path}/data"\n[database]\nurl = "{empty_database_url}"\n')
+    assert admin_cli.main(["operator", "list", "--config", str(file)]) == 2
+    told = capsys.readouterr().err
+    assert "lamppost serve --role setup" in told
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (["operator", "add", "ana", "--role", "king"], "'admin', 'operator', 'viewer'"),
+        (["enrolments", "list", "--state", "lost"], "'claimed', 'pending'"),
+    ],
+)
+def test_a_wrong_choice_is_answered_with_words(
+    arguments: list[str], allowed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        admin_cli.main(arguments)
+    assert allowed in capsys.readouterr().err
+
+
+def test_who_leaves_the_city_is_kept_out_at_once(console: Console) -> None:
+    [made] = console.rows("operator", "add", "ana", "--generate")
+    ctx = context(console)
+    token = access.sign_in(ctx, "ana", made["password"]).token
+    assert console.rows("operator", "disable", "ana")[0]["state"] == "disabled"
+    assert access.resolve(ctx, token) is None
+    with pytest.raises(SignInRefused):
+        access.sign_in(ctx, "ana", made["password"])
+    assert console.rows("operator", "enable", "ana")[0]["state"] == "active"
+    assert access.resolve(ctx, token) is None
+    assert access.sign_in(ctx, "ana", made["password"])
+    assert console.text("operator", "disable", "nobody")[0] == 1
+    ctx.db.close()

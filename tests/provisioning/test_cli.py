@@ -69,6 +69,8 @@ def test_show_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["client-cert", "--directory", "{tmp}/a", "--name", "x", "--days", "0", "--out", "{tmp}/o"], "0.0"),
         (["broker-config", "--directory", "{tmp}/a", "--certificate", "c", "--key", "k", "--port", "0",
           "--out", "{tmp}/o"], "port 0"),
+        (["broker-config", "--directory", "{tmp}/a", "--certificate", "{tmp}/c", "--key", "k",
+          "--out", "{tmp}/o"], "server-cert"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_one_line_that_says_why(
