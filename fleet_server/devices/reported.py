@@ -111,16 +111,17 @@ def presence(cursor: Cursor[Any], device_id: int, said: Presence, now: datetime)
     now: the street clock's; a will's own time is when it was left with the broker, so `now` is when it fell.
     """
     cursor.execute(
-        "SELECT presence_session, presence, presence_at FROM device WHERE id = %s FOR NO KEY UPDATE",
+        "SELECT presence_session, presence, presence_at, epoch FROM device WHERE id = %s FOR NO KEY UPDATE",
         (device_id,),
     )
     row = cursor.fetchone()
     assert row is not None
-    session, state, at = row
+    session, state, at, epoch = row
     stored = None
     if session is not None:
         stored = PresenceMark(session, state == PresenceState.ONLINE, int(at.timestamp() * 1000))
-    if not presence_counts(stored, PresenceMark(said.session, said.online, said.time_ms)):
+    told = PresenceMark(said.session, said.online, said.time_ms)
+    if not presence_counts(stored, told, same_epoch=epoch == said.epoch):
         return False
     if not said.online:
         cursor.execute(

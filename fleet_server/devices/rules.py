@@ -52,13 +52,19 @@ class PresenceMark:
     time_ms: int
 
 
-def presence_counts(stored: PresenceMark | None, told: PresenceMark) -> bool:
+def presence_counts(stored: PresenceMark | None, told: PresenceMark, *, same_epoch: bool = True) -> bool:
     """Does `told` change what is stored? Messages may come late, twice and out of order.
 
     A newer session always counts. Within the stored session the will is the last word, and before it the
     newer message counts. A late will of an older session is ignored (Sparkplug B 3.0, STATE messages).
+    A device whose storage is new (another epoch) may count its sessions from the start: its birth counts,
+    whatever number its predecessor, or a thief, has left; a will only if its connection is the stored one.
     """
-    if stored is None or told.session > stored.session:
+    if stored is None:
+        return True
+    if not same_epoch:
+        return told.online or told.session == stored.session
+    if told.session > stored.session:
         return True
     if told.session < stored.session or not stored.online:
         return False

@@ -43,6 +43,15 @@ def test_a_late_will_of_an_older_session_is_ignored() -> None:
     assert not presence_counts(BIRTH_2, WILL_1)
 
 
+def test_a_new_computer_is_heard_whatever_session_its_predecessor_left() -> None:
+    """A thief's last presence, or a clock far ahead, would otherwise hold the name for ever."""
+    poison = PresenceMark(2**63 - 1, True, 10)
+    assert not presence_counts(poison, BIRTH_1)
+    assert presence_counts(poison, BIRTH_1, same_epoch=False)
+    assert not presence_counts(BIRTH_1, PresenceMark(2**63 - 1, False, 10), same_epoch=False)
+    assert presence_counts(BIRTH_1, WILL_1, same_epoch=False), "storage made anew while it was connected"
+
+
 @pytest.mark.parametrize(
     ("age_s", "shown"),
     [

@@ -51,6 +51,18 @@ def test_a_birth_a_late_will_and_a_will(context: Context, desk: Desk, post: Post
     assert service.get_device(context, VIEWER, post.address).record.presence is PresenceState.OFFLINE
 
 
+def test_a_replaced_computer_is_heard_after_the_last_word_of_the_stolen_one(
+    context: Context, desk: Desk, post: Post
+) -> None:
+    desk.take(post.tell(Up.PRESENCE, born(2**63 - 1)))
+    fresh = Presence(True, 5, NOW_MS, b"f" * 16, "2.0", True)
+    desk.take(post.tell(Up.PRESENCE, fresh))
+    assert service.get_device(context, VIEWER, post.address).record.agent_version == "2.0"
+    desk.take(post.tell(Up.PRESENCE, born(2**63 - 1, online=False)))
+    seen = service.get_device(context, VIEWER, post.address).record
+    assert (seen.presence, seen.agent_version) == (PresenceState.ONLINE, "2.0")
+
+
 def test_freshness_is_of_the_newest_sample(context: Context, desk: Desk, post: Post) -> None:
     assert service.get_device(context, VIEWER, post.address).freshness is Freshness.NONE
     desk.take(post.declare(), post.publish(Class.LIVE, post.samples([NOW_MS - 600_000])))
