@@ -15,6 +15,7 @@ from edge_agent.config_keys import AgentConfig, SensorKeys
 from edge_agent.core.cadence import Cadence
 from edge_agent.core.declaring import declaration
 from edge_agent.core.spool_policy import Caps
+from edge_agent.errors import SpoolError
 from edge_agent.io import systemd
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.clocks import ScaledClock, SystemClock
@@ -115,7 +116,7 @@ class Agent:
         self.link = self._make_link(broker or PahoBroker(broker_address(config)))
         self.board.listen(lambda _news: self.link.conditions_changed())
         self.spooler = self._make_spooler()
-        self._identity = IdentityLoop(config, self.board, self.link, validity)
+        self._identity = IdentityLoop(config, self._clock, self.board, self.link, validity)
         self._sampling = [self._make_sampling(keys, open_sensor or _open_serial) for keys in config.sensors]
         self._status = StatusFile(config.data_dir / "status.json", self._build_status)
         self._threads: list[threading.Thread] = []
@@ -165,16 +166,27 @@ class Agent:
 
     def start(self) -> None:
         """Start every loop in a thread of its own."""
+        self._tell_start()
         self._threads = [
             threading.Thread(target=self.spooler.run, name="spooler", daemon=True),
             threading.Thread(target=self.link.run, name="link", daemon=True),
-            threading.Thread(target=self._identity.run, name="identity", daemon=True),
         ]
+        if not self._config.bench.insecure_broker:
+            self._threads.append(threading.Thread(target=self._identity.run, name="identity", daemon=True))
         self._sampling_threads = [
             threading.Thread(target=loop.run, name="sampling", daemon=True) for loop in self._sampling
         ]
         for thread in (*self._threads, *self._sampling_threads):
             thread.start()
+
+    def _tell_start(self) -> None:
+        device, server = self._config.device, self._config.server
+        sensors = ", ".join(f"{each.name} ({each.kind} on {each.port})" for each in self._config.sensors)
+        log.info(
+            "lamppost agent %s starts as %s/%s for %s:%d; sensors: %s; %d samples wait in %s",
+            *(__version__, device.tenant, device.name, server.host, server.port, sensors or "none"),
+            *(self._samples_waiting(), self._config.spool_dir),
+        )
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT: status and watchdog. SIGUSR1 ends sampling but not draining."""
@@ -188,7 +200,7 @@ class Agent:
             if self._stop_sampling and self._sampling_threads:
                 self._end_sampling()
             self._status.write()
-            if self._alive():
+            if self.alive():
                 systemd.notify("WATCHDOG=1")
             self._wake.wait(every_s)
             self._wake.clear()
@@ -216,6 +228,7 @@ class Agent:
         self.spooler.stop()
         self._threads[0].join(JOIN_S)
         self._status.write()
+        log.info("lamppost agent stopped; %d samples wait", self._samples_waiting())
         self.spool.close()
 
     def _end_sampling(self) -> None:
@@ -227,13 +240,29 @@ class Agent:
         self.spooler.finish()
 
     def _waits(self) -> bool:
-        counters = self.spool.counters()
+        try:
+            counters = self.spool.counters()
+        except SpoolError:
+            return False  # nothing can leave a spool that cannot be read
         return bool(self.spooler.pending() or sum(count.waiting_messages for count in counters.values()))
 
-    def _alive(self) -> bool:
+    def _samples_waiting(self) -> int:
+        try:
+            counters = self.spool.counters()
+        except SpoolError:
+            counters = {}
+        return sum(count.waiting_samples for count in counters.values()) + self.spooler.pending()
+
+    def alive(self) -> bool:
+        """Every loop turns: what the watchdog is told."""
         now_s = self._clock.wire_s()
-        beats = min(self.link.beat_s, self.spooler.beat_s)
-        return now_s - beats < STUCK_AFTER_S and all(thread.is_alive() for thread in self._threads[:2])
+        beats = [self.link.beat_s, self.spooler.beat_s]
+        if len(self._threads) > len(beats):
+            beats.append(self._identity.beat_s)
+        if self._sampling_threads:
+            beats += [loop.beat_s for loop in self._sampling]
+        threads = (*self._threads, *self._sampling_threads)
+        return now_s - min(beats) < STUCK_AFTER_S and all(thread.is_alive() for thread in threads)
 
     def _build_status(self) -> dict[str, Any]:
         moment = {
@@ -241,6 +270,7 @@ class Agent:
             "in_flight": self.link.view.in_flight,
             "sampling": bool(self._sampling_threads),
             "latest": dict(self.spooler.latest),
+            "late_verdicts": self.spooler.late_verdicts,
         }
         return self._reporter.status(moment, self.spooler.pending())
 

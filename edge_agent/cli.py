@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     ) -> argparse.ArgumentParser:
         epilog = "\n".join(line for line in EXAMPLES.splitlines() if f"agent {name}" in line)
         sub = commands.add_parser(name, help=what, description=what, epilog=epilog, formatter_class=raw)
-        sub.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
+        sub.add_argument(
+            "--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE", help="default: %(default)s"
+        )
         if json_too:
             sub.add_argument("--json", action="store_true", help="one JSON document")
         sub.set_defaults(command=command)

@@ -19,6 +19,7 @@ from edge_agent.config_keys import AgentConfig
 from edge_agent.core.renewing import Validity, advise
 from edge_agent.loops.board import Board
 from edge_agent.loops.link import LinkLoop
+from edge_agent.ports import Clock
 from wire_contract.envelope import encode
 from wire_contract.messages import CertificateIssued, CertificateRequest
 from wire_contract.topics import Up
@@ -38,14 +39,20 @@ class IdentityLoop:
     """
 
     def __init__(
-        self, config: AgentConfig, board: Board, link: LinkLoop, validity_of: Callable[[Path], Validity]
+        self,
+        config: AgentConfig,
+        clock: Clock,
+        board: Board,
+        link: LinkLoop,
+        validity_of: Callable[[Path], Validity],
     ) -> None:
-        self._config, self._board, self._link = config, board, link
+        self._config, self._clock, self._board, self._link = config, clock, board, link
         self._validity_of = validity_of
         self._woken = threading.Event()
         self._running = True
         self._issued: CertificateIssued | None = None
-        self._asked_at_s: float | None = None
+        self._asked_at_s: float | None = None  # wire clock
+        self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned, or will turn next
 
     def issued(self, message: CertificateIssued) -> None:
         """The server's answer to a renewal; called on the link's thread."""
@@ -57,14 +64,16 @@ class IdentityLoop:
         self._woken.set()
 
     def run(self) -> None:
-        if self._config.bench.insecure_broker:
-            return
         while self._running:
             wait_s = LOOK_EVERY_S
             try:
                 wait_s = self._look()
-            except Exception:
-                log.exception("looking after the certificate failed; it is tried again")
+            except Exception as error:  # the loop's top
+                if self._board.loop_failed(SUBJECT, error):
+                    log.exception("looking after the certificate failed; it is tried again")
+            else:
+                self._board.clear("agent_error", SUBJECT)
+            self.beat_s = self._clock.wire_s() + wait_s
             self._woken.wait(wait_s)
             self._woken.clear()
 
@@ -100,8 +109,9 @@ class IdentityLoop:
         except (OSError, ValueError) as error:
             self._board.raise_("identity_wrong", SUBJECT, f"{self._config.certificate_file}: {error}")
             return
+        self._board.clear("identity_wrong", SUBJECT)
         now_s = time.time()
-        asked_s_ago = None if self._asked_at_s is None else time.monotonic() - self._asked_at_s
+        asked_s_ago = None if self._asked_at_s is None else self._clock.wire_s() - self._asked_at_s
         advice = advise(dates.used(now_s), dates.left_days(now_s), asked_s_ago)
         for code in ("certificate_expiring", "certificate_expired"):
             if code == advice.code:
@@ -112,7 +122,7 @@ class IdentityLoop:
             self._ask()
 
     def _ask(self) -> None:
-        self._asked_at_s = time.monotonic()
+        self._asked_at_s = self._clock.wire_s()
         told = self._child(["edge_agent.renewal", "request", str(self._config.source)])
         if "csr" in told:
             csr = base64.b64decode(str(told["csr"]))

@@ -23,7 +23,7 @@ from edge_agent.loops.inbound import Inbound
 from edge_agent.ports import Broker, BrokerEvents, Clock, Session, Spool
 from wire_contract.classes import Class
 from wire_contract.envelope import encode
-from wire_contract.messages import Ask, Presence
+from wire_contract.messages import Ack, Ask, Presence
 from wire_contract.properties import Delivery
 from wire_contract.topics import Address, Up, class_channel, down_filter, up_topic
 
@@ -82,6 +82,7 @@ class LinkLoop:
         self._session = 0
         self._presence_sent: tuple[float, Presence | None] = (0.0, None)
         self._running = True
+        self._ever_connected = False
         self._failures = 0  # of this loop, since the server last answered
         self.view = LinkView()
         self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned
@@ -90,7 +91,7 @@ class LinkLoop:
 
     def work(self) -> None:
         """Something new is in the spool."""
-        self._inbox.put(lambda: self._signal(Signal.WORK))
+        self._inbox.put(self._work)
 
     def conditions_changed(self) -> None:
         self._inbox.put(self._refresh_presence)
@@ -151,6 +152,17 @@ class LinkLoop:
             for action in actions:
                 self._carry_out(action)
             self._note_view()
+
+    def _work(self) -> None:
+        self._signal(Signal.WORK)
+        self._note_backlog()
+
+    def _note_backlog(self) -> None:
+        """The dashboard says whether history is to come: tell it soon when that begins, and when it ends."""
+        told = self._presence_sent[1]
+        waits = self._spool.counters()[Class.HISTORY].waiting_messages > 0
+        if told is not None and waits != bool(told.backlog.get("history")):
+            self._refresh_presence()
 
     def _note_view(self) -> None:
         connected = self._link.phase in CONNECTED_PHASES
@@ -225,17 +237,32 @@ class LinkLoop:
         except (LinkError, IdentityError) as error:
             self._trouble(Signal.REFUSED, error)
         else:
+            if not self._ever_connected:
+                log.info("connected to the broker as %s", self._address)
+            self._ever_connected = True
             self._board.clear_subject(SUBJECT, "not_enrolled", "link_lost")
             self._signal(Signal.CONNECTED)
 
     def _received(self, topic: str, payload: bytes, handled: Callable[[], None]) -> None:
         ack = self._inbound.take(topic, payload, self._epoch)
         if ack is not None:
+            if self._link.phase is Phase.RESUMING:
+                self._check_spool_against(ack)
             now_s, jitter = self._clock.wire_s(), random.random()  # noqa: S311 jitter
             self._events.append(
                 moves.Ack(Signal.ACK, now_s, jitter, Class(ack.cls), ack.prefix, tuple(ack.ranges))
             )
         handled()
+
+    def _check_spool_against(self, ack: Ack) -> None:
+        """Raises SpoolCorrupt when the server has committed what this spool has not sealed yet: then it is an
+        older copy of itself, and its next sequences would be taken for what the server has."""
+        furthest = max((ack.prefix, *(last for _, last in ack.ranges)))
+        if furthest > self._spool.counters()[Class(ack.cls)].messages:
+            raise SpoolCorrupt(
+                f"the server has message {furthest} of a class in which the spool has fewer: the spool is an"
+                " older copy of itself, or the card lost what it said it wrote"
+            )
 
     def _publish_refused(self, detail: str) -> None:
         self._board.raise_("publish_refused", SUBJECT, detail)
@@ -284,6 +311,7 @@ class LinkLoop:
         acks, self._acks = self._acks, {}
         if acks and self._spool.epoch == self._epoch:
             self._spool.acknowledge(acks)
+            self._note_backlog()
 
     def _announce(self) -> None:
         presence = self._presence(True, self._session)

@@ -28,6 +28,7 @@ log = logging.getLogger("lamppost")
 
 READ_TIMEOUT_S = 3.0  # the slowest sensor's stable mode answers each 2.3 s (PMS5003 data sheet)
 IDENTITY_TIMEOUT_S = 3.0
+WARM_UPS = 2  # after so many of its kind's warm-up times a sensor without values is a trouble
 _PORT_LOST = (SensorGone, SensorAbsent, SensorBusy, SensorForbidden)
 
 
@@ -53,6 +54,8 @@ class SamplingLoop:
         self._until: Until | None = Until(wire_s=0.0)
         self._events: deque[Event] = deque()
         self._serial: str | None = None
+        self._warming_since_s: float | None = None  # street; since when it answers without values
+        self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned, or will turn next
 
     def stop(self) -> None:
         self._stopped.set()
@@ -63,8 +66,10 @@ class SamplingLoop:
                 self._sleep()
                 self._signal(Signal.STOP if self._stopped.is_set() else Signal.DUE)
                 self._drain()
-            except Exception:
-                log.exception("the loop of sensor %s failed; it starts over", self._plan.name)
+            except Exception as error:  # the loop's top
+                if self._board.loop_failed(self._plan.name, error):
+                    log.exception("the loop of sensor %s failed; it starts over", self._plan.name)
+                self._events.clear()
                 self._signal(Signal.POWER_LOST)
                 self._sensor.close()
                 self._until = Until(wire_s=1.0)
@@ -76,6 +81,7 @@ class SamplingLoop:
             wait_s = until.wire_s
         else:
             wait_s = (until.at_s - self._clock.street_s()) / self._clock.speed
+        self.beat_s = self._clock.wire_s() + max(wait_s, 0.0)
         self._stopped.wait(max(wait_s, 0.0))
 
     def _signal(self, signal: Signal) -> None:
@@ -108,7 +114,8 @@ class SamplingLoop:
         """Do it; what it raises is this sensor's condition and its event. `done` None: nobody waits."""
         try:
             call()
-        except SensorWarmingUp:  # it answers, there is only no value yet
+        except SensorWarmingUp as error:  # it answers, there is only no value yet
+            self._still_warming(error)
             if done is not None:
                 self._signal(done)
         except SensorError as error:
@@ -121,6 +128,14 @@ class SamplingLoop:
             if done is not None:
                 self._signal(done)
 
+    def _still_warming(self, error: SensorWarmingUp) -> None:
+        """A sensor without values is well while it warms up, and in trouble when that does not end."""
+        now_s = self._clock.street_s()
+        if self._warming_since_s is None:
+            self._warming_since_s = now_s
+        if now_s - self._warming_since_s > WARM_UPS * self._sensor.spec.warm_up_s:
+            self._board.raise_(error.code, self._plan.name, str(error))
+
     def _port_lost(self) -> None:
         """One loss is one event, also when waking and reading both notice it."""
         if not any(event.signal is Signal.GONE for event in self._events):
@@ -128,6 +143,7 @@ class SamplingLoop:
             self._signal(Signal.GONE)
 
     def _open(self) -> None:
+        self._warming_since_s = None
         self._sensor.open()
         self._serial = self._sensor.identity(IDENTITY_TIMEOUT_S)
 
@@ -137,5 +153,9 @@ class SamplingLoop:
         plan = self._plan
         serial = reading.serial or self._serial or plan.serial
         identity = UnitIdentity(reading.kind.value, serial, plan.site)
-        self._board.clear_subject(plan.name)
+        self._warming_since_s = None
+        if reading.status:
+            told = f"{reading.kind.value} at {plan.site} reports {', '.join(reading.status)}"
+            self._board.raise_("sensor_warns", plan.name, told)
+        self._board.clear_subject(plan.name, but="sensor_warns" if reading.status else "")
         self._take(Taken(plan.name, identity, reading, plan.cadence.every_s, now_ms, street_s))
