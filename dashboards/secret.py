@@ -39,7 +39,10 @@ def load_or_make(path: Path) -> str:
 
 def _read(path: Path) -> str:
     if path.stat().st_mode & 0o077:
-        raise UnfitSecret(f"{path}: others may read the cookies' key.", remedy=f"Run: chmod 600 {path}")
+        raise UnfitSecret(
+            f"{path}: others may read the cookies' key.",
+            remedy=f"If it is that key, run chmod 600 {path}; else set ui.secret_file to a file of its own.",
+        )
     secret = path.read_text(encoding="utf-8").strip()
     if len(secret) < SECRET_MIN_CHARACTERS:
         raise UnfitSecret(

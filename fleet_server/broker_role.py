@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -59,9 +60,17 @@ def write_configuration(config: ServerConfig) -> Path:
     return directory / "mosquitto.conf"
 
 
+def _allow_connections() -> None:
+    """As many open files as the system lets us: its usual 1024 let in a thousand lampposts, or one thief with
+    a thousand connections, and then nobody."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main(config: ServerConfig) -> int:
     """Become Mosquitto; returns only by raising ConfigurationError or OSError."""
     program = mosquitto_program()
     file = write_configuration(config)
+    _allow_connections()
     die_with_parent()
     os.execv(program, [str(program), "-c", str(file)])  # noqa: S606

@@ -36,7 +36,7 @@ def listeners(config: ServerConfig) -> Iterator[tuple[str, Listen]]:
         yield "api.device_listen", config.api.device_listen
     yield "ui.listen", config.ui.listen
     if config.broker.managed:
-        yield "broker.port", Listen(config.broker.listen, config.broker.port)
+        yield "broker.listen and broker.port", Listen(config.broker.listen, config.broker.port)
 
 
 def check_folder(folder: Path) -> None:
@@ -70,7 +70,9 @@ def _check_port(key: str, listen: Listen) -> None:
         except OSError as refused:
             raise ConfigurationError(
                 f"{key} = {listen} cannot be listened on: {_why(refused)}.",
-                remedy=f"Stop what listens there, or set {key} to another port.",
+                remedy=f"Set {key} to an address of this machine, or 0.0.0.0 for all of them."
+                if refused.errno == errno.EADDRNOTAVAIL
+                else f"Stop what listens there, or set {key} to another port.",
             ) from None
 
 

@@ -134,6 +134,7 @@ class Supervisor:
         while not self._signals:
             self._look_after()
             for role_name, number in self._renewal.look():
+                log.info("certificates or revocations changed: %s to %s", number.name, role_name)
                 for child in self._children:
                     if child.role.name == role_name:
                         child.signal(number)
