@@ -10,7 +10,7 @@ from collections.abc import Callable
 from demo.alone import Alone, measure_alone
 from demo.api import ApiRefused
 from demo.city import TICK_S, City, backlog_of, compare_all, spooled_of
-from demo.layout import Layout, Post, lay_out
+from demo.layout import DEFAULT_PORTS, Layout, Post, lay_out
 from demo.ledger import Frame, Stored, latencies_ms, percentile, total
 from demo.records import UNREACHABLE, DatabaseFigures, Records, agent_status
 from demo.report import Report
@@ -45,6 +45,9 @@ def run(settings: DemoSettings) -> int:
 
 
 def _announce(summary: Summary, settings: DemoSettings, layout: Layout) -> None:
+    moved = [f"{use} {port}" for use, port in layout.ports.items() if port != DEFAULT_PORTS[use]]
+    if moved:
+        summary.say(f"  other programs have the usual ports; here: {', '.join(moved)}")
     summary.say(f"\n  dashboard  http://127.0.0.1:{layout.ports['ui']}")
     summary.say(f"  sign in    {ADMIN} / {settings.admin_password}")
     summary.say(f"  api        http://127.0.0.1:{layout.ports['api']}/api/v1\n  logs       {layout.logs}\n")
@@ -91,7 +94,7 @@ def _post_state(post: Post, figures: DatabaseFigures) -> PostState:
         state="online" if status.get("connected") else "offline",
         backlog=backlog_of(status),
         stored=figures.per_post.get(post.name, 0),
-        latest="" if latest is None else f"{latest:g} µg/m³",
+        latest="" if latest is None else f"{latest:g}",
         conditions=tuple(c["code"] for c in status.get("conditions", [])),
     )
 

@@ -55,10 +55,12 @@ def draw(snapshot: Snapshot) -> Group:
         ("link", False),
         ("waiting", True),
         ("stored", True),
-        ("PM2.5", True),
-        ("conditions", False),
+        ("PM2.5\nµg/m³", True),
+        ("trouble", False),
     ):
-        table.add_column(name, justify="right" if right else "left", no_wrap=name != "conditions")
+        table.add_column(
+            name, justify="right" if right else "left", no_wrap=name != "trouble", overflow="fold"
+        )
     for post in snapshot.posts:
         table.add_row(
             post.name,
@@ -88,7 +90,7 @@ class Summary:
 
     def say(self, text: str) -> None:
         """One line of progress."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)  # whoever shows it knows its width
 
     def watch(self, next_snapshot: Callable[[], Snapshot | None]) -> None:
         """Draw until `next_snapshot`, which paces the loop, returns None."""
