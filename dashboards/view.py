@@ -54,6 +54,7 @@ def row(lamppost: Lamppost, drain: Draining | None) -> Row:
 
 
 def detail(found: Detail) -> dict[str, Any]:
+    units = {(r.sensor, r.channel): r.unit for r in found.readings}
     titles = {s.id: " ".join(filter(None, (words.kind(s.kind), s.site or s.serial))) for s in found.sensors}
     several = len(found.sensors) > 1
     return {
@@ -78,7 +79,7 @@ def detail(found: Detail) -> dict[str, Any]:
                 "title": words.kind(s.kind),
                 "serial": s.serial,
                 "site": s.site,
-                "channels": ", ".join(words.channel(c) for c in s.channels),
+                "channels": ", ".join(words.channel(c, units.get((s.id, c), "")) for c in s.channels),
                 "declared": s.declared_ms,
             }
             for s in found.sensors
@@ -87,7 +88,11 @@ def detail(found: Detail) -> dict[str, Any]:
             _reading(r, titles.get(r.sensor, "") if several else "") for r in found.readings if r.time_ms
         ],
         "channels": [
-            {"id": r.series, "title": words.channel(r.channel), "group": titles.get(r.sensor, "Sensor")}
+            {
+                "id": r.series,
+                "title": words.channel(r.channel, r.unit),
+                "group": titles.get(r.sensor, "Sensor"),
+            }
             for r in found.readings
         ],
     }
@@ -96,7 +101,7 @@ def detail(found: Detail) -> dict[str, Any]:
 def _reading(reading: Reading, sensor: str) -> dict[str, Any]:
     return {
         "series": reading.series,
-        "title": words.channel(reading.channel),
+        "title": words.channel(reading.channel, reading.unit),
         "sensor": sensor,
         "value": reading.value if reading.value is not None else "–",
         "unit": words.unit(reading.unit),
@@ -124,7 +129,7 @@ def chart(found: Chart, reading: Reading, lamppost: int) -> dict[str, Any]:
         "key": f"{found.series}:{found.span.key}:{found.step_s}",
         "lamppost": lamppost,
         "series": found.series,
-        "title": words.channel(reading.channel),
+        "title": words.channel(reading.channel, reading.unit),
         "unit": words.unit(reading.unit),
         "decimals": max(0, -reading.exponent) + (1 if rollup else 0),
         "from_zero": reading.channel not in {"temperature", "humidity", "co2"},

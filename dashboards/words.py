@@ -53,10 +53,15 @@ UNREMARKABLE = {0, 1, 2, 14}  # a corrected time does not make the value doubtfu
 _PARTICLE = re.compile(r"(pm|n)(\d+)(?:_(\d))?(_cf1)?")
 
 
-def channel(name: str) -> str:
-    """`pm2_5` -> PM2.5; `pm10_cf1` -> PM10 (CF=1); `n0_3` -> Particles > 0.3 µm."""
+def channel(name: str, unit: str = "") -> str:
+    """`pm2_5` -> PM2.5; `pm10_cf1` -> PM10 (CF=1); `n0_3` -> Particles > 0.3 µm.
+
+    Sensirion counts per cm³ from 0.3 µm up to a size, Plantower per 0.1 l what is larger.
+    """
     if match := _PARTICLE.fullmatch(name):
         size = match[2] + (f".{match[3]}" if match[3] else "")
+        if match[1] == "n" and unit == "1/cm3":
+            return f"Particles 0.3–{size} µm"
         if match[1] == "n":
             return f"Particles > {size} µm"
         return f"PM{size}" + (" (CF=1)" if match[4] else "")

@@ -149,6 +149,11 @@ def test_channels_have_names(name: str, title: str) -> None:
     assert words.channel(name) == title
 
 
+def test_counts_from_below_are_not_called_counts_from_above() -> None:
+    assert words.channel("n2_5", "1/dL") == "Particles > 2.5 µm"  # Plantower: beyond that diameter
+    assert words.channel("n2_5", "1/cm3") == "Particles 0.3–2.5 µm"  # Sensirion SPS30: up to it
+
+
 @pytest.mark.parametrize(
     ("value", "exponent", "text"),
     [(12.0, 0, "12"), (12.3, -1, "12.3"), (-0.05, -2, "-0.05"), (700.0, 2, "700"), (None, 0, None)],
