@@ -10,6 +10,9 @@ BENCHMARKS = ("wire", "ingest", "agent")
 
 def main(names: list[str]) -> int:
     """Run them in order; each prints its own lines."""
+    if {"-h", "--help"} & set(names):
+        print(f"usage: python -m benchmarks [{' | '.join(BENCHMARKS)} ...]   (all of them without a name)")
+        return 0
     unknown = sorted(set(names) - set(BENCHMARKS))
     if unknown:
         print(

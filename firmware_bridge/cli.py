@@ -60,9 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Asks with commands that change nothing that lasts; a sleeping sensor is woken.",
     )
     probe.add_argument("--port", action="append", metavar="P", help="only this port (again for more)")
-    probe.add_argument(
-        "--kind", type=SensorKind, choices=list(SensorKind), metavar="KIND", help="what you know is there"
-    )
+    probe.add_argument("--kind", type=_kind, metavar="KIND", help="what you know is there (see `kinds`)")
     probe.add_argument("--once", action="store_true", help="one reading each, then end")
     probe.add_argument("--json", action="store_true", help="one JSON line a port or reading")
 
@@ -80,7 +78,7 @@ def _add_emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     what = emulate.add_mutually_exclusive_group(required=True)
     what.add_argument("--plan", metavar="FILE", help="many units, described in JSON (docs/sensors.md)")
-    what.add_argument("--kind", choices=list(SensorKind), metavar="KIND", help="one unit of this kind")
+    what.add_argument("--kind", type=_kind, metavar="KIND", help="one unit of this kind (see `kinds`)")
     emulate.add_argument("--link", metavar="PATH", help="a symbolic link to the pseudo-terminal")
     emulate.add_argument("--ledger", metavar="FILE", help="a JSON line for each measurement sent")
     emulate.add_argument("--seed", type=int, default=0, help="another unit, another noise (default 0)")
@@ -95,6 +93,13 @@ def _add_emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="TYPE[:COUNT][@AFTER]",
         help="garbage, truncate, silent, stuck or unplug (COUNT seconds), after AFTER measurements (10)",
     )
+
+
+def _kind(name: str) -> SensorKind:
+    try:
+        return SensorKind(name.lower())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{name!r}: choose from {', '.join(SensorKind)}") from None
 
 
 def _kinds(args: argparse.Namespace) -> int:

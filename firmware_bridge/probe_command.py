@@ -33,7 +33,7 @@ def run_probe(ports: Sequence[str] | None, kind: SensorKind | None, *, once: boo
     with ThreadPoolExecutor(len(chosen)) as pool:  # a silent port takes seconds; they do not add up
         outcomes = pool.map(lambda port: _try(port, kind), chosen)
         for port, outcome in zip(chosen, outcomes, strict=True):
-            _tell(port, outcome, as_json)
+            _tell(port, outcome, kind, as_json)
             if isinstance(outcome, Found):
                 found.append(outcome)
     if not found:
@@ -65,13 +65,16 @@ def _try(port: str, kind: SensorKind | None) -> Found | SensorError | None:
         return error
 
 
-def _tell(port: str, outcome: Found | SensorError | None, as_json: bool) -> None:
+def _tell(port: str, outcome: Found | SensorError | None, kind: SensorKind | None, as_json: bool) -> None:
     if isinstance(outcome, SensorError):
         _tell_error(outcome, as_json)
     elif as_json:
         print(json.dumps({"port": port, "kind": None} if outcome is None else _record(outcome)), flush=True)
     elif outcome is None:
-        print(f"{port}: nothing that answers: check power, and that TX and RX are crossed", flush=True)
+        advice = "check power, and that TX and RX are crossed"
+        if kind is not None:
+            advice += f"; without --kind it is asked for every kind, not for a {kind} alone"
+        print(f"{port}: nothing that answers: {advice}", flush=True)
     else:
         print(describe(outcome), flush=True)
 
