@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -66,16 +67,19 @@ def install(config_file: Path, root: Path, user: str, only_print: bool) -> int:
         wants.parent.mkdir(parents=True, exist_ok=True)
         wants.unlink(missing_ok=True)
         wants.symlink_to(Path("..") / UNIT_NAME)
-        print(f"enabled for the image's next boot; its user {user} must be in the group {SERIAL_GROUP}")
+        print(
+            f"enabled for the image's next boot; its user {user} must be in the group {SERIAL_GROUP} "
+            f"and be allowed to read {config_file.absolute()}"
+        )
         return 0
-    return _on_this_system(config, user)
+    return _on_this_system(config_file, config, user)
 
 
-def _on_this_system(config: AgentConfig, user: str) -> int:
+def _on_this_system(config_file: Path, config: AgentConfig, user: str) -> int:
     _make_user(user)
     account = pwd.getpwnam(user)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.chown(config.data_dir, account.pw_uid, account.pw_gid)
+    hand_over(config_file, config.data_dir, account)
     if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
         print("systemd does not run here: start the agent with `lamppost agent run`")
         return 0
@@ -85,6 +89,19 @@ def _on_this_system(config: AgentConfig, user: str) -> int:
             raise AgentError(f"systemctl {' '.join(arguments)} failed", f"journalctl -u {UNIT_NAME}")
     print(f"started; look at it: systemctl status {UNIT_NAME}, lamppost agent status")
     return 0
+
+
+def hand_over(config_file: Path, data_dir: Path, account: pwd.struct_passwd) -> None:
+    """What root made while setting up becomes the service's: key and spool, and the right to read its file.
+
+    systemd looks at the owner of the state directory itself and would leave a root's key inside as it is.
+    """
+    for each in (data_dir, *data_dir.rglob("*")):
+        os.chown(each, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    mode = config_file.stat().st_mode
+    if not mode & stat.S_IROTH:  # it holds a claim: its group may read it, others still may not
+        os.chown(config_file, -1, account.pw_gid)
+        config_file.chmod(stat.S_IMODE(mode) | stat.S_IRGRP)
 
 
 def _make_user(user: str) -> None:
