@@ -90,6 +90,7 @@ def main(argv: list[str]) -> int:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)  # a shell that starts us in its background had it ignored
     from demo.run import run
 
     return run(settings)

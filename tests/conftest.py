@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from tests.support.mosquitto import broker
 from tests.support.postgres import (
     database_url,
@@ -19,3 +21,6 @@ __all__ = [
     "scratch_directory",
     "template_database",
 ]
+
+# A shell that runs the tests in its background has them, and all they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -52,8 +52,8 @@ def through_the_spool(folder: Path, row: Row) -> bytes:
     unit = Unit(UNIT, UnitIdentity(KIND, "", ""))
     spool = SqliteSpool(folder, declaration)
     spool.declare(unit, declaration(unit, TIME_MS), TIME_MS)
-    spool.commit(rows=[row], now_ms=TIME_MS)
-    spool.commit(sealed=form(Class.LIVE, spool.waiting(synced=True, limit=10)), now_ms=TIME_MS)
+    spool.commit(rows=[row])
+    spool.commit(sealed=form(Class.LIVE, spool.waiting(synced=True, limit=10)))
     spool.close()
     spool = SqliteSpool(folder, declaration)
     assert spool.waiting(synced=True, limit=10) == []
