@@ -19,6 +19,7 @@ UNIT_NAME = "lamppost-agent.service"
 TEMPLATE = Path(__file__).with_name(UNIT_NAME)
 SERIAL_GROUP = "dialout"  # owns serial ports on Debian, Ubuntu and Raspberry Pi OS
 STATE_ROOT = Path("/var/lib")
+OWN = ("identity", "spool", "status.json")  # what the agent keeps in its data folder
 
 
 def unit_text(config_file: Path, data_dir: Path, user: str, python: str = sys.executable) -> str:
@@ -96,7 +97,10 @@ def hand_over(config_file: Path, data_dir: Path, account: pwd.struct_passwd) -> 
 
     systemd looks at the owner of the state directory itself and would leave a root's key inside as it is.
     """
-    for each in (data_dir, *data_dir.rglob("*")):
+    own = [data_dir / name for name in OWN]  # the folder may be shared, with a server's data say
+    for each in (data_dir, *own, *(inside for folder in own for inside in folder.rglob("*"))):
+        if not each.exists():
+            continue
         os.chown(each, account.pw_uid, account.pw_gid, follow_symlinks=False)
     mode = config_file.stat().st_mode
     if not mode & stat.S_IROTH:  # it holds a claim: its group may read it, others still may not

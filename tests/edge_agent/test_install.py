@@ -18,6 +18,7 @@ def set_up_by_root(root: Path) -> tuple[Path, Path]:
     identity.mkdir(parents=True)
     (identity / "device.key").write_text("key")
     (identity / "device.key").chmod(0o600)
+    (root / "data" / "postgres").mkdir()  # a server on the same machine, in the same folder
     return config, root / "data"
 
 
@@ -35,4 +36,5 @@ def test_the_service_owns_the_key_that_root_enrolled_with(tmp_path: Path) -> Non
     hand_over(config, data, nobody)
     for each in (data, data / "identity", data / "identity" / "device.key"):
         assert (each.stat().st_uid, each.stat().st_gid) == (nobody.pw_uid, nobody.pw_gid), each
+    assert (data / "postgres").stat().st_uid == 0
     assert (config.stat().st_uid, config.stat().st_gid) == (0, nobody.pw_gid)
