@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(
             f"lamppost {args[0]}: the Python package {missing.name!r} is not installed here.\n"
-            f"Install this command's needs: pip install 'lamppost[{extra}]'",
+            f"Install this command's needs, in a copy of Lamppost's repository: pip install '.[{extra}]'",
             file=sys.stderr,
         )
         return 3

@@ -183,7 +183,7 @@ def _parquet(path: Path, station: str | None) -> dict[str, Sequence[Any]]:
         import pyarrow.compute as compute
         import pyarrow.parquet as parquet
     except ModuleNotFoundError:
-        raise BadPlan(f"{path}: reading parquet needs pyarrow: pip install 'lamppost[demo]'") from None
+        raise BadPlan(f"{path}: reading parquet needs pyarrow: pip install pyarrow") from None
     try:
         with parquet.ParquetFile(path) as file:
             found = _meanings(path, file.schema_arrow.names)

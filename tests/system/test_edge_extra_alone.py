@@ -95,4 +95,4 @@ def test_a_sample_goes_from_a_sensor_to_an_encoded_batch(device_python: Path, tm
 def test_the_servers_commands_say_what_to_install(device_python: Path, tmp_path: Path) -> None:
     refused = run(device_python, "-m", "lamppost", "serve", cwd=tmp_path)
     assert refused.returncode == 3
-    assert "pip install 'lamppost[server]'" in refused.stderr
+    assert "pip install '.[server]'" in refused.stderr
