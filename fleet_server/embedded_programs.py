@@ -28,7 +28,7 @@ def programs() -> Path:
     if spec is None or spec.origin is None:
         raise ConfigurationError(
             "The embedded PostgreSQL is not installed.",
-            remedy="pip install '.[server]' in Lamppost's repository, or set database.url to another PostgreSQL.",
+            remedy="pip install '.[server]' in Lamppost's repository, or set database.url to another one.",
         )
     return Path(spec.origin).parent / f"pginstall{MAJOR}" / "bin"
 
