@@ -15,6 +15,7 @@ from edge_agent.config_keys import AgentConfig, SensorKeys
 from edge_agent.core.cadence import Cadence
 from edge_agent.core.declaring import declaration
 from edge_agent.core.spool_policy import Caps
+from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
 from edge_agent.io import systemd
 from edge_agent.io.certificate_dates import validity
@@ -93,7 +94,7 @@ def facts(config: AgentConfig) -> Facts:
     settings = {
         "flush_interval_s": f"{config.telemetry.flush_interval_s:g}",
         "site": config.device.site,
-        "sensors": ", ".join(f"{each.name}: {each.kind}" for each in config.sensors),
+        "sensors": fitting(", ".join(f"{each.name}: {each.kind}" for each in config.sensors)),
     }
     return Facts(config.device.tenant, config.device.name, __version__, settings)
 

@@ -19,7 +19,7 @@ _WORDS = {"str": "text in quotes", "int": "a whole number", "float": "a number",
 def load(path: Path) -> AgentConfig:
     """Read and check the file. Raises ConfigError whose `detail` has one line a problem."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         remedy = "Write one: lamppost agent config --explain > agent.toml"
         raise ConfigError(f"{path}: there is no such file", remedy) from error

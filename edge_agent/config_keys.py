@@ -50,13 +50,19 @@ def name_key(doc: str, example: str) -> Any:
     return key(doc, example=example, pattern=NAME_PATTERN, allowed=rule)
 
 
+def words_key(doc: str, default: Any = "", *, example: Any = None) -> Any:
+    """A key for words of people's own, as many as the wire carries of a name."""
+    rule = "at most 64 characters, none of them a control character"
+    return key(doc, default, example=example, pattern=r"[^\x00-\x1f\x7f]{0,64}", allowed=rule)
+
+
 @dataclass(frozen=True)
 class Device:
     """Who this lamppost is."""
 
     tenant: str = name_key("The city, as in the certificate's common name tenant/name.", "city")
     name: str = name_key("The lamppost, unique in its city.", "post-0042")
-    site: str = key("Where it stands, for people.", "")
+    site: str = words_key("Where it stands, for people.")
     data_dir: str = key("Key, certificate and spool live here.", "/var/lib/lamppost")
 
 
@@ -64,7 +70,12 @@ class Device:
 class Server:
     """Where the city's MQTT broker is. Mutual TLS; the three files come from enrolment."""
 
-    host: str = key("The broker's host name, as in its certificate.", example="lamppost.city.example")
+    host: str = key(
+        "The broker's host name, as in its certificate.",
+        example="lamppost.city.example",
+        pattern=r"[A-Za-z0-9._:-]{1,253}",
+        allowed="a host name or an address, without https:// and port",
+    )
     port: int = key("The broker's MQTT-over-TLS port.", 8883, low=1, high=65_535)
     ca_file: str = key("The city's authority; empty: <data_dir>/identity/ca.pem.", "")
     certificate_file: str = key("This device's certificate; empty: <data_dir>/identity/device.pem.", "")
@@ -95,12 +106,12 @@ class Enrolment:
 class SensorKeys:
     """One sensor; repeat the table for each."""
 
-    name: str = key("A name for people; conditions name it.", example="front")
+    name: str = words_key("A name for people; conditions name it.", REQUIRED, example="front")
     kind: str = key("What it is.", example="pms5003", choices=tuple(kind.value for kind in SensorKind))
     port: str = key("Its serial port; /dev/serial/by-path names stay the same.", example="/dev/ttyUSB0")
     every_s: float = key("One sample each so many seconds.", 60.0, low=1, high=3600)
-    serial: str = key("Its serial number, for kinds that do not tell theirs: change it with the unit.", "")
-    site: str = key("Where on the post it sits; empty: its name.", "")
+    serial: str = words_key("Its serial number, for kinds that do not tell theirs: change it with the unit.")
+    site: str = words_key("Where on the post it sits; empty: its name.")
     duty_cycle: bool = key("Switch fan and laser off between samples, to save their life.", False)
     warm_up_s: float = key("Awake so long before a sample; -1: as its kind needs.", -1.0, low=-1, high=600)
 

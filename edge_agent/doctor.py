@@ -7,6 +7,7 @@ on the sensors is taken then.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +32,17 @@ from edge_agent.ports import BrokerEvents, Session
 from firmware_bridge.errors import SensorError, SensorWarmingUp
 from firmware_bridge.kinds import SensorKind
 from wire_contract.classes import Class
-from wire_contract.envelope import encode
-from wire_contract.messages import Ask
+from wire_contract.envelope import decode, encode
+from wire_contract.errors import WireError
+from wire_contract.messages import Ack, Ask
 from wire_contract.topics import Address, Up, down_filter, up_topic
 
 ANSWER_S = 5.0  # the server answers an Ask within a second; more is a server that is not there
 READ_S = 5.0  # two intervals of the slowest sensor's stable mode
+AS_THE_AGENT = (
+    "Run it as the agent's user: sudo -u lamppost lamppost agent doctor;"
+    " if the agent cannot either: sudo chown -R lamppost on device.data_dir."
+)
 STATUS_FRESH_S = 30.0  # an older status file is of an agent that is gone
 
 
@@ -92,16 +99,16 @@ def _clock() -> Check:
 
 
 def _disk(config: AgentConfig) -> Iterator[Check]:
-    folder = config.data_dir
+    folder = next(each for each in (config.data_dir, *config.data_dir.absolute().parents) if each.is_dir())
     probe = folder / f".doctor-{os.getpid()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"x" * 4096)
-        probe.unlink()
     except OSError as error:
-        remedy = f"Run the doctor as the agent's user, or: sudo chown lamppost {folder}"
-        yield Check("disk", False, f"{folder} cannot be written: {error.strerror}", remedy)
+        yield Check("disk", False, f"{folder} cannot be written: {error.strerror}", _disk_remedy(error))
         return
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
     free = shutil.disk_usage(folder).free
     inodes = os.statvfs(folder).f_favail
     told = f"{folder}: {free / 1e6:.0f} MB and {inodes} inodes free"
@@ -111,6 +118,14 @@ def _disk(config: AgentConfig) -> Iterator[Check]:
     if kept:
         remedy = "Replace the storage card if there are several; delete the file when you need it no more."
         yield Check("spool", False, f"a damaged spool was set aside: {kept[-1]}", remedy)
+
+
+def _disk_remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return KNOWN["disk_full"].remedy
+    if error.errno == errno.EROFS:
+        return "The disk is mounted read-only: look for its errors (dmesg), replace the card."
+    return AS_THE_AGENT
 
 
 def _identity(config: AgentConfig) -> list[Check]:
@@ -123,8 +138,11 @@ def _identity(config: AgentConfig) -> list[Check]:
     except AgentError as error:
         remedy = error.remedy or KNOWN["not_enrolled"].remedy
         return [Check("certificate", False, error.detail, remedy)]
+    except PermissionError as error:
+        return [Check("certificate", False, f"{error.filename}: this user may not read it", AS_THE_AGENT)]
     except (OSError, ValueError) as error:
-        return [Check("certificate", False, f"{config.certificate_file}: {error}", "Enrol again.")]
+        remedy = "Enrol again: lamppost agent enrol."
+        return [Check("certificate", False, f"{config.certificate_file}: {error}", remedy)]
     checks = []
     left = dates.left_days(time.time())
     if left <= 0:
@@ -146,17 +164,19 @@ def _broker(config: AgentConfig) -> list[Check]:
     """Connect beside the running agent, under another client id; then ask the server."""
     address = Address(config.device.tenant, config.device.name)
     broker = PahoBroker(broker_address(config, client_id=f"{address}-doctor"))
-    subscribed, answered, lost = threading.Event(), threading.Event(), threading.Event()
+    epoch = _epoch(config)
+    subscribed, answered, refused = threading.Event(), threading.Event(), threading.Event()
 
-    def received(_topic: str, _payload: bytes, handled: Callable[[], None]) -> None:
-        answered.set()
+    def received(_topic: str, payload: bytes, handled: Callable[[], None]) -> None:
+        if _answers(payload, epoch):
+            answered.set()
         handled()
 
     events = BrokerEvents(
         subscribed=subscribed.set,
         received=received,
-        lost=lambda _detail: lost.set(),
-        publish_refused=lambda _detail: lost.set(),
+        lost=lambda _detail: refused.set(),
+        publish_refused=lambda _detail: refused.set(),
     )
     where = f"{config.server.host}:{config.server.port}"
     try:
@@ -166,10 +186,13 @@ def _broker(config: AgentConfig) -> list[Check]:
         if not subscribed.wait(ANSWER_S):
             detail = f"{where} did not let {address} subscribe to its topics"
             return [*checks, Check("topics", False, detail, KNOWN["publish_refused"].remedy)]
-        ask = Ask(_epoch(config), tuple(int(cls) for cls in Class))
+        ask = Ask(epoch, tuple(int(cls) for cls in Class))
         broker.publish(up_topic(address, Up.ASK), encode(ask))
         if answered.wait(ANSWER_S):
             return [*checks, Check("server", True, "answers")]
+        if refused.is_set():
+            detail = f"{where} does not let {address} publish to its topics"
+            return [*checks, Check("topics", False, detail, KNOWN["publish_refused"].remedy)]
         detail = f"no answer within {ANSWER_S:.0f} s"
         return [*checks, Check("server", False, detail, KNOWN["server_silent"].remedy)]
     except AgentError as error:
@@ -177,6 +200,15 @@ def _broker(config: AgentConfig) -> list[Check]:
         return [Check("broker", False, error.detail, error.remedy or (known.remedy if known else ""))]
     finally:
         broker.disconnect()
+
+
+def _answers(payload: bytes, epoch: bytes) -> bool:
+    """Whether this is the server's word on our question, and not something that lay at the broker."""
+    try:
+        message = decode(payload)
+    except WireError:
+        return False
+    return isinstance(message, Ack) and message.epoch == epoch
 
 
 def _epoch(config: AgentConfig) -> bytes:
@@ -211,11 +243,8 @@ def _running_agents_word(config: AgentConfig) -> dict[str, str] | None:
         if time.time() - path.stat().st_mtime > STATUS_FRESH_S:
             return None
         status = json.loads(path.read_text())
-        os.kill(int(status["pid"]), 0)
-        if not status["sampling"]:
+        if not (status["sampling"] and _lives(int(status["pid"]))):
             return None
-    except PermissionError:
-        pass  # it lives, under another user
     except (OSError, ValueError, KeyError):
         return None
     told = {keys.name: "" for keys in config.sensors}
@@ -223,6 +252,16 @@ def _running_agents_word(config: AgentConfig) -> dict[str, str] | None:
         if condition["subject"] in told:
             told[condition["subject"]] = f"{condition['detail']}\n{condition['remedy']}"
     return told
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # under another user
+    except OSError:
+        return False
+    return True
 
 
 def _from_status(keys: SensorKeys, told: dict[str, str]) -> Check:

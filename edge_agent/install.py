@@ -26,19 +26,25 @@ def unit_text(config_file: Path, data_dir: Path, user: str, python: str = sys.ex
     """The unit for this configuration."""
     return (
         TEMPLATE.read_text()
-        .replace("@PYTHON@", python)
-        .replace("@CONFIG@", str(config_file))
-        .replace("@DATA_DIR@", str(data_dir))
+        .replace("@PYTHON@", _quoted(python))
+        .replace("@CONFIG@", _quoted(str(config_file)).replace("$", "$$"))
+        .replace("@DATA_DIR@", _quoted(str(data_dir)))
         .replace("@STATE_DIRECTORY@", _state_directory(data_dir))
         .replace("@USER@", user)
         .replace("@GROUP@", SERIAL_GROUP)
     )
 
 
+def _quoted(path: str) -> str:
+    """As systemd.syntax(7) reads it back; % begins a specifier."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"' if any(c in path for c in " \t\"'\\;") else escaped
+
+
 def _state_directory(data_dir: Path) -> str:
     """systemd makes and owns what lies under /var/lib; any other place is only opened for writing."""
     if data_dir.is_relative_to(STATE_ROOT) and data_dir != STATE_ROOT:
-        return f"StateDirectory={data_dir.relative_to(STATE_ROOT)}\nStateDirectoryMode=0700"
+        return f"StateDirectory={_quoted(str(data_dir.relative_to(STATE_ROOT)))}\nStateDirectoryMode=0700"
     return "# the data folder lies outside /var/lib: it was made by `lamppost agent install`"
 
 
@@ -52,6 +58,10 @@ def install(config_file: Path, root: Path, user: str, only_print: bool) -> int:
             f"--user {user!r}: must be 1 to 32 of a-z, 0-9, '_' and '-', beginning with a letter"
         )
     config = load(config_file)
+    if not config.data_dir.is_absolute():
+        raise ConfigError(
+            f"{config_file}: [device] data_dir = {config.device.data_dir!r}: a service needs an absolute path"
+        )
     text = unit_text(config_file.absolute(), config.data_dir, user)
     if only_print:
         print(text, end="")
@@ -81,6 +91,8 @@ def _on_this_system(config_file: Path, config: AgentConfig, user: str) -> int:
     account = pwd.getpwnam(user)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     hand_over(config_file, config.data_dir, account)
+    for path in (config_file.absolute(), Path(sys.executable)):
+        check_reach(path, user)
     if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
         print("systemd does not run here: start the agent with `lamppost agent run`")
         return 0
@@ -106,6 +118,16 @@ def hand_over(config_file: Path, data_dir: Path, account: pwd.struct_passwd) -> 
     if not mode & stat.S_IROTH:  # it holds a claim: its group may read it, others still may not
         os.chown(config_file, -1, account.pw_gid)
         config_file.chmod(stat.S_IMODE(mode) | stat.S_IRGRP)
+
+
+def check_reach(path: Path, user: str) -> None:
+    """Raises AgentError where the service's user could not read this file."""
+    command = ["runuser", "-u", user, "--", "test", "-r", str(path)]
+    if shutil.which("runuser") is not None and subprocess.run(command, check=False).returncode != 0:
+        raise AgentError(
+            f"{path}: the user {user} may not read it, so the service could not start",
+            f"chmod a+r {path}, and a+x on the folders above it; put a virtual environment into /opt.",
+        )
 
 
 def _make_user(user: str) -> None:

@@ -46,13 +46,22 @@ class BrokerAddress:
 def tls_context(address: BrokerAddress) -> ssl.SSLContext:
     """Mutual TLS, 1.2 or newer. Raises NotEnrolled, BrokerUntrusted."""
     for path in (address.ca_file, address.certificate_file, address.key_file):
-        if not path.exists():
-            raise NotEnrolled(f"{path} is not there: this device has no certificate yet")
+        try:
+            path.stat()
+        except PermissionError as error:
+            remedy = f"Give it to the agent's user: sudo chown -R lamppost {path.parent}"
+            raise BrokerUntrusted(f"{path}: this user may not read it", remedy) from error
+        except OSError as error:
+            raise NotEnrolled(f"{path} is not there: this device has no certificate yet") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_verify_locations(address.ca_file)
         context.load_cert_chain(address.certificate_file, address.key_file)
+    except PermissionError as error:
+        folder = address.key_file.parent
+        remedy = f"Give them to the agent's user: sudo chown -R lamppost {folder}"
+        raise BrokerUntrusted(f"{folder}: this user may not read key or certificate", remedy) from error
     except (ssl.SSLError, OSError) as error:
         remedy = "Key and certificate must belong together and be readable; else enrol again."
         raise BrokerUntrusted(f"{address.certificate_file}: {error}", remedy) from error

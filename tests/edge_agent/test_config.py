@@ -40,6 +40,9 @@ WRONG = [
     ("server", "port", "8883", "[server] port = '8883': must be a whole number from 1 to 65535"),
     ("server", "port", True, "[server] port = true: must be a whole number from 1 to 65535"),
     ("server", "host", "", "[server] host = '': must be not empty"),
+    ("server", "host", "https://x:8883", "must be a host name or an address, without https:// and port"),
+    ("sensor", "name", "x" * 65, "must be at most 64 characters, none of them a control character"),
+    ("sensor", "serial", "a\0b", "must be at most 64 characters, none of them a control character"),
     ("server", "hots", "x", "[server] hots: there is no such key; did you mean host?"),
     ("device", "name", "Post 1", "[device] name = 'Post 1': must be 1 to 63 of a-z, 0-9 and '-'"),
     ("device", "data_dir", 7, "[device] data_dir = 7: must be text in quotes"),
@@ -117,3 +120,9 @@ def test_the_shipped_file_is_itself_well(tmp_path: Path) -> None:
     config = load(path)
     assert config.device.name == "post-0042"
     assert config.spool.max_bytes == 512 << 20
+
+
+def test_a_file_that_a_windows_editor_wrote_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SHIPPED.read_bytes().replace(b"\n", b"\r\n"))
+    assert load(path).device.tenant == "city"

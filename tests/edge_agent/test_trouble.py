@@ -267,6 +267,7 @@ def test_a_disk_that_refuses_writes_holds_samples_in_memory_and_recovers(
     sensor = counting(SDS)
     with running(on_broker(tmp_path, broker), sensor) as agent:
         server.wait_samples(2)
+        server.hold_acks = True  # an ack frees pages
         pages = agent.spool._db.execute("PRAGMA page_count").fetchone()[0]
         agent.spool._db.execute(f"PRAGMA max_page_count = {pages}")
         _use_up_free_pages(agent)
@@ -274,6 +275,7 @@ def test_a_disk_that_refuses_writes_holds_samples_in_memory_and_recovers(
         reads = sensor.reads
         wait_until(lambda: sensor.reads > reads + 5, 20, "sampling to go on")
         agent.spool._db.execute("PRAGMA max_page_count = 100000")
+        server.release_acks()
         wait_clear(agent, "disk_full", 30)
         wait_empty(agent, 30)
     stored = {values[0] for *_, values, _ in server.samples()}
