@@ -37,7 +37,11 @@ class SeriesView(BaseModel):
 
 
 class LatestView(BaseModel):
-    """value is null where the sensor gave none; flag: a quality flag of the wire (1 is good)."""
+    """value is null where the sensor gave none.
+
+    flag: 0 and 2 not checked, 1 good, 9 missing, 14 good with its time corrected; 3 suspect or 4 failed,
+    and by which test: 5 or 10 range, 6 or 11 spike, 7 or 12 rate of change, 8 or 13 flat line.
+    """
 
     series: SeriesView
     time: datetime
@@ -63,7 +67,7 @@ class PointView(BaseModel):
     high: float | None
     n: int
     flagged: int
-    flag: int | None = Field(description="of a raw reading only")
+    flag: int | None = Field(description="of a raw reading only; the numbers are explained at LatestView")
 
 
 class SeriesPoints(BaseModel):
