@@ -81,8 +81,8 @@ class SerialSensor:
         deadline = time.monotonic() + timeout_s
         if self._serial is None and self.spec.reports_serial:
             if not self._prepared:
-                self._prepare(deadline)
-            if not self._say(self._dialogue.identify, deadline):
+                self._prepare(deadline)  # some tell it with every word
+            if self._serial is None and not self._say(self._dialogue.identify, deadline):
                 raise SensorSilent(self._link.port, f"{self.spec.title} does not tell its serial number")
         return self._serial
 
@@ -149,6 +149,8 @@ class SerialSensor:
                 if isinstance(event, Measurement):
                     return event
                 if isinstance(event, Refused) and not isinstance(event.error, DamagedFrame):
+                    if isinstance(event.error, DeviceState) and event.error.command != self._dialogue.asked:
+                        continue  # the late refusal of an earlier command says nothing of this one
                     return event.error
                 if isinstance(event, Refused) and damage is None:
                     damage = event.error

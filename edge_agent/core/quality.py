@@ -17,8 +17,6 @@ from air_quality.limits import ChannelLimits, limits_for
 from air_quality.quality import FlatTest, Qartod, RangeTest, RateTest, SpikeTest
 from wire_contract.flags import Flag, pack_flags
 
-SPIKE_STEP_S = 60.0  # the spike limits are for one-minute data (standards.md 2.3)
-
 _SUSPECT = (Flag.SUSPECT_RANGE, Flag.SUSPECT_SPIKE, Flag.SUSPECT_RATE, Flag.SUSPECT_FLAT)
 _FAIL = (Flag.FAIL_RANGE, Flag.FAIL_SPIKE, Flag.FAIL_RATE, Flag.FAIL_FLAT)
 
@@ -67,11 +65,11 @@ class ChannelQuality:
             self._flat = FlatTest(*counts, tolerance)
 
     def _rate_limits(self) -> tuple[float, float | None]:
-        """Per second. A step as high as a suspect spike is suspect at once, within one sample of at most a
-        minute: the spike test's own verdict comes a sample later, often after this one has left."""
+        """Per second. A step from one sample to the next as high as a suspect spike is suspect at once: the
+        spike test's own verdict comes a sample later, often after this one has left."""
         suspect, fail = self.limits.rate or (inf, None)
         if self.limits.spike:
-            suspect = min(suspect, self.limits.spike[0] / min(self.every_s, SPIKE_STEP_S))
+            suspect = min(suspect, self.limits.spike[0] / self.every_s)
         return suspect, fail
 
     def judge(self, value: float | None, time_s: float) -> tuple[Flag, Flag | None]:

@@ -20,9 +20,11 @@ from firmware_bridge.errors import (
     SensorBusy,
     SensorError,
     SensorForbidden,
+    SensorGarbled,
     SensorGone,
     SensorWarmingUp,
 )
+from firmware_bridge.ports import Reading
 
 log = logging.getLogger("lamppost")
 
@@ -54,6 +56,7 @@ class SamplingLoop:
         self._until: Until | None = Until(wire_s=0.0)
         self._events: deque[Event] = deque()
         self._serial: str | None = None
+        self._rumour: str | None = None  # another serial number, told once
         self._warming_since_s: float | None = None  # street; since when it answers without values
         self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned, or will turn next
 
@@ -147,9 +150,22 @@ class SamplingLoop:
         self._sensor.open()
         self._serial = self._sensor.identity(IDENTITY_TIMEOUT_S)
 
+    def _check_serial(self, reading: Reading) -> None:
+        """Another serial number counts from the second reading that tells it: the checksum of an SDS011 has
+        eight bits, and a flipped one would otherwise become a sensor unit for ever. Raises SensorGarbled."""
+        told, before = reading.serial, self._serial
+        if told is None or before is None or told == before:
+            self._rumour = None
+        elif told == self._rumour:
+            self._serial, self._rumour = told, None
+        else:
+            self._rumour = told
+            raise SensorGarbled(self._plan.name, f"says once that it is {told}, was {before} until now")
+
     def _read(self) -> None:
         reading = self._sensor.read(READ_TIMEOUT_S)
         now_ms, street_s = self._clock.now_ms(), self._clock.street_s()
+        self._check_serial(reading)
         plan = self._plan
         serial = reading.serial or self._serial or plan.serial
         identity = UnitIdentity(reading.kind.value, serial, plan.site)

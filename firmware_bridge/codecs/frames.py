@@ -145,6 +145,7 @@ class Dialogue:
 
     prepare: tuple[Step, ...]  # after power-on or open: awake, and silent until asked
     ask: bytes  # one measurement, please
+    asked: int  # the command of that, as a refusal names it
     wake: tuple[Step, ...] = ()
     sleep: tuple[Step, ...] = ()
     identify: tuple[Step, ...] = ()

@@ -143,6 +143,7 @@ class NovaCodec:
         return Dialogue(
             prepare=(wake, Step(command(MODE, b"\x01\x01"), MODE)),
             ask=command(QUERY),
+            asked=QUERY,
             wake=(wake,),
             sleep=(Step(command(POWER, b"\x01\x00"), POWER),),
             identify=(Step(command(FIRMWARE), FIRMWARE),),

@@ -107,6 +107,7 @@ class PlantowerCodec:
         return Dialogue(
             prepare=(wake, passive),
             ask=command(READ, 0),
+            asked=READ,
             wake=(wake,),
             sleep=(Step(command(POWER, 0), POWER),),
             streams=True,

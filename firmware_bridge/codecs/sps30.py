@@ -163,6 +163,7 @@ class Sps30Codec:
         return Dialogue(
             prepare=(wake, start),
             ask=command(READ),
+            asked=READ,
             wake=(wake, start),
             sleep=(Step(command(STOP), STOP), Step(command(SLEEP), SLEEP)),
             identify=(Step(command(INFO, INFO_SERIAL), INFO),),

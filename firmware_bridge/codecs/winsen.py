@@ -112,7 +112,7 @@ class WinsenCodec:
 
     @property
     def dialogue(self) -> Dialogue:
-        return Dialogue(prepare=(), ask=read_command())
+        return Dialogue(prepare=(), ask=read_command(), asked=READ)
 
     def parser(self) -> Parser:
         return Scanner(LAYOUT)

@@ -170,3 +170,22 @@ def test_what_comes_and_goes_each_second_is_not_a_line_each_second(
     clock.step_to(clock.now_ms() + int(board_module.QUIET_S * 1000))
     board.raise_(error.code, "front", str(error), error.remedy)
     assert len(caplog.messages) == 3
+
+
+def test_a_serial_number_that_is_told_once_makes_no_unit(
+    tmp_path: Path, broker: MosquittoBroker, server: AckingServer
+) -> None:
+    class Noisy(ScriptedSensor):
+        def read(self, timeout_s: float) -> Reading:
+            given = super().read(timeout_s)
+            serial = "0001" if self.reads % 4 == 3 else given.serial
+            return Reading(given.kind, given.values, serial, ())
+
+    sensor = Noisy(SDS, (1, 2))
+    sensor.serial = "58d9"
+    with running(on_broker(tmp_path, broker), sensor):
+        wait_until(lambda: sensor.reads >= 8, 20, "readings, two of them with another serial number")
+        server.wait_samples(5)
+        sensor.serial = "546f"  # changed without the port noticing
+        wait_until(lambda: len(server.declarations()) == 2, 20, "the new unit")
+    assert [each.serial for each in server.declarations()] == ["58d9", "546f"]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import select
+import threading
 import time
-from collections.abc import Iterator
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import serial
 
-from firmware_bridge.codecs import nova, plantower
+from firmware_bridge.codecs import nova, plantower, sps30
 from firmware_bridge.errors import (
     SensorAbsent,
     SensorBusy,
@@ -341,3 +345,62 @@ def test_every_error_has_a_code_and_a_remedy() -> None:
         error = kind("/dev/ttyUSB0", "detail")
         assert error.remedy
         assert str(error) == "/dev/ttyUSB0: detail"
+
+
+@contextmanager
+def answering(answer: Callable[[bytes], list[tuple[float, bytes]]]) -> Iterator[str]:
+    """A pseudo-terminal whose far end gives these answers, each so many seconds after the command."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    ended = threading.Event()
+
+    def serve() -> None:
+        due: list[tuple[float, bytes]] = []
+        while not ended.is_set():
+            if select.select([ours], [], [], 0.01)[0]:
+                heard = os.read(ours, 4096)
+                due += [(time.monotonic() + after_s, data) for after_s, data in answer(heard)]
+            for each in [each for each in due if each[0] <= time.monotonic()]:
+                due.remove(each)
+                os.write(ours, each[1])
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield os.ttyname(theirs)
+    finally:
+        ended.set()
+        thread.join(5)
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_an_sds_that_does_not_know_the_firmware_command_still_tells_its_id() -> None:
+    def answer(heard: bytes) -> list[tuple[float, bytes]]:
+        codes = [frame[2] for frame in (heard[i : i + 19] for i in range(0, len(heard), 19))]
+        return [(0.0, nova.reply(c, b"\1\1", "58d9")) for c in codes if c in (nova.POWER, nova.MODE)]
+
+    with answering(answer) as port:
+        sensor = open_sensor(SensorKind.SDS011, port)
+        sensor.open()
+        assert sensor.identity(2.0) == "58d9"
+        sensor.close()
+
+
+def test_the_late_refusal_of_another_command_is_no_fault() -> None:
+    """Firmware 1 of the SPS30 does not know the wake-up; its refusal may come when the question is out."""
+    floats = (1.0,) * 10
+
+    def answer(heard: bytes) -> list[tuple[float, bytes]]:
+        said = []
+        if sps30.command(sps30.WAKE) in heard:
+            said.append((0.45, sps30.reply(sps30.WAKE, state=0x02)))
+        if sps30.command(sps30.READ) in heard:
+            said.append((0.4, sps30.measurement(floats)))
+        return said
+
+    with answering(answer) as port:
+        sensor = open_sensor(SensorKind.SPS30, port)
+        sensor.open()
+        assert sensor.read(5.0).values[0] == 100
+        sensor.close()
