@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -90,10 +91,18 @@ def rehearse(layout: Layout, settings: DemoSettings, history_end_ms: int) -> Non
 def wait_server(layout: Layout, settings: DemoSettings, server: Child) -> Api:
     """Until every part of the server is reachable; signs in as the operator."""
     api = Api(f"http://127.0.0.1:{layout.ports['api']}")
-    wait_for(api.is_ready, SERVER_READY_S, server, "server")
+    wait_for(lambda: _is_up(layout) and api.is_ready(), SERVER_READY_S, server, "server")
     api.sign_in(ADMIN, settings.admin_password or "lamppost-demo")
     shutil.copyfile(layout.root / "server" / "certificates" / "ca.pem", layout.trust)
     return api
+
+
+def _is_up(layout: Layout) -> bool:
+    """What this city's own server says: another program may have taken the port since it was chosen."""
+    try:
+        return bool(json.loads((layout.root / "server" / "serve.json").read_text())["ready"])
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def make_claims(layout: Layout, settings: DemoSettings, api: Api) -> None:
