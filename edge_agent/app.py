@@ -23,6 +23,7 @@ from edge_agent.io.clocks import ScaledClock, SystemClock
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
 from edge_agent.io.sqlite_spool import SqliteSpool
 from edge_agent.io.status_file import StatusFile
+from edge_agent.io.twin_file import TwinFile
 from edge_agent.loops.board import Board
 from edge_agent.loops.identity import IdentityLoop
 from edge_agent.loops.inbound import Inbound
@@ -31,9 +32,10 @@ from edge_agent.loops.room import RoomKeeper
 from edge_agent.loops.sampling import SamplingLoop, SensorPlan
 from edge_agent.loops.spooler import Spooler
 from edge_agent.loops.status import Facts, Reporter
+from edge_agent.loops.twin import TwinKeeper
 from edge_agent.ports import Broker, Clock, Sensor
 from firmware_bridge.kinds import SPECS, SensorKind
-from wire_contract.topics import Address
+from wire_contract.topics import Address, Up
 
 log = logging.getLogger("lamppost")
 
@@ -117,6 +119,7 @@ class Agent:
         self.link = self._make_link(broker or PahoBroker(broker_address(config)))
         self.board.listen(lambda _news: self.link.conditions_changed())
         self.spooler = self._make_spooler()
+        self._twin = self._make_twin()
         self._identity = IdentityLoop(config, self._clock, self.board, self.link, validity)
         self._sampling = [self._make_sampling(keys, open_sensor or _open_serial) for keys in config.sensors]
         self._status = StatusFile(config.data_dir / "status.json", self._build_status)
@@ -136,6 +139,7 @@ class Agent:
             reply=lambda reply: self.spooler.reply(reply),
             declare=lambda: self.spooler.declare_all(),
             certificate=lambda issued: self._identity.issued(issued),
+            desired=lambda desired: self._twin.desired(desired),
         )
         return LinkLoop(
             Address(self._config.device.tenant, self._config.device.name),
@@ -146,6 +150,7 @@ class Agent:
             inbound,
             self._reporter.presence,
             corrupt=lambda: self.spooler.rescue(),
+            born=lambda: self._twin.tell(),
             backoff_max_s=self._config.bench.backoff_max_s,
         )
 
@@ -159,6 +164,20 @@ class Agent:
             self._config.telemetry.flush_interval_s,
             sealed_work=self.link.work,
             epoch_changed=self.link.epoch_changed,
+        )
+
+    def _make_twin(self) -> TwinKeeper:
+        def apply(flush_s: float) -> None:
+            self.spooler.flush_each(flush_s)
+            self._reporter.flush_each(flush_s)
+            self.link.conditions_changed()
+
+        return TwinKeeper(
+            TwinFile(self._config.data_dir / "twin.json"),
+            self.board,
+            self._config.telemetry.flush_interval_s,
+            apply,
+            lambda payload: self.link.publish_now(Up.TWIN, payload),
         )
 
     def _make_sampling(self, keys: SensorKeys, open_sensor: Opener) -> SamplingLoop:

@@ -1,4 +1,4 @@
-"""What the server says: acks go back to the link, commands and certificates to who carries them out."""
+"""What the server says: acks go back to the link, the rest to who carries it out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from edge_agent.ports import Clock
 from wire_contract.envelope import decode
 from wire_contract.errors import WireError
-from wire_contract.messages import Ack, CertificateIssued, Command, CommandName, CommandReply
+from wire_contract.messages import Ack, CertificateIssued, Command, CommandName, CommandReply, TwinDesired
 from wire_contract.topics import Down, parse_topic
 
 log = logging.getLogger("lamppost")
@@ -26,8 +26,10 @@ class Inbound:
         reply: Callable[[CommandReply], None],
         declare: Callable[[], None],
         certificate: Callable[[CertificateIssued], None],
+        desired: Callable[[TwinDesired], None],
     ) -> None:
         self._clock, self._reply, self._declare, self._certificate = clock, reply, declare, certificate
+        self._desired = desired
         self._seen: deque[str] = deque(maxlen=REMEMBERED_COMMANDS)
 
     def take(self, topic: str, payload: bytes, epoch: bytes) -> Ack | None:
@@ -44,6 +46,8 @@ class Inbound:
             self._command(message)
         elif isinstance(message, CertificateIssued) and channel is Down.CERTIFICATE:
             self._certificate(message)
+        elif isinstance(message, TwinDesired) and channel is Down.TWIN:
+            self._desired(message)
         else:
             log.info("nothing here handles a %s on %s", type(message).__name__, topic)
         return None

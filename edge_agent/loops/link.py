@@ -68,10 +68,12 @@ class LinkLoop:
         inbound: Inbound,
         presence: Callable[[bool, int], Presence],
         corrupt: Callable[[], None],
+        born: Callable[[], None],
         backoff_max_s: float,
     ) -> None:
         self._address, self._clock, self._broker, self._spool = address, clock, broker, spool
         self._board, self._inbound, self._presence, self._corrupt = board, inbound, presence, corrupt
+        self._born = born
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._events: deque[Event] = deque()
         self._timers: dict[str, tuple[float, Item]] = {}
@@ -192,6 +194,7 @@ class LinkLoop:
                 self._attempt(self._broker.subscribe)
             case moves.AnnounceBirth():
                 self._announce()
+                self._born()
             case moves.SendAsk():
                 ask = Ask(self._epoch, tuple(int(cls) for cls in Class))
                 self._publish_unspooled(Up.ASK, encode(ask))

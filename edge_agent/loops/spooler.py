@@ -105,6 +105,14 @@ class Spooler:
         epoch = self._spool.epoch
         self._inbox.put(lambda: self._rescue(epoch))
 
+    def flush_each(self, seconds: float) -> None:
+        """From now on live samples are sealed each so many street seconds."""
+
+        def change() -> None:
+            self._flush_s = seconds
+
+        self._inbox.put(change)
+
     def finish(self) -> None:
         """Seal everything that waits, now."""
         self._inbox.put(self._finish)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.core.stamping import clock_is_set
@@ -30,6 +30,12 @@ class Reporter:
 
     def __init__(self, facts: Facts, clock: Clock, spool: Spool, board: Board) -> None:
         self._facts, self._clock, self._spool, self._board = facts, clock, spool, board
+
+    def flush_each(self, seconds: float) -> None:
+        """The setting that the server may change."""
+        self._facts = replace(
+            self._facts, settings={**self._facts.settings, "flush_interval_s": f"{seconds:g}"}
+        )
 
     def presence(self, online: bool, session: int) -> Presence:
         """The birth; with `online` False the will, which says no more than that."""

@@ -27,6 +27,7 @@ from wire_contract.messages import (
     SampleBatch,
     SensorDeclaration,
     Tombstone,
+    TwinReported,
 )
 from wire_contract.properties import Delivery
 from wire_contract.topics import ALL_UP_FILTER, Address, Down, down_topic, parse_topic
@@ -78,6 +79,7 @@ class AckingServer:
         self.presences: list[Presence] = []
         self.deliveries: list[Received] = []
         self.asks: list[Ask] = []
+        self.twins: list[TwinReported] = []
         self.requests: list[CertificateRequest] = []
         self.address: Address | None = None
         self._ready = threading.Event()
@@ -175,6 +177,8 @@ class AckingServer:
                     self._send_ack(address, content.epoch, cls, self.streams.get(key, Stream()))
             elif isinstance(content, CertificateRequest):
                 self.requests.append(content)
+            elif isinstance(content, TwinReported):
+                self.twins.append(content)
             else:
                 self._store(address, message, content)
 
