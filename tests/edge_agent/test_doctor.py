@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +40,23 @@ def as_nobody(path: Path) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in json.loads(done.stdout)}
 
 
-def test_as_the_wrong_user_it_says_so_and_not_enrol_again(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody can reach; pytest's own are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="lamppost-") as name:
+        folder = Path(name)
         folder.chmod(0o755)
-    path = write_config(tmp_path, 1, None, "/dev/not-there")
-    identity = tmp_path / "data" / "identity"
+        yield folder
+
+
+def test_as_the_wrong_user_it_says_so_and_not_enrol_again(open_folder: Path) -> None:
+    path = write_config(open_folder, 1, None, "/dev/not-there")
+    identity = open_folder / "data" / "identity"
     identity.mkdir(parents=True)
     for name in ("device.key", "device.pem", "ca.pem"):
         (identity / name).write_text("secret")
-    (tmp_path / "data" / "status.json").write_text('{"sampling": true, "pid": 1}')
-    (tmp_path / "data").chmod(0o700)
+    (open_folder / "data" / "status.json").write_text('{"sampling": true, "pid": 1}')
+    (open_folder / "data").chmod(0o700)
     checks = as_nobody(path)
     for name in ("disk", "certificate"):
         assert not checks[name]["ok"]
