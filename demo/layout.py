@@ -5,19 +5,18 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from demo.ports import NoPort, Ports, claim_ports
 from demo.settings import DemoSettings, WrongArgument
 
 MARKER = ".lamppost-demo"  # only a folder that a demo made is ever emptied
 TENANT = "demo"
 KINDS = ("pms5003", "sds011", "sps30")
 STREETS = ("Harbour Street", "Mill Lane", "Station Square", "School Road", "Ring Road", "Park Avenue")
-DEFAULT_PORTS = {"api": 8000, "device": 8443, "ui": 8080, "broker": 8883}
 RETRY_MAX_S = 2.0  # the demo's outages last seconds, so waiting a minute to try again would hide the recovery
 
 
@@ -50,12 +49,13 @@ class Post:
 
 @dataclass(frozen=True)
 class Layout:
-    """The city's folder, ports and lampposts. `lock` keeps another demo out of the folder."""
+    """The city's folder, ports and lampposts. `lock` and `claimed` keep other demos off them."""
 
     root: Path
     ports: dict[str, int]
     posts: tuple[Post, ...]
     lock: IO[str]
+    claimed: Ports
 
     @property
     def logs(self) -> Path:
@@ -95,7 +95,15 @@ def lay_out(settings: DemoSettings) -> Layout:
     posts = tuple(_posts(settings, root))
     for post in posts:
         post.directory.mkdir(parents=True)
-    return Layout(root, free_ports(), posts, lock)
+    claimed = _claimed()
+    return Layout(root, claimed.by_use, posts, lock, claimed)
+
+
+def _claimed() -> Ports:
+    try:
+        return claim_ports()
+    except NoPort as none:
+        raise WrongArgument(str(none)) from None
 
 
 def _hold(root: Path) -> IO[str]:
@@ -122,33 +130,6 @@ def _posts(settings: DemoSettings, root: Path) -> Iterable[Post]:
             root / name,
             (round(0.4 * (i % 3), 3), round(0.4 * (i // 3), 3)),
         )
-
-
-def free_ports() -> dict[str, int]:
-    """The documented ports where they are free, else ones that the kernel picks."""
-    chosen: dict[str, int] = {}
-    for use, port in DEFAULT_PORTS.items():
-        chosen[use] = port if _is_free(port) else _any_port(set(chosen.values()))
-    return chosen
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _any_port(taken: set[int]) -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in taken and port not in DEFAULT_PORTS.values():
-            return port
 
 
 def write_server_config(layout: Layout) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from demo.alone import Alone, measure_alone
 from demo.api import ApiRefused
 from demo.city import TICK_S, City, backlog_of, compare_all, spooled_of
-from demo.layout import DEFAULT_PORTS, Layout, Post, lay_out
+from demo.layout import Layout, Post, lay_out
 from demo.ledger import Frame, Stored, latencies_ms, percentile, total
+from demo.ports import DEFAULT_PORTS
 from demo.records import UNREACHABLE, DatabaseFigures, Records, agent_status
 from demo.report import Report
 from demo.settings import DemoSettings, WrongArgument

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.layout import DEFAULT_PORTS, MARKER, free_ports, lay_out
+from demo.layout import MARKER, lay_out
+from demo.ports import DEFAULT_PORTS, claim_ports
 from demo.settings import DemoSettings, WrongArgument
 
 
@@ -33,7 +34,7 @@ def test_a_folder_in_use_is_left_alone_and_a_left_one_is_made_anew(tmp_path: Pat
     assert [post.kind for post in second.posts] == ["pms5003", "sds011"]
 
 
-def test_a_documented_port_that_is_taken_gives_way_to_a_free_one() -> None:
+def test_a_documented_port_that_is_taken_gives_way_to_the_next_free_one() -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -41,6 +42,11 @@ def test_a_documented_port_that_is_taken_gives_way_to_a_free_one() -> None:
             taken.listen()
         except OSError:
             pass  # somebody else has it: just as taken
-        ports = free_ports()
+        ports = claim_ports().by_use
     assert ports["ui"] != DEFAULT_PORTS["ui"]
     assert len(set(ports.values())) == len(DEFAULT_PORTS)
+
+
+def test_two_demos_that_start_at_once_take_different_ports() -> None:
+    first, second = claim_ports(), claim_ports()
+    assert not set(first.by_use.values()) & set(second.by_use.values())
