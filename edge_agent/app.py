@@ -7,7 +7,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from edge_agent import __version__
@@ -125,7 +127,7 @@ class Agent:
         self._status = StatusFile(config.data_dir / "status.json", self._build_status)
         self._threads: list[threading.Thread] = []
         self._sampling_threads: list[threading.Thread] = []
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()  # not an Event: put() may come from a signal handler
         self._stopping = False
         self._stop_sampling = False
         rescued = self.spool.opened_with
@@ -222,17 +224,17 @@ class Agent:
             self._status.write()
             if self.alive():
                 systemd.notify("WATCHDOG=1")
-            self._wake.wait(every_s)
-            self._wake.clear()
+            with suppress(Empty):
+                self._wake.get(timeout=every_s)
         self.shut_down()
 
     def stop(self) -> None:
         self._stopping = True
-        self._wake.set()
+        self._wake.put(None)
 
     def _only_drain(self) -> None:
         self._stop_sampling = True
-        self._wake.set()
+        self._wake.put(None)
 
     def shut_down(self) -> None:
         """Stop sampling, seal, let what is sealed leave for a few seconds, close."""
