@@ -84,7 +84,7 @@ def test_nothing_is_lost_or_stored_twice(city: City, victim: str) -> None:
         for frame in missing_frames(frames[name], rows[name])
         if not excused(frame, kills)
     ]
-    assert lost == []
+    assert lost == [], f"killed at {[kill.at_ms for kill in kills]}"
     assert {name: found.surplus for name, found in compare_all(frames, rows).items()} == dict.fromkeys(
         frames, 0
     )
