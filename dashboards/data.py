@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from dashboards import words
 from dashboards.fold import Bucket, fold
@@ -164,6 +164,12 @@ class Services:
         """A person compared the fingerprint. Raises Forbidden, NotFound, Conflict, LinkError."""
         act = enrolment.accept if accept else enrolment.reject
         await self._call(act, self._context, by.principal, wanted)
+
+    async def ask(
+        self, function: Callable[Concatenate[Context, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """One function of a service, in a thread: what the other data modules are made of."""
+        return await self._call(function, self._context, *args, **kwargs)
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(

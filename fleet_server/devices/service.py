@@ -19,7 +19,7 @@ from fleet_server.devices.store import ConditionRecord, DeviceRecord, SensorUnit
 from fleet_server.errors import NotFound
 from wire_contract.topics import Address
 
-__all__ = ["ConditionRecord", "DeviceRecord", "DeviceView", "SensorUnitRecord"]
+__all__ = ["Address", "ConditionRecord", "DeviceRecord", "DeviceView", "SensorUnitRecord"]
 
 
 @dataclass(frozen=True)
