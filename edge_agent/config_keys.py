@@ -135,6 +135,16 @@ class SpoolKeys:
 
 
 @dataclass(frozen=True)
+class ModelKeys:
+    """What tells pollution from a faulty sensor, here on the device (docs/device.md)."""
+
+    runtime: str = key("What runs it; rule: no model.", "litert", choices=("litert", "onnx", "rule"))
+    directory: str = key(
+        "A model's folder, with its manifest.json; empty: the one that came with the agent.", ""
+    )
+
+
+@dataclass(frozen=True)
 class Bench:
     """For the demo and for tests; leave it out on a lamppost."""
 
@@ -155,6 +165,7 @@ class AgentConfig:
     sensors: tuple[SensorKeys, ...]
     telemetry: Telemetry
     spool: SpoolKeys
+    model: ModelKeys
     bench: Bench
 
     @property
@@ -190,5 +201,6 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "sensor": ("sensors", SensorKeys),
     "telemetry": ("telemetry", Telemetry),
     "spool": ("spool", SpoolKeys),
+    "model": ("model", ModelKeys),
     "bench": ("bench", Bench),
 }

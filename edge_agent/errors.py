@@ -11,6 +11,8 @@
     │   ├── BrokerUntrusted    TLS failed: their certificate, ours, or the clock
     │   ├── BrokerRefused      the broker answered, and said no
     │   └── LinkLost           the connection ended
+    ├── ModelRefused           the model we were given, or its runtime: the agent decides by rule
+    │   └── ModelMissing       there is none
     └── IdentityError          our key and certificate
         ├── NotEnrolled        there is none yet
         ├── EnrolmentPending   a person has not accepted us yet
@@ -74,6 +76,16 @@ class BrokerRefused(LinkError):
 
 class LinkLost(LinkError):
     code = "link_lost"
+
+
+class ModelRefused(AgentError):
+    """It is not what its manifest says, or does not do what it should: nothing is decided with it."""
+
+    code = "model_refused"
+
+
+class ModelMissing(ModelRefused):
+    code = "model_missing"
 
 
 class IdentityError(AgentError):

@@ -39,6 +39,13 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "spool_corrupt": Known("error", "Replace the storage card if this repeats; the old file is kept."),
         "sensor_warns": Known("warning", "Clean the sensor, then power-cycle it; replace it if this stays."),
         "sensor_warming_up": Known("warning", "Power-cycle the sensor; replace it if this stays."),
+        "sensor_spiking": Known("warning", "Check the cable, the plug and the power of this sensor."),
+        "sensor_stuck": Known("error", "Power-cycle the sensor; replace it if this comes again."),
+        "sensor_humid": Known("info", "Nothing: fog or rain. If it stays in dry weather, clean the inlet."),
+        "sensor_drifting": Known("warning", "Clean both sensors, compare them side by side, replace one."),
+        "model_missing": Known("warning", "Install the runtime and the model: lamppost agent model."),
+        "model_refused": Known("error", "Install the model again: lamppost agent model says what is wrong."),
+        "model_unsure": Known("info", "Nothing: the rule decides. Tell the model's makers if this stays."),
         "too_many_units": Known("error", "Fix sensor.serial in the configuration; sensors change too often."),
         "broker_unreachable": Known("warning", "Check the network, server.host and server.port."),
         "broker_untrusted": Known(
@@ -64,6 +71,8 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "identity_wrong": Known("error", "Enrol again: lamppost agent enrol."),
     }
 )
+# What is known of a sensor by watching its values for minutes: one good reading ends none of them.
+WATCHED = frozenset({"sensor_spiking", "sensor_stuck", "sensor_humid", "sensor_drifting"})
 _UNKNOWN = Known("warning", "See docs/technician.md.")
 
 

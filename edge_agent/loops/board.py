@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from edge_agent.core.health import Health, cleared, raised
 from edge_agent.errors import AgentError
@@ -59,10 +59,10 @@ class Board:
             self.version += self._health is not before
         self._tell(news)
 
-    def clear_subject(self, subject: str, *codes: str, but: str = "") -> None:
+    def clear_subject(self, subject: str, *codes: str, but: Collection[str] = ()) -> None:
         """Clear those of `codes` (all where none is named, except `but`) that are active for a subject."""
         for code, about in list(self._health.active):
-            if about == subject and (not codes or code in codes) and code != but:
+            if about == subject and (not codes or code in codes) and code not in but:
                 self.clear(code, about)
 
     def _tell(self, news: Condition | None) -> None:

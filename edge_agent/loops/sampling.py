@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_agent.core.cadence import Cadence
+from edge_agent.core.health import WATCHED
 from edge_agent.core.records import UnitIdentity
 from edge_agent.core.sensing import Do, Event, Phase, Sensing, Signal, Until, step
 from edge_agent.loops.board import Board
@@ -173,5 +174,5 @@ class SamplingLoop:
         if reading.status:
             told = f"{reading.kind.value} at {plan.site} reports {', '.join(reading.status)}"
             self._board.raise_("sensor_warns", plan.name, told)
-        self._board.clear_subject(plan.name, but="sensor_warns" if reading.status else "")
+        self._board.clear_subject(plan.name, but=WATCHED | {"sensor_warns"} if reading.status else WATCHED)
         self._take(Taken(plan.name, identity, reading, plan.cadence.every_s, now_ms, street_s))
