@@ -18,7 +18,7 @@ from fleet_server.enrolment import issuing, rules, store
 from fleet_server.enrolment.errors import BadRequest, ClaimUnknown, NameTaken, of_device, of_person
 from fleet_server.enrolment.issuing import Renewal, ca_certificates, renew
 from fleet_server.enrolment.rules import Event, Refusal, State
-from fleet_server.enrolment.store import Enrolment
+from fleet_server.enrolment.store import Certificate, Enrolment
 from fleet_server.errors import InvalidRequest, NotFound
 from provisioning import claims, requests
 from provisioning.errors import RequestRefused
@@ -26,6 +26,7 @@ from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
 
 __all__ = [
+    "Certificate",
     "Enrolment",
     "Issued",
     "MadeClaim",
@@ -34,6 +35,7 @@ __all__ = [
     "Waiting",
     "accept",
     "ca_certificates",
+    "certificate_of",
     "get_enrolment",
     "list_enrolments",
     "make_claim",
@@ -132,6 +134,13 @@ def get_enrolment(ctx: Context, principal: Principal, enrolment_id: int) -> Enro
     authorize(principal, Action.ENROLMENTS_READ)
     with ctx.db.session() as session:
         return _found(store.find(session, enrolment_id), enrolment_id)
+
+
+def certificate_of(ctx: Context, principal: Principal, address: Address) -> Certificate | None:
+    """The newest certificate that the lamppost was given, revoked or not; None where there is none."""
+    authorize(principal, Action.DEVICES_READ, str(address))
+    with ctx.db.session() as session:
+        return store.newest_certificate(session, address.tenant, address.device)
 
 
 def accept(ctx: Context, principal: Principal, enrolment_id: int, now: datetime | None = None) -> Enrolment:

@@ -64,6 +64,7 @@ class Certificate:
     key_fingerprint: str
     issued_at: datetime
     not_after: datetime
+    revoked_at: datetime | None = None
 
 
 def insert_claim(session: Session, claim: NewClaim) -> Enrolment | None:
@@ -181,6 +182,19 @@ def insert_certificate(session: Session, made: Certificate) -> None:
             not_after=made.not_after,
         )
     )
+
+
+def newest_certificate(session: Session, tenant: str, device: str) -> Certificate | None:
+    k = tables.Certificate
+    statement = select(k).where(col(k.tenant) == tenant, col(k.device) == device)
+    statement = statement.order_by(col(k.issued_at).desc(), col(k.serial)).limit(1)
+    found = session.execute(statement).scalar_one_or_none()
+    if found is None:
+        return None
+    return Certificate(
+        found.serial, found.tenant, found.device, found.key_fingerprint,
+        found.issued_at, found.not_after, found.revoked_at,
+    )  # fmt: skip
 
 
 def lock_certificates(session: Session, tenant: str, device: str) -> None:

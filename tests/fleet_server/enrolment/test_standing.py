@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
+from fleet_server.access.rules import Principal
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
@@ -127,3 +128,19 @@ def test_a_lamppost_cannot_have_certificates_without_end(ctx: Context) -> None:
     assert [bool(each.refused) for each in answers] == [False] * (rules.ISSUED_A_DAY - 1) + [True, True]
     assert "tomorrow" in answers[-1].refused
     assert not service.renew(ctx, ONE, request, now + timedelta(days=1, minutes=1)).refused
+
+
+def test_whoever_may_look_sees_the_newest_certificate_and_whether_it_is_shut_out(ctx: Context) -> None:
+    assert service.certificate_of(ctx, VIEWER, ONE) is None
+    first = enrolled(ctx).serial_number
+    newest = renewed(ctx)
+    shown = service.certificate_of(ctx, VIEWER, ONE)
+    assert shown is not None
+    assert (int(shown.serial, 16), shown.revoked_at) == (newest, None)
+    assert newest != first
+    standing.change_state(ctx, OPERATOR, ONE, DECOMMISSIONED)
+    shown = service.certificate_of(ctx, VIEWER, ONE)
+    assert shown is not None
+    assert shown.revoked_at is not None
+    with pytest.raises(Forbidden):
+        service.certificate_of(ctx, Principal("operator", "nobody", frozenset()), ONE)
