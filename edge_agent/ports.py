@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,7 +14,19 @@ from firmware_bridge.ports import Sensor
 from wire_contract.classes import Class
 from wire_contract.messages import TombstoneReason
 
-__all__ = ["Broker", "BrokerEvents", "Clock", "Enroller", "Plea", "Rescue", "Sensor", "Session", "Spool"]
+__all__ = [
+    "Broker",
+    "BrokerEvents",
+    "Clock",
+    "Enroller",
+    "ModelShape",
+    "Plea",
+    "Rescue",
+    "Runner",
+    "Sensor",
+    "Session",
+    "Spool",
+]
 
 
 class Clock(Protocol):
@@ -184,3 +197,32 @@ class Enroller(Protocol):
     def enrol(self, plea: Plea) -> str:
         """The certificate chain, PEM, leaf first. Raises EnrolmentPending, EnrolmentRefused,
         EnrolmentUnreachable."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """float32 [1, steps, channels] in, float32 [1, outputs] out."""
+
+    steps: int
+    channels: int
+    outputs: int
+
+
+class Runner(Protocol):
+    """A runtime with one model in it, on one thread. What it needs is imported by `load`, not before."""
+
+    name: str
+
+    def load(self, model: bytes, shape: ModelShape) -> None:
+        """Raises ModelMissing where the runtime is not installed, ModelRefused where the bytes are no model
+        of this shape."""
+
+    def score(self, window: array[float]) -> tuple[float, ...]:
+        """The outputs for one window of `steps` x `channels` floats (array code f), row by row. Raises
+        ModelRefused when the runtime fails."""
+
+    def version(self) -> str:
+        """The runtime's name and version; only the name before `load`."""
+
+    def close(self) -> None:
+        """Forget the model. Idempotent."""

@@ -1,4 +1,4 @@
-"""What a verdict may say: the closed set of `Verdict.kind`. A kind that is not here is stored, never decided on."""
+"""What a verdict may say: the closed set of `Verdict.kind`. Another kind is stored, never decided on."""
 
 from __future__ import annotations
 
