@@ -1,13 +1,13 @@
 """Six colours, best to worst, that every eye can tell apart, and what text is readable on a colour.
 
-The authorities' own colours are in the tables; under deuteranopia the US AQI's green and orange are nearly one.
+The authorities' own colours are in the tables; to a deuteranope the US AQI's green and orange are nearly one.
 These keep the familiar order (pale blue, yellow, orange, red, purple, near black) and grow darker with each
-level, so that it survives without any hue. tests/air_quality/test_colours.py simulates the three dichromacies.
+level, so that it survives without any hue. tests/air_quality/test_colours.py simulates three dichromacies.
 """
 
 from __future__ import annotations
 
-# Found by a search that widened the smallest distance: 29 in CIELAB, of any pair, for any of four kinds of eye.
+# Found by a search that widened the smallest distance: 29 in CIELAB, any pair, any of four kinds of eye.
 PALETTE = ("#BCEBF3", "#FFC31B", "#F7894E", "#C83445", "#891F8E", "#2D0039")
 NO_DATA = "#9AA0A6"  # grey: no level; pages mark it by shape or words too, as grey alone is not enough
 BLACK, WHITE = "#000000", "#FFFFFF"

@@ -23,7 +23,7 @@ KOEHLER_FROM_PCT = 40.0
 
 
 class Field(Enum):
-    """Which of a sensor's two words for PM2.5 a correction is made for. ATM: sensors with one have it there."""
+    """Which of a sensor's two words for PM2.5 a formula takes; a sensor with only one says it as ATM."""
 
     CF1 = auto()
     ATM = auto()
@@ -114,7 +114,7 @@ _ALL = (
     Correction(
         *(
             "barkjohn2022@1",
-            "US-wide correction, extended to smoke",
+            "US-wide, extended to smoke",
             "Barkjohn et al. 2022, Sensors 22, 9669",
         ),
         *(Field.CF1, True, _barkjohn2022),

@@ -1,4 +1,4 @@
-"""How much of what an optical sensor sees is water: kappa-Koehler growth (Crilley et al. 2018, AMT 11, 709)."""
+"""How much of what an optical sensor sees is water: kappa-Koehler growth (Crilley et al. 2018, AMT 11)."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def growth_factor(humidity_pct: float, kappa: float = KAPPA) -> float:
 
 
 def dry_mass(pm_ug_m3: float, humidity_pct: float, kappa: float = KAPPA) -> float:
-    """The mass without the water: pm / C. Never on top of a correction that has a humidity term of its own."""
+    """The mass without the water: pm / C. Never on top of a correction with a humidity term of its own."""
     return pm_ug_m3 / growth_factor(humidity_pct, kappa)

@@ -1,4 +1,4 @@
-"""The PM NowCast: an hourly value that stands for the day's (US EPA, "PM NowCast" fact sheet; standards.md 1.2)."""
+"""The PM NowCast: an hourly value that stands for the day's (US EPA's fact sheet; standards.md 1.2)."""
 
 from __future__ import annotations
 

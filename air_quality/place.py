@@ -27,7 +27,7 @@ class BadCell(PlaceError):
 
 
 def cell_of(latitude: float, longitude: float, precision: int = PRECISION) -> str:
-    """The cell that holds a place. latitude -90 to 90, longitude -180 to 180, precision 1 to 12; or NoPlace."""
+    """The cell of a place: latitude -90 to 90, longitude -180 to 180, precision 1 to 12. Raises NoPlace."""
     if not (math.isfinite(latitude) and math.isfinite(longitude)):
         raise NoPlace(f"{latitude}, {longitude}: not a place")
     if not (-90.0 <= latitude <= 90.0 and -180.0 <= longitude <= 180.0):
@@ -73,13 +73,11 @@ def _grid(bits: int) -> tuple[int, int]:
 
 
 def _interleave(column: int, row: int, bits: int) -> int:
-    number, width, height = 0, (bits + 1) // 2, bits // 2
-    for at in range(bits):
-        if at % 2 == 0:
-            bit = column >> (width - 1 - at // 2) & 1
-        else:
-            bit = row >> (height - 1 - at // 2) & 1
-        number = number << 1 | bit
+    """Their bits in turn, from the top, the column's first."""
+    number = 0
+    for left in range(bits - 1, -1, -1):
+        part = row if (bits - left) % 2 == 0 else column
+        number = number << 1 | (part >> left // 2 & 1)
     return number
 
 

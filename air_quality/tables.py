@@ -1,7 +1,7 @@
 """The index tables: read from air_quality/data once, when this module is imported, and checked whole.
 
 A table is data with a version, since authorities change them: whoever stores an index stores the table's id.
-Breakpoints are whole numbers of the concentration's last kept digit, so that 9.05 truncates as a person does it.
+Breakpoints are whole numbers of the concentration's last kept digit, so that 9.05 truncates as on paper.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True)
 class Band:
-    """One category: index `low` to `high`, the authority's colour, and the one every eye can tell (#rrggbb)."""
+    """One category: index `low` to `high`, the authority's colour, and the one every eye can tell."""
 
     level: int
     name: str
