@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fleet_server import admin_commands as run
 from fleet_server.access.rules import HUMAN_ROLES
-from fleet_server.admin_commands import Row, duration
+from fleet_server.admin_commands import Row, coordinates, duration
 from fleet_server.config import ServerConfig, load_config
 from fleet_server.context import Context, command_context
 from fleet_server.devices.rules import DeviceState
@@ -21,10 +21,11 @@ from fleet_server.health import database_parts
 EXAMPLES = """\
 examples:
   lamppost fleet operator add ana --role admin
-  lamppost fleet claim new --device lamp-07 --site "Market Square 3" --expires 24h
+  lamppost fleet claim new --device lamp-07 --site "Market Square 3" --at 41.1496,-8.6109 --district Harbour
   lamppost fleet enrolments list --state pending
   lamppost fleet enrolments accept 12 --fingerprint 1f0a-...-77c3
   lamppost fleet lamppost list
+  lamppost fleet place set lamp-07 --at 41.1496,-8.6109 --district Harbour
   lamppost fleet lamppost quarantine lamp-07     stolen? this shuts it out within seconds
   lamppost fleet dead-letters list --json
   lamppost fleet dead-letters replay 41 42
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _claims(_group(groups, "claim", "a technician's permission to enrol one lamppost"))
     _enrolments(_group(groups, "enrolments", "lampposts that ask to be let in"))
     _lampposts(_group(groups, "lamppost", "who is in the street, and who may come in"))
+    _places(_group(groups, "place", "where a lamppost stands"))
     _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
     return made
 
@@ -98,6 +100,7 @@ def _claims(group: Commands[argparse.ArgumentParser]) -> None:
     new = _command(group, "new", "make a claim; its secret is printed once", run.claim_new)
     new.add_argument("--device", metavar="NAME", help="the lamppost's name; without, it proposes a free one")
     new.add_argument("--site", default="", metavar="TEXT", help="where it will stand")
+    _add_place(new, district="")
     hours = int(CLAIM_LIFE.total_seconds() // 3600)
     new.add_argument(
         "--expires", type=duration, default=CLAIM_LIFE, metavar="TIME", help=f"5m, 7d ({hours}h)"
@@ -138,6 +141,17 @@ def _lampposts(group: Commands[argparse.ArgumentParser]) -> None:
         made.set_defaults(state=state)
 
 
+def _places(group: Commands[argparse.ArgumentParser]) -> None:
+    made = _command(group, "set", "say where a lamppost stands that is there already", run.place_set)
+    made.add_argument("name", metavar="[TENANT/]NAME")
+    _add_place(made, district=None)
+
+
+def _add_place(made: argparse.ArgumentParser, district: str | None) -> None:
+    made.add_argument("--at", type=coordinates, metavar="LAT,LON", help="degrees, as in 41.1496,-8.6109")
+    made.add_argument("--district", default=district, metavar="NAME", help="for the district's index")
+
+
 def _dead_letters(group: Commands[argparse.ArgumentParser]) -> None:
     listed = _command(group, "list", "the newest first", run.dead_letters_list)
     listed.add_argument("--limit", type=int, default=100)
@@ -149,7 +163,7 @@ def _dead_letters(group: Commands[argparse.ArgumentParser]) -> None:
 
 def main(argv: list[str]) -> int:
     """0: done. 1: refused. 2: the configuration or the command line is wrong. One line says why."""
-    options = parser().parse_args(argv)
+    options = parser().parse_args(_southern(argv))
     try:
         config = load_config(options.config, data_dir=options.data)
         _check_there_is_a_server(config)
@@ -164,6 +178,17 @@ def main(argv: list[str]) -> int:
         return 2 if isinstance(refused, ConfigurationError) else 1
     print(json.dumps(rows, indent=2) if options.json else table(rows))
     return 0
+
+
+def _southern(argv: list[str]) -> list[str]:
+    """`--at -33.9,18.4` as `--at=-33.9,18.4`: argparse would take it for an option."""
+    joined: list[str] = []
+    for each in argv:
+        if joined and joined[-1] == "--at":
+            joined[-1] = f"--at={each}"
+        else:
+            joined.append(each)
+    return joined
 
 
 def _check_there_is_a_server(config: ServerConfig) -> None:

@@ -41,6 +41,15 @@ def duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+def coordinates(text: str) -> tuple[float, float]:
+    """`41.1496,-8.6109`, in degrees. Raises argparse.ArgumentTypeError; the range is the service's affair."""
+    latitude, comma, longitude = text.partition(",")
+    try:
+        return float(latitude), float(longitude if comma else "")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not LAT,LON such as 41.1496,-8.6109") from None
+
+
 def operator_add(ctx: Context, options: argparse.Namespace) -> list[Row]:
     password = _password(options)
     roles = tuple(dict.fromkeys(options.role or ["operator"]))
@@ -63,9 +72,12 @@ def operator_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
 
 
 def claim_new(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    latitude, longitude = options.at or (None, None)
+    place = devices.Place(latitude, longitude, options.district)
     made = enrolment.make_claim(
-        ctx, console(), options.device, options.site, life=options.expires, replaces=options.replaces
-    )
+        ctx, console(), options.device, options.site,
+        place=place, life=options.expires, replaces=options.replaces,
+    )  # fmt: skip
     found = made.enrolment
     return [
         {
@@ -114,12 +126,27 @@ def lamppost_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
 
 
 def lamppost_state(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    tenant, slash, name = options.name.rpartition("/")
+    address = address_of(ctx, options.name)
+    return [_lamppost(standing.change_state(ctx, console(), address, options.state))]
+
+
+def place_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    if options.at is None and options.district is None:
+        raise InvalidRequest("There is nothing to change: give --at, --district or both.")
+    found = devices.change_place(
+        ctx, console(), address_of(ctx, options.name), at=options.at or "keep", district=options.district
+    ).record
+    at = "" if found.latitude is None else f"{found.latitude},{found.longitude}"
+    return [{"lamppost": str(found.address), "at": at, "district": found.district, "cell": found.cell}]
+
+
+def address_of(ctx: Context, text: str) -> Address:
+    """`lamp-07` or `city/lamp-07`. Raises InvalidRequest."""
+    tenant, slash, name = text.rpartition("/")
     try:
-        address = Address(tenant if slash else ctx.config.tenant.name, name)
+        return Address(tenant if slash else ctx.config.tenant.name, name)
     except InvalidName as wrong:
         raise InvalidRequest(f"{wrong}.") from wrong
-    return [_lamppost(standing.change_state(ctx, console(), address, options.state))]
 
 
 def dead_letters_list(ctx: Context, options: argparse.Namespace) -> list[Row]:

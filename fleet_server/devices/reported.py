@@ -18,6 +18,7 @@ from fleet_server.devices.rules import (
     DeviceState,
     PresenceMark,
     PresenceState,
+    cell_told,
     presence_counts,
     report_counts,
 )
@@ -131,7 +132,7 @@ def presence(cursor: Cursor[Any], device_id: int, said: Presence, now: datetime)
         return True
     cursor.execute(
         "UPDATE device SET presence = %s, presence_session = %s, presence_at = %s, epoch = %s,"
-        " agent_version = %s, clock_ok = %s, settings = %s, backlog = %s WHERE id = %s",
+        " agent_version = %s, clock_ok = %s, settings = %s, backlog = %s, cell = %s WHERE id = %s",
         (
             PresenceState.ONLINE,
             said.session,
@@ -141,6 +142,7 @@ def presence(cursor: Cursor[Any], device_id: int, said: Presence, now: datetime)
             said.clock_ok,
             Jsonb(said.settings),
             Jsonb(said.backlog),
+            cell_told(said.settings),
             device_id,
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.devices import service
 from fleet_server.devices.rules import DeviceState, Freshness, PresenceState
-from fleet_server.errors import NotFound
+from fleet_server.errors import InvalidRequest, NotFound
 from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
 
@@ -41,6 +41,18 @@ class DeviceView(BaseModel):
     backlog: dict[str, int] = Field(description="batches that wait in its spool, by class")
     reported: dict[str, str | int | float | bool | None] = Field(description="its twin: key to value")
     conditions: int = Field(description="how many conditions hold now")
+    latitude: float | None = Field(description="degrees, WGS 84, as people declared it")
+    longitude: float | None
+    district: str
+    cell: str = Field(description="the public cell (geohash) that it tells of itself; empty for none")
+
+
+class PlaceChange(BaseModel):
+    """What is given is changed: latitude and longitude together, null for both takes them away."""
+
+    latitude: float | None = Field(None, description="degrees, WGS 84", examples=[41.1496])
+    longitude: float | None = Field(None, description="degrees, WGS 84", examples=[-8.6109])
+    district: str | None = Field(None, description='"" takes it away', examples=["Harbour"])
 
 
 class DevicePage(BaseModel):
@@ -114,6 +126,20 @@ def get_device(ctx: Ctx, asker: Asker, address: DeviceAddress) -> DeviceView:
     return view(service.get_device(ctx, asker, address))
 
 
+@router.patch("/{tenant}/{name}")
+def change_place(ctx: Ctx, asker: Asker, address: DeviceAddress, body: PlaceChange) -> DeviceView:
+    """Say where a lamppost stands."""
+    at: tuple[float, float] | Literal["keep", "none"] = "keep"
+    if body.model_fields_set & {"latitude", "longitude"}:
+        if body.latitude is not None and body.longitude is not None:
+            at = (body.latitude, body.longitude)
+        elif body.latitude is None and body.longitude is None:
+            at = "none"
+        else:
+            raise InvalidRequest("A place has a latitude and a longitude, or neither.")
+    return view(service.change_place(ctx, asker, address, at=at, district=body.district))
+
+
 @router.get("/{tenant}/{name}/sensors")
 def sensors(ctx: Ctx, asker: Asker, address: DeviceAddress) -> list[SensorUnitView]:
     """Its sensor units, those that were replaced included, each with its series."""
@@ -155,4 +181,8 @@ def view(seen: service.DeviceView) -> DeviceView:
         backlog=r.backlog,
         reported=r.reported,
         conditions=r.conditions,
+        latitude=r.latitude,
+        longitude=r.longitude,
+        district=r.district,
+        cell=r.cell,
     )

@@ -1,7 +1,10 @@
-"""Decisions about devices, pure: whose data is taken, which presence message counts, what is fresh."""
+"""Decisions about devices, pure: whose data is taken, which presence counts, what is fresh, what a place."""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,6 +13,8 @@ FRESH_UP_TO_S = 5 * 60.0  # three missed minutes and a reconnect
 LATE_UP_TO_S = 30 * 60.0  # half an hour: beyond it a map must not show the value as the present
 SILENT_AFTER_S = 15 * 60.0  # online, and yet nothing came: half of what makes it stale
 SEEN_EVERY_S = 10.0  # how exactly `last_seen_at` is kept; spares a row update per message
+DISTRICT_MOST_CHARACTERS = 64  # it heads a column of a table and a variable in Grafana
+_CELL = re.compile(r"[0-9b-hjkmnp-z]{1,12}")  # geohash: base 32 without a, i, l, o; 12 characters are 4 cm
 
 
 class DeviceState(StrEnum):
@@ -86,3 +91,39 @@ def freshness(age_s: float | None) -> Freshness:
     if age_s <= FRESH_UP_TO_S:
         return Freshness.FRESH
     return Freshness.LATE if age_s <= LATE_UP_TO_S else Freshness.STALE
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a lamppost stands, as people declared it: WGS 84 degrees, both or neither; its district."""
+
+    latitude: float | None = None
+    longitude: float | None = None
+    district: str = ""
+
+
+def place_problem(place: Place) -> str | None:
+    """What is wrong with a declared place, or None."""
+    match place.latitude, place.longitude:
+        case None, None:
+            pass
+        case (None, _) | (_, None):
+            return "a place has a latitude and a longitude, or neither"
+        case float() | int() as latitude, float() | int() as longitude:
+            if not math.isfinite(latitude) or not -90.0 <= latitude <= 90.0:
+                return f"latitude {latitude:g} is not within -90 and 90 degrees; latitude comes first"
+            if not math.isfinite(longitude) or not -180.0 <= longitude <= 180.0:
+                return f"longitude {longitude:g} is not within -180 and 180 degrees"
+            if latitude == 0.0 and longitude == 0.0:
+                return "0,0 lies in the Atlantic: that is what an unset receiver says"
+    if len(place.district) > DISTRICT_MOST_CHARACTERS:
+        return f"a district has at most {DISTRICT_MOST_CHARACTERS} characters"
+    if not place.district.isprintable() or place.district != place.district.strip():
+        return "a district is printable characters, without spaces around them"
+    return None
+
+
+def cell_told(settings: Mapping[str, str]) -> str:
+    """The public cell (geohash) among what a device tells in its presence; "" for none, or for no geohash."""
+    cell = settings.get("cell", "")
+    return cell if _CELL.fullmatch(cell) else ""

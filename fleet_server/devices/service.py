@@ -5,8 +5,9 @@ Every function takes the context and the acting principal, and authorizes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from sqlmodel import Session
 
@@ -14,12 +15,14 @@ from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
 from fleet_server.context import Context
 from fleet_server.devices import store
-from fleet_server.devices.rules import DeviceState, Freshness, freshness
+from fleet_server.devices.rules import DeviceState, Freshness, Place, freshness, place_problem
 from fleet_server.devices.store import ConditionRecord, DeviceRecord, SensorUnitRecord
-from fleet_server.errors import NotFound
+from fleet_server.errors import InvalidRequest, NotFound
 from wire_contract.topics import Address
 
-__all__ = ["Address", "ConditionRecord", "DeviceRecord", "DeviceView", "SensorUnitRecord"]
+__all__ = ["Address", "ConditionRecord", "DeviceRecord", "DeviceView", "Place", "SensorUnitRecord"]
+
+NOWHERE = Place()
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,18 @@ class DeviceView:
     freshness: Freshness
 
 
-def register(ctx: Context, principal: Principal, address: Address, site: str = "") -> int:
+def register(
+    ctx: Context, principal: Principal, address: Address, site: str = "", place: Place = NOWHERE
+) -> int:
     """Make the device active, whether it is new or was known; returns its id.
 
-    What it sent before waits in the dead letters and is replayed by the worker role.
+    What it sent before waits in the dead letters and is replayed by the worker role. A known one keeps its
+    site, coordinates and district where none are given. Raises InvalidRequest.
     """
     authorize(principal, Action.DEVICES_REGISTER, str(address))
+    checked_place(place)
     with ctx.db.session() as session:
-        return store.register(session, address, site)
+        return store.register(session, address, site, place)
 
 
 def state_of(ctx: Context, principal: Principal, address: Address) -> DeviceState | None:
@@ -56,6 +63,40 @@ def change_state(ctx: Context, principal: Principal, address: Address, state: De
             raise _no_such(address)
         session.flush()
         return _view(_need(session, address), ctx.clock.now())
+
+
+def change_place(
+    ctx: Context,
+    principal: Principal,
+    address: Address,
+    *,
+    at: tuple[float, float] | Literal["keep", "none"] = "keep",
+    district: str | None = None,
+) -> DeviceView:
+    """Say where a lamppost stands: latitude and longitude, and district (None keeps it, "" takes it away).
+
+    Indices of its district count it from the present hour on. Raises NotFound, InvalidRequest.
+    """
+    authorize(principal, Action.DEVICES_CHANGE, str(address))
+    with ctx.db.session() as session:
+        place = store.place_of(session, address)
+        if place is None:
+            raise _no_such(address)
+        if at != "keep":
+            latitude, longitude = (None, None) if at == "none" else at
+            place = replace(place, latitude=latitude, longitude=longitude)
+        if district is not None:
+            place = replace(place, district=district)
+        store.change_place(session, address, checked_place(place))
+        return _view(_need(session, address), ctx.clock.now())
+
+
+def checked_place(place: Place) -> Place:
+    """The place as it is. Raises InvalidRequest."""
+    problem = place_problem(place)
+    if problem is not None:
+        raise InvalidRequest(f"{problem[0].upper()}{problem[1:]}.")
+    return place
 
 
 def list_devices(

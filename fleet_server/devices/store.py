@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlmodel import Session, col, select
 
-from fleet_server.devices.rules import DeviceState, PresenceState
+from fleet_server.devices.rules import DeviceState, Place, PresenceState
 from fleet_server.devices.tables import Device, DeviceCondition, SensorUnit, Series
 from wire_contract.topics import Address
 
@@ -35,6 +35,10 @@ class DeviceRecord:
     newest_sample_at: datetime | None
     conditions: int
     worst: str | None  # the severest of them: error, warning, info
+    latitude: float | None  # degrees, WGS 84, as people declared it
+    longitude: float | None
+    district: str
+    cell: str  # the geohash that the device tells; "" for none
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class SensorUnitRecord:
 _DEVICES = """
 SELECT d.id, d.tenant, d.name, d.state, d.site, d.created_at, d.presence, d.presence_at, d.last_seen_at,
        d.agent_version, d.clock_ok, d.settings, d.backlog, d.reported,
+       d.latitude, d.longitude, d.district, d.cell,
        (SELECT max(l.time) FROM sensor_unit u JOIN series s ON s.sensor_unit_id = u.id
         JOIN latest l ON l.series_id = s.id WHERE u.device_id = d.id) AS newest_sample_at,
        (SELECT count(*) FROM device_condition c
@@ -81,15 +86,27 @@ FROM device d
 """
 
 
-def register(session: Session, address: Address, site: str) -> int:
-    """Make the device active, new or known; returns its id. An empty site leaves a known one's as it is."""
+def register(session: Session, address: Address, site: str, place: Place) -> int:
+    """Make the device active, new or known; returns its id. What is empty leaves a known one's as it is."""
     found: int = session.execute(
         text(
-            "INSERT INTO device AS d (tenant, name, state, site) VALUES (:tenant, :name, :state, :site)"
+            "INSERT INTO device AS d (tenant, name, state, site, latitude, longitude, district)"
+            " VALUES (:tenant, :name, :state, :site, :latitude, :longitude, :district)"
             " ON CONFLICT (tenant, name) DO UPDATE SET state = excluded.state,"
-            " site = coalesce(nullif(excluded.site, ''), d.site) RETURNING id"
+            " site = coalesce(nullif(excluded.site, ''), d.site),"
+            " latitude = coalesce(excluded.latitude, d.latitude),"  # both or neither
+            " longitude = coalesce(excluded.longitude, d.longitude),"
+            " district = coalesce(nullif(excluded.district, ''), d.district) RETURNING id"
         ),
-        {"tenant": address.tenant, "name": address.device, "state": DeviceState.ACTIVE, "site": site},
+        {
+            "tenant": address.tenant,
+            "name": address.device,
+            "state": DeviceState.ACTIVE,
+            "site": site,
+            "latitude": place.latitude,
+            "longitude": place.longitude,
+            "district": place.district,
+        },
     ).scalar_one()
     return found
 
@@ -109,6 +126,30 @@ def change_state(session: Session, address: Address, state: DeviceState) -> bool
     device.state = state
     session.add(device)
     return True
+
+
+def place_of(session: Session, address: Address) -> Place | None:
+    """Its declared place, locked until the transaction ends; None where there is no such device."""
+    query = select(Device.latitude, Device.longitude, Device.district)
+    query = query.where(Device.tenant == address.tenant, Device.name == address.device)
+    row = session.exec(query.with_for_update()).one_or_none()
+    return None if row is None else Place(*row)
+
+
+def change_place(session: Session, address: Address, place: Place) -> None:
+    session.execute(
+        text(
+            "UPDATE device SET latitude = :latitude, longitude = :longitude, district = :district"
+            " WHERE tenant = :tenant AND name = :name"
+        ),
+        {
+            "tenant": address.tenant,
+            "name": address.device,
+            "latitude": place.latitude,
+            "longitude": place.longitude,
+            "district": place.district,
+        },
+    )
 
 
 def listed(session: Session, after_id: int, limit: int) -> list[DeviceRecord]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -47,6 +48,10 @@ class Device(SQLModel, table=True):
     reported_version: int | None = nullable(BigInteger)
     reported_acknowledged: int | None = nullable(BigInteger)  # the last desired version it takes in
     reported_epoch: bytes | None = nullable(LargeBinary)  # the device's when it reported
+    latitude: float | None = nullable(Float)  # as people declared it; the device never tells where it is
+    longitude: float | None = nullable(Float)
+    district: str = column(Text, default="''")
+    cell: str = column(Text, default="''")  # the geohash that the device tells of itself
 
 
 class DeviceCondition(SQLModel, table=True):

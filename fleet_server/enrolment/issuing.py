@@ -54,7 +54,7 @@ def complete(ctx: Context, enrolment_id: int, now: datetime) -> Enrolment:
     assert found.device is not None, "accepted without a name"
     assert found.csr is not None, "accepted without a request"
     address = Address(found.tenant, found.device)
-    devices.register(ctx, ENROLMENT, address, found.site)
+    devices.register(ctx, ENROLMENT, address, found.site, found.place)
     with ctx.db.session() as session:
         current = store.find(session, enrolment_id, lock=True)
         assert current is not None

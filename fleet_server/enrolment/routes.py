@@ -11,6 +11,7 @@ from fleet_server.access.asker import Asker, Ctx
 from fleet_server.devices.routes import DeviceAddress, DeviceView
 from fleet_server.devices.routes import view as device_view
 from fleet_server.devices.rules import DeviceState
+from fleet_server.devices.service import Place
 from fleet_server.enrolment import service, standing
 from fleet_server.enrolment.est import est_router
 from fleet_server.enrolment.rules import CLAIM_LIFE, CLAIM_LIFE_LONGEST, State
@@ -39,6 +40,9 @@ class EnrolmentView(BaseModel):
     decided_by: str
     decided_at: datetime | None
     reason: str
+    latitude: float | None
+    longitude: float | None
+    district: str
 
 
 class NewClaim(BaseModel):
@@ -50,6 +54,9 @@ class NewClaim(BaseModel):
         int(CLAIM_LIFE.total_seconds()), ge=60, le=int(CLAIM_LIFE_LONGEST.total_seconds())
     )
     replaces: bool = False
+    latitude: float | None = Field(None, description="where it will stand: degrees, WGS 84")
+    longitude: float | None = None
+    district: str = Field("", examples=["Harbour"])
 
 
 class MadeClaim(BaseModel):
@@ -71,7 +78,10 @@ class Rejection(BaseModel):
 def make_claim(ctx: Ctx, asker: Asker, body: NewClaim) -> MadeClaim:
     """A single-use claim for one lamppost."""
     life = timedelta(seconds=body.expires_in_s)
-    made = service.make_claim(ctx, asker, body.device, body.site, life=life, replaces=body.replaces)
+    place = Place(body.latitude, body.longitude, body.district)
+    made = service.make_claim(
+        ctx, asker, body.device, body.site, place=place, life=life, replaces=body.replaces
+    )
     return MadeClaim(token=made.token, enrolment=view(made.enrolment))
 
 
@@ -136,4 +146,7 @@ def view(found: Enrolment) -> EnrolmentView:
         decided_by=found.decided_by,
         decided_at=found.decided_at,
         reason=found.reason,
+        latitude=found.place.latitude,
+        longitude=found.place.longitude,
+        district=found.place.district,
     )

@@ -14,6 +14,8 @@ from sqlmodel import Session
 from fleet_server.access.rules import Action, Principal, claimant_principal
 from fleet_server.access.service import authorize
 from fleet_server.context import Context
+from fleet_server.devices import service as devices
+from fleet_server.devices.service import NOWHERE, Place
 from fleet_server.enrolment import issuing, rules, store
 from fleet_server.enrolment.errors import BadRequest, ClaimUnknown, NameTaken, of_device, of_person
 from fleet_server.enrolment.issuing import Renewal, ca_certificates, renew
@@ -80,6 +82,7 @@ def make_claim(
     device: str | None = None,
     site: str = "",
     *,
+    place: Place = NOWHERE,
     tenant: str | None = None,
     life: timedelta = rules.CLAIM_LIFE,
     replaces: bool = False,
@@ -87,8 +90,9 @@ def make_claim(
 ) -> MadeClaim:
     """A claim for one device name, or for whatever free name the device asks for.
 
-    replaces: the device takes the place (and name) of a lamppost that exists; that one's certificates are
-    revoked when the new one is accepted. Raises Forbidden, InvalidRequest, NameTaken.
+    place: where it will stand, which its registration takes over. replaces: the device takes the name of a
+    lamppost that exists; that one's certificates are revoked when the new one is accepted.
+    Raises Forbidden, InvalidRequest, NameTaken.
     """
     authorize(principal, Action.CLAIMS_CREATE)
     instant = _real(now)
@@ -100,6 +104,7 @@ def make_claim(
         raise InvalidRequest("A claim that replaces a lamppost names it.")
     if len(site) > 200 or not site.isprintable():
         raise InvalidRequest("A site is at most 200 printable characters.")
+    devices.checked_place(place)
     if device is not None and not replaces and issuing.is_registered(ctx, Address(tenant, device)):
         raise NameTaken(
             f"There is a lamppost {tenant}/{device}.",
@@ -108,7 +113,7 @@ def make_claim(
     token = claims.new_token()
     claim = store.NewClaim(
         token.id, claims.secret_hash(token.secret), tenant, device, site, replaces, principal.name,
-        instant, instant + life,
+        instant, instant + life, place,
     )  # fmt: skip
     with ctx.db.session() as session:
         store.expire_due(session, instant)

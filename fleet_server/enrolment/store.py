@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
+from fleet_server.devices.rules import Place
 from fleet_server.enrolment import tables
 from fleet_server.enrolment.rules import TIMING_OUT, State
 
@@ -39,6 +40,7 @@ class Enrolment:
     reason: str
     csr: bytes | None = field(repr=False)
     chain_pem: str = field(repr=False)
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class NewClaim:
     created_by: str
     created_at: datetime
     expires_at: datetime
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,9 @@ def insert_claim(session: Session, claim: NewClaim) -> Enrolment | None:
             replaces=claim.replaces,
             created_by=claim.created_by,
             created_at=claim.created_at,
+            latitude=claim.place.latitude,
+            longitude=claim.place.longitude,
+            district=claim.place.district,
         )
     )
     statement = (
@@ -263,4 +269,5 @@ def _enrolment(e: tables.Enrolment, c: tables.Claim) -> Enrolment:
         reason=e.reason,
         csr=e.csr,
         chain_pem=e.chain_pem,
+        place=Place(c.latitude, c.longitude, c.district),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import Boolean, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import Boolean, Float, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import SQLModel
 
 from fleet_server.columns import column, identity, instant, key, maybe_instant, nullable
@@ -22,6 +22,9 @@ class Claim(SQLModel, table=True):
     replaces: bool = column(Boolean)  # may take the name of a lamppost that exists
     created_by: str = column(Text)
     created_at: datetime = instant()
+    latitude: float | None = nullable(Float)  # where the lamppost will stand, as the technician declares it
+    longitude: float | None = nullable(Float)
+    district: str = column(Text, default="''")
 
 
 class Enrolment(SQLModel, table=True):

@@ -1,0 +1,1 @@
+"""The air slice: calibrations, corrected hourly means, indices of lampposts and of districts."""
