@@ -1,20 +1,20 @@
 """One look at the database for all viewers: one a second while data comes, none while nobody watches.
 
-The hub knows nothing of NiceGUI: a viewer is anything that takes messages. What was last seen is kept while
-the database is away, and the first look that succeeds takes the fault away again.
+The hub knows nothing of NiceGUI, and not what pages show: a viewer is anything that names the topics it wants
+and takes a snapshot. What was last seen is kept while the database is away, and the first look that succeeds
+takes the fault away again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dashboards import view
-from dashboards.model import Chart, Detail, Lamppost, Pending, Reading, Span
+from dashboards.topics import Key, Topic
 from fleet_server.access.service import SignedIn
 from fleet_server.errors import LamppostError, LinkError
 
@@ -23,19 +23,14 @@ log = logging.getLogger("lamppost.ui")
 TICK_S = 1.0  # nobody reads faster; a commit is shown within this and the look's own time
 SHORTEST_REST_S = 0.05  # somebody who holds a key down costs twenty looks a second at the very most
 IDLE_LOOK_S = 5.0  # without a notification: ages turn late, a lost LISTEN is bridged
-PENDING_EVERY_S = 3.0  # a technician waits beside the lamppost
-Series = tuple[int, str]  # series id, key of the span
+ROUNDS_MAX = 4  # what was read tells what else to read: list, lamppost, chart
 
 
-class Source(Protocol):
-    """What the hub asks for. Raises LinkError while the database does not answer."""
+class Clock(Protocol):
+    """The street clock."""
 
     def now_ms(self) -> int: ...
     def speed(self) -> float: ...
-    async def lampposts(self, by: SignedIn) -> Sequence[Lamppost]: ...
-    async def detail(self, by: SignedIn, lamppost: Lamppost) -> Detail: ...
-    async def chart(self, by: SignedIn, reading: Reading, span: Span, now_ms: int) -> Chart: ...
-    async def pending(self, by: SignedIn) -> Sequence[Pending]: ...
 
 
 class Viewer(Protocol):
@@ -44,47 +39,51 @@ class Viewer(Protocol):
     who: SignedIn
 
     async def still_welcome(self) -> bool: ...
-    def watches(self, snapshot: Snapshot) -> int | None: ...
-    def draws(self, snapshot: Snapshot) -> tuple[int, int, Span] | None: ...
+    def wants(self, snapshot: Snapshot) -> Iterable[Topic]: ...
     def show(self, snapshot: Snapshot) -> None: ...
 
 
 @dataclass
 class Snapshot:
-    """What all viewers share. `fault` is (title, detail, since) while the database is away."""
+    """What all viewers share: what was found under each topic's key, and why something could not be read.
+
+    `fault` is {title, detail, since} while the database is away.
+    """
 
     now_ms: int = 0
     speed: float = 1.0
-    loaded: bool = False
-    lampposts: dict[int, Lamppost] = field(default_factory=dict)
-    rows: dict[int, view.Row] = field(default_factory=dict)
-    details: dict[int, Detail] = field(default_factory=dict)
-    charts: dict[Series, Chart] = field(default_factory=dict)
-    pending: tuple[Pending, ...] = ()
+    found: dict[Key, Any] = field(default_factory=dict)
+    refused: dict[Key, str] = field(default_factory=dict)
     fault: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """When a topic was read, and what for."""
+
+    stamp: Any
+    at_s: float
 
 
 class Hub:
     """`run()` is the loop; `changed()` tells of a commit; `kick()` asks for a look now."""
 
-    def __init__(self, source: Source, *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock, *, monotonic: Callable[[], float]) -> None:
         self.snapshot = Snapshot()
-        self._source = source
+        self._clock = clock
         self._monotonic = monotonic
         self._viewers: list[Viewer] = []
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._drains: dict[int, view.Draining] = {}
-        self._seen: dict[int, Lamppost] = {}  # the lamppost as it was when its detail was read
-        self._pending_read_s = -PENDING_EVERY_S
+        self._read: dict[Key, _Read] = {}
         self._last_ms = 0
-        self._dirty: set[int] = set()  # committed since, as notifications tell
+        self._dirty: set[int] = set()  # lampposts committed since, as notifications tell
 
     def now_ms(self) -> int:
-        return self._source.now_ms()
+        return self._clock.now_ms()
 
     def speed(self) -> float:
-        return self._source.speed()
+        return self._clock.speed()
 
     def join(self, viewer: Viewer) -> None:
         if viewer not in self._viewers:
@@ -98,7 +97,7 @@ class Hub:
     def changed(self, lampposts: frozenset[int] | None) -> None:
         """Something of these was committed; None: of anything, because notifications were missed."""
         if lampposts is None:
-            self._seen.clear()
+            self._read.clear()
         elif self._viewers:
             self._dirty |= lampposts
         self._wake.set()
@@ -107,6 +106,11 @@ class Hub:
         """A person waits for an answer."""
         self._hurry.set()
         self._wake.set()
+
+    def forget(self, key: Key) -> None:
+        """A person changed it: read it again at once."""
+        self._read.pop(key, None)
+        self.kick()
 
     async def run(self) -> None:
         """Until cancelled. Commits wake it at most each TICK_S, a viewer's choice at once."""
@@ -138,9 +142,9 @@ class Hub:
         if not self._viewers:
             return
         snapshot = self.snapshot
-        snapshot.now_ms, snapshot.speed = self._source.now_ms(), self._source.speed()
+        snapshot.now_ms, snapshot.speed = self._clock.now_ms(), self._clock.speed()
         try:
-            await self._read(self._viewers[0].who)
+            await self._read_wanted()
             snapshot.fault = None
         except LinkError:
             self._fail("The database does not answer.", "New data appears by itself when it is back.")
@@ -152,50 +156,53 @@ class Hub:
         except LinkError:
             return True  # nobody is thrown out for the database's sake
 
-    async def _read(self, by: SignedIn) -> None:
-        snapshot = self.snapshot
-        found = {lamppost.id: lamppost for lamppost in await self._source.lampposts(by)}
-        for lamppost in found.values():
-            drain = view.draining(lamppost, self._drains.get(lamppost.id))
-            if drain is None:
-                self._drains.pop(lamppost.id, None)
-            else:
-                self._drains[lamppost.id] = drain
-        snapshot.lampposts = found
-        snapshot.rows = {i: view.row(p, self._drains.get(i)) for i, p in found.items()}
-        snapshot.loaded = True
-        if self._monotonic() - self._pending_read_s >= PENDING_EVERY_S:
-            snapshot.pending = tuple(await self._source.pending(by))
-            self._pending_read_s = self._monotonic()
-        await self._read_picked(by)
+    async def _read_wanted(self) -> None:
+        """Every topic that somebody wants, each once, and only what is old."""
+        dirty, self._dirty = self._dirty, set()
+        done: set[Key] = set()
+        wanted: dict[Key, tuple[Topic, SignedIn]] = {}
+        try:
+            for _ in range(ROUNDS_MAX):
+                wanted = self._wanted()
+                new = [key for key in wanted if key not in done]
+                if not new:
+                    break
+                for key in new:
+                    topic, by = wanted[key]
+                    if self._old(topic, dirty):
+                        await self._read_one(topic, by)
+                    done.add(key)
+        except LinkError:
+            self._dirty |= dirty
+            raise
+        for kept in (self.snapshot.found, self.snapshot.refused, self._read):
+            for key in [key for key in kept if key not in wanted]:
+                del kept[key]
 
-    async def _read_picked(self, by: SignedIn) -> None:
-        """Details and charts that somebody watches, each once, and only where the lamppost changed."""
-        snapshot = self.snapshot
-        watched = {i for v in self._viewers if (i := v.watches(snapshot)) is not None}
-        changed = {i for i in watched if i in self._dirty or self._seen.get(i) != snapshot.lampposts[i]}
-        self._dirty -= changed
-        for i in changed:
-            snapshot.details[i] = await self._source.detail(by, snapshot.lampposts[i])
-        snapshot.details = {i: d for i, d in snapshot.details.items() if i in watched}
-        wanted: dict[Series, tuple[int, int, Span]] = {}
+    def _wanted(self) -> dict[Key, tuple[Topic, SignedIn]]:
+        found: dict[Key, tuple[Topic, SignedIn]] = {}
         for viewer in self._viewers:
-            if draw := viewer.draws(snapshot):
-                wanted[draw[1], draw[2].key] = draw
-        charts = {key: chart for key, chart in snapshot.charts.items() if key in wanted}
-        for key, (lamppost, series, span) in wanted.items():
-            reading = next(r for r in snapshot.details[lamppost].readings if r.series == series)
-            old = charts.get(key)
-            slid = old is not None and snapshot.now_ms - old.to_ms > span.length_s * 10  # 1 % of the width
-            if old is None or slid or lamppost in changed:
-                charts[key] = await self._source.chart(by, reading, span, snapshot.now_ms)
-        snapshot.charts = charts
-        self._seen = {i: snapshot.lampposts[i] for i in watched}
+            for topic in viewer.wants(self.snapshot):
+                found.setdefault(topic.key, (topic, viewer.who))
+        return found
 
-    def pending_changed(self) -> None:
-        """A person decided about an enrolment: read the list again at once."""
-        self._pending_read_s = -PENDING_EVERY_S
-        self.kick()
+    def _old(self, topic: Topic, dirty: set[int]) -> bool:
+        read = self._read.get(topic.key)
+        if read is None or topic.of is None or read.stamp != topic.stamp:
+            return True
+        return bool(topic.of & dirty) or self._monotonic() - read.at_s >= topic.every_s
+
+    async def _read_one(self, topic: Topic, by: SignedIn) -> None:
+        snapshot = self.snapshot
+        try:
+            snapshot.found[topic.key] = await topic.read(by)
+            snapshot.refused.pop(topic.key, None)
+        except LinkError:
+            raise
+        except LamppostError as refused:  # one page's odd wish is no fault of the others
+            snapshot.found.pop(topic.key, None)
+            snapshot.refused[topic.key] = str(refused)
+        self._read[topic.key] = _Read(topic.stamp, self._monotonic())
 
     def _fail(self, title: str, detail: str) -> None:
         snapshot = self.snapshot

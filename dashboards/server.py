@@ -17,9 +17,10 @@ from fastapi import FastAPI
 from nicegui import app, ui
 from starlette.responses import PlainTextResponse, Response
 
-from dashboards import page, sign_in
+from dashboards import map_page, sign_in
 from dashboards.arrival import Arrival
 from dashboards.data import Services
+from dashboards.frame import Frame
 from dashboards.guard import Guard
 from dashboards.headers import ScriptNonce, SecurityHeaders
 from dashboards.hub import Hub
@@ -56,7 +57,8 @@ def build(config: ServerConfig, services: Services) -> FastAPI:
     web = FastAPI(title="Lamppost", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.add_static_files("/assets", STATIC, max_cache_age=ASSET_MAX_AGE_S)
     sign_in.register(city, services, sessions)
-    page.register(city, hub, sessions, services.decide)
+    frame = Frame(city, hub, sessions, services.decide)
+    map_page.register(frame, services)
     app.get("/healthz", include_in_schema=False)(_alive)
     app.add_middleware(ScriptNonce)
     app.add_middleware(Guard, sessions=sessions)

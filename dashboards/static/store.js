@@ -4,47 +4,51 @@ import { reactive } from "vue";
 const seed = JSON.parse(document.getElementById("lamppost-seed")?.textContent ?? "{}");
 
 export const store = reactive({
-  city: seed.city ?? "",
-  operator: seed.operator ?? "",
-  may: seed.may ?? {}, // what this person may do; the server checks it again
+  city: "",
+  operator: "",
+  areas: [], // the navigation
+  area: "", // which of it this page is
+  may: {}, // what this person may do; the server checks it again
   theme: localStorage.getItem("lamppost-colours") ?? "auto", // auto | light | dark; this browser's own affair
-  now: seed.now ?? Date.now(), // the street clock, ms
-  speed: seed.speed ?? 1, // street seconds per second
+  now: Date.now(), // the street clock, ms
+  speed: 1, // street seconds per second
   socket: true, // is this page connected to its server
   fault: null, // why the server cannot read its data, and since when (street clock, ms)
-  rows: {}, // lampposts by id
+  incidents_open: null, // how many; null where nobody decides about incidents
+  pending: [],
+  said: "", // what the live region says
+  // of the pages with lampposts
+  rows: {}, // by id
   loaded: false, // has a first list arrived
   picked: null, // id of the picked lamppost
   detail: null,
   channel: null,
-  range: seed.range ?? "6h",
-  ranges: seed.ranges ?? [],
+  range: "6h",
+  ranges: [],
   chart: null, // columns of the chart; replaced or grown, never changed in place
-  pending: [],
   narrow: "list", // which half a narrow screen shows
+  ...seed,
 });
 
 let heard = { street: store.now, at: performance.now() };
+const takers = {}; // names of a message that are not put into the store as they are
+
+// A page's own way to take a message's part: `take("rows", (rows) => ...)`.
+export const take = (name, how) => (takers[name] = how);
 
 export function apply(message) {
-  if (message.now !== undefined) {
-    heard = { street: message.now, at: performance.now() };
-    store.now = message.now;
-    store.speed = message.speed;
+  const { now, speed, ...rest } = message;
+  if (now !== undefined) {
+    heard = { street: now, at: performance.now() };
+    store.now = now;
+    store.speed = speed;
   }
-  if ("fault" in message) store.fault = message.fault;
-  for (const row of message.rows ?? []) store.rows[row.id] = row;
-  for (const id of message.gone ?? []) delete store.rows[id];
-  if (message.loaded) store.loaded = true;
-  if ("picked" in message) store.picked = message.picked;
-  if ("detail" in message) store.detail = message.detail;
-  if ("channel" in message) store.channel = message.channel;
-  if ("range" in message) store.range = message.range;
-  if ("pending" in message) store.pending = message.pending;
-  if ("chart" in message) store.chart = message.chart;
-  if (message.grow && store.chart?.key === message.grow.key) store.chart = grown(store.chart, message.grow);
-  if ("picked" in message || "range" in message || "channel" in message) remember();
+  for (const [name, value] of Object.entries(rest)) (takers[name] ?? ((v) => (store[name] = v)))(value);
 }
+
+take("rows", (rows) => { for (const row of rows) store.rows[row.id] = row; });
+take("gone", (ids) => { for (const id of ids) delete store.rows[id]; });
+take("grow", (more) => { if (store.chart?.key === more.key) store.chart = grown(store.chart, more); });
 
 // New points replace what is at or after their first instant: a running rollup bucket is sent again as it fills.
 function grown(chart, more) {
@@ -56,14 +60,16 @@ function grown(chart, more) {
   return next;
 }
 
-// A reload, or a link sent to a colleague, shows the same lamppost, channel and range.
-function remember() {
-  const query = new URLSearchParams();
-  const row = store.rows[store.picked];
-  if (row) query.set("lamppost", row.address);
-  if (store.channel !== null) query.set("series", store.channel);
-  query.set("range", store.range);
-  history.replaceState(null, "", `${location.pathname}?${query}`);
+// A reload, or a link sent to a colleague, shows the same: what is null or "" is left out of the address.
+export function remember(query) {
+  const told = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const text = new URLSearchParams(told).toString();
+  history.replaceState(null, "", location.pathname + (text && `?${text}`));
+}
+
+// For who cannot see what changed: one sentence, politely, in the page's live region.
+export function say(text) {
+  store.said = store.said === text ? `${text}\u00a0` : text; // the same sentence twice is read twice
 }
 
 // Between messages the street clock runs on by itself, so that ages stay true.

@@ -23,6 +23,9 @@ export function day(ms) {
 
 export const stamp = (ms) => (ms ? `${day(ms)} ${clock(ms)}` : "–");
 export const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
+// "CET", "GMT+5:30": short where the language has a name for it. It changes with summer time, so it takes the instant.
+export const zoneName = (ms) =>
+  new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts(ms).find((p) => p.type === "timeZoneName")?.value ?? zone();
 export const count = (n) => n.toLocaleString("en-GB").replaceAll(",", "\u202f");
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 

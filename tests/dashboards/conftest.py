@@ -146,7 +146,7 @@ class Watched:
         self.page.fill("#name", NAME)
         self.page.fill("#password", PASSWORD)
         self.page.keyboard.press("Enter")
-        self.page.wait_for_selector("h1 .city")
+        self.page.wait_for_selector(".bar .city")
 
     def pick(self, name: str) -> None:
         """Click a lamppost and wait for its chart."""

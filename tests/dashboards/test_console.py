@@ -41,7 +41,7 @@ def test_a_wrong_password_is_told_and_the_right_one_opens(console: Console, brow
     window.complaints.clear()  # the browser logs the refused attempt itself
     window.page.fill("#password", PASSWORD)
     window.page.keyboard.press("Enter")
-    expect(window.page.locator("h1 .city")).to_have_text("demo")
+    expect(window.page.locator(".bar .city")).to_have_text("demo")
     window.page.click("text=Sign out")
     expect(window.page).to_have_url(f"{console.url}/sign-in")
     window.page.goto(console.url)
@@ -312,7 +312,7 @@ def test_a_link_on_another_site_does_not_sign_out(console: Console, browse: Open
     expect(page.locator("#detail-title")).to_have_text("rathaus")
     assert {c["name"]: c["value"] for c in window.context.cookies(console.url)}.keys() == before.keys()
     window.page.reload()
-    expect(window.page.locator("h1 .city")).to_have_text("demo")
+    expect(window.page.locator(".bar .city")).to_have_text("demo")
 
 
 def test_a_form_from_another_site_is_refused(console: Console) -> None:

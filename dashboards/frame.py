@@ -1,0 +1,175 @@
+"""The frame of every page: header, navigation, notices, live region; and how a page is registered.
+
+    @frame.page("/incidents", title="Incidents", area="incidents")
+    def incidents(opened: Opened) -> PageViewer:
+        viewer = IncidentsViewer(opened.line, source)
+        IncidentList().on("pick", opened.chosen(lambda value: viewer.pick(int(value))))
+        return viewer
+
+The function builds the page's own elements and returns its viewer; the frame stands around them. The viewer
+is told to the hub when the browser listens. What is in `opened.seed` is in the browser's store from the start.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request
+from nicegui import Client, app, ui
+from nicegui.events import GenericEventArguments
+
+from dashboards.hub import Hub
+from dashboards.sessions import TOKEN, Sessions
+from dashboards.topics import PENDING
+from dashboards.viewer import Line, Message, PageViewer
+from fleet_server.access.service import SignedIn, permitted
+from fleet_server.errors import LamppostError
+
+Decide = Callable[[SignedIn, int, bool], Awaitable[None]]
+AREAS = (  # the navigation: key, address, words
+    {"key": "map", "at": "/", "title": "Map"},
+    {"key": "incidents", "at": "/incidents", "title": "Incidents"},
+)
+MAY = {  # what a page may offer, by its name in the browser's store; the services check it again
+    "decide": "enrolments:decide",
+    "claim": "claims:create",
+}
+# Before the first paint, so that a dark page never flashes white.
+THEME = "document.documentElement.dataset.theme = localStorage.getItem('lamppost-colours') ?? 'auto'"
+
+
+class Header(ui.element, component="elements/header.js"):
+    """Skip link, city, navigation, connection, street clock, colours, sign out, keyboard help, live region."""
+
+
+class Notices(ui.element, component="elements/notices.js"):
+    """What a person must know or decide: lost connections, pending enrolments."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A page that is being built for one person."""
+
+    line: Line
+    path: Mapping[str, str]  # the address's parameters: {"name": ...} of /lamppost/{tenant}/{name}
+    query: Mapping[str, str]
+    hub: Hub
+    seed: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def who(self) -> SignedIn:
+        return self.line.who
+
+    def may(self, action: str) -> bool:
+        """Shall the page offer it? The service decides again."""
+        return permitted(self.who.principal, action)
+
+    def chosen(self, act: Callable[[Any], None]) -> Callable[[GenericEventArguments], None]:
+        """A handler of an element's event: takes what the browser sent, and asks for a look at once."""
+
+        def handle(event: GenericEventArguments) -> None:
+            act(event.args)
+            self.hub.kick()
+
+        return handle
+
+
+Build = Callable[[Opened], PageViewer]
+
+
+class Frame:
+    """Registers pages. The guard has let through signed-in people only."""
+
+    def __init__(self, city: str, hub: Hub, sessions: Sessions, decide: Decide) -> None:
+        self._city, self._hub, self._sessions, self._decide = city, hub, sessions, decide
+
+    def page(
+        self, path: str, *, title: str, area: str = "", styles: Sequence[str] = ()
+    ) -> Callable[[Build], Build]:
+        """Serve what the function builds at `path`; `area` is the entry of the navigation that is marked.
+
+        styles: sheets under /assets that the page adds to the shared one.
+        """
+
+        def register(build: Build) -> Build:
+            @ui.page(path, title=f"{title} - Lamppost {self._city}", language="en-US")
+            async def show(request: Request, client: Client) -> None:
+                who = await self._sessions.of(request.session, app.storage.user)
+                if who is None:  # the session ended between the guard and here
+                    client.open("/sign-in")
+                    return
+                self._build(build, request, client, who, {"area": area})
+                for sheet in ("lamppost.css", *styles):
+                    ui.add_head_html(f'<link rel="stylesheet" href="/assets/{sheet}">')
+
+            return build
+
+        return register
+
+    def _build(
+        self, build: Build, request: Request, client: Client, who: SignedIn, seed: dict[str, Any]
+    ) -> None:
+        hub = self._hub
+        line = _line(client, who, str(app.storage.user[TOKEN]), self._sessions)
+        opened = Opened(line, request.path_params, dict(request.query_params), hub, seed)
+        seed |= {
+            "city": self._city,
+            "areas": AREAS,
+            "operator": who.principal.name,
+            "now": hub.now_ms(),
+            "speed": hub.speed(),
+            "may": {name: opened.may(action) for name, action in MAY.items()},
+        }
+        with ui.element("div").classes("page"):
+            Header()
+            notices = Notices()
+            with (
+                ui.element("div").classes("main").props('id=main tabindex=-1 role=main aria-label="Content"')
+            ):
+                viewer = build(opened)
+
+        async def decided(event: GenericEventArguments) -> None:
+            await _decide(event, hub, who, self._decide, notices)
+
+        notices.on("decide", decided)
+        _head(seed)
+        client.on_connect(lambda: hub.join(viewer))
+        client.on_delete(lambda: hub.leave(viewer))
+
+
+def _head(seed: dict[str, Any]) -> None:
+    text = json.dumps(seed).replace("<", "\\u003c")
+    ui.add_head_html(f"<script>{THEME}</script>")
+    ui.add_head_html(f'<script type="application/json" id="lamppost-seed">{text}</script>')
+
+
+def _line(client: Client, who: SignedIn, token: str, sessions: Sessions) -> Line:
+    def send(message: Message) -> None:
+        client.run_javascript(f"lamppost.apply({json.dumps(message, separators=(',', ':'))})")
+
+    async def welcome() -> bool:
+        if await sessions.of_token(token) is not None:
+            return True
+        with client:
+            client.open("/sign-in")
+        return False
+
+    return Line(who, send=send, connected=lambda: client.has_socket_connection, welcome=welcome)
+
+
+async def _decide(
+    event: GenericEventArguments, hub: Hub, who: SignedIn, decide: Decide, notices: Notices
+) -> None:
+    wanted, accept = int(event.args["id"]), bool(event.args["accept"])
+    waiting = {p.id: p for p in hub.snapshot.found.get(PENDING, ())}
+    name = waiting[wanted].name if wanted in waiting else "The lamppost"
+    problem = ""
+    try:
+        await decide(who, wanted, accept)
+    except LamppostError as refused:
+        problem = str(refused)
+    notices.run_method("decided", wanted, name, accept, problem)
+    hub.forget(PENDING)
