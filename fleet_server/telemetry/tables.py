@@ -200,7 +200,11 @@ class Verdict(SQLModel, table=True):
     """What a lamppost's model decided about one of its sensor units."""
 
     __tablename__: ClassVar[str] = "verdict"
-    __table_args__ = (Index("verdict_unit_idx", "sensor_unit", "time"),)
+    __table_args__ = (
+        Index("verdict_unit_idx", "sensor_unit", "time"),
+        Index("verdict_device_idx", "device_id", "id"),
+        Index("verdict_undecided_idx", "id", postgresql_where=text("decided_at IS NULL")),
+    )
 
     id: int = identity(big=True)
     device_id: int = column(Integer, ForeignKey("device.id", name="verdict_device_fkey"))
@@ -212,6 +216,9 @@ class Verdict(SQLModel, table=True):
     reason: str = column(Text)
     model: str = column(Text)
     input_hash: bytes = column(LargeBinary)
+    received_at: datetime | None = maybe_instant()  # street clock; NULL before this was kept
+    history: bool = column(Boolean, default="false")  # drained after an outage
+    decided_at: datetime | None = maybe_instant()  # NULL: the decisions slice has not looked at it
 
 
 class IngestCounter(SQLModel, table=True):

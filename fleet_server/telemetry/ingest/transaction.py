@@ -258,15 +258,15 @@ def _store_verdicts(work: Work, items: Sequence[Spooled], units: dict[UnitName, 
         for v in item.content.verdicts:
             unit = units[catalogue.unit_name(stream, v.unit)]
             at = datetime.fromtimestamp(v.time_ms / 1000, UTC)
-            rows.append(
-                (stream.device_id, unit, at, v.kind, v.score, v.confidence, v.reason, v.model, v.input_hash)
-            )
+            said = (v.kind, v.score, v.confidence, v.reason, v.model, v.input_hash)
+            rows.append((stream.device_id, unit, at, *said, work.now, item.delivery.history))
     if rows:
         work.counts["verdicts"] += len(rows)
         work.cursor.executemany(
             "INSERT INTO verdict"
-            " (device_id, sensor_unit, time, kind, score, confidence, reason, model, input_hash)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " (device_id, sensor_unit, time, kind, score, confidence, reason, model, input_hash,"
+            "  received_at, history)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             rows,
         )
 

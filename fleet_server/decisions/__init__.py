@@ -1,0 +1,1 @@
+"""The decisions slice: verdicts of lampposts become incidents that people work on."""
