@@ -19,9 +19,11 @@ AROUND, GROUND = "what runs the slices", "the ground"
 # file stem -> (title, module, expression that gives the Mermaid text)
 MACHINES: dict[str, tuple[str, str, str]] = {
     "enrolment": ("From a claim to a certificate", "fleet_server.enrolment.rules", "diagram"),
+    "faulting": ("A sensor's fault, seen in its values", "edge_agent.core.faulting", "TABLE.mermaid"),
     "link": ("The link between the agent and its server", "edge_agent.core.link", "TABLE.mermaid"),
     "sensing": ("One sensor's life", "edge_agent.core.sensing", "TABLE.mermaid"),
     "spool_room": ("The room in the spool", "edge_agent.core.spool_policy", "TABLE.mermaid"),
+    "watching": ("An episode of pollution at a sensor", "edge_agent.core.watching", "TABLE.mermaid"),
 }
 
 

@@ -30,6 +30,9 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "agent_error": Known(
             "error", "Report it with the log: journalctl -u lamppost-agent. The agent goes on by itself."
         ),
+        "not_allowed_out": Known(
+            "error", "Report it: the agent would have said what the list of what may leave does not name."
+        ),
         "clock_unset": Known("error", "Give the device a network time server (timedatectl set-ntp true)."),
         "clock_jumped": Known("warning", "Check the time service: timedatectl timesync-status."),
         "spool_shedding": Known("warning", "Restore the connection, or raise [spool] max_bytes."),

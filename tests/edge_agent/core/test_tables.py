@@ -9,11 +9,17 @@ from typing import Any
 
 import pytest
 
-from edge_agent.core import link, sensing, spool_policy
+from edge_agent.core import faulting, link, sensing, spool_policy, watching
 from edge_agent.core.link_moves import Event, Signal
 from edge_agent.core.machine import RefusedEvent, Table
 
-MODULES = {"link": link, "sensing": sensing, "spool_policy": spool_policy}
+MODULES = {
+    "faulting": faulting,
+    "link": link,
+    "sensing": sensing,
+    "spool_policy": spool_policy,
+    "watching": watching,
+}
 
 
 @pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
