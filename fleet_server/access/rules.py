@@ -38,6 +38,8 @@ class Action(StrEnum):
     DEVICES_REPORT = "devices:report"  # presence, declarations, conditions: what ingest writes for a device
     TELEMETRY_READ = "telemetry:read"
     TELEMETRY_WRITE = "telemetry:write"
+    AIR_READ = "air:read"  # indices, corrected series, calibrations
+    CALIBRATIONS_CHANGE = "calibrations:change"
     DEAD_LETTERS_READ = "dead-letters:read"
     DEAD_LETTERS_REPLAY = "dead-letters:replay"
     CLAIMS_READ = "claims:read"

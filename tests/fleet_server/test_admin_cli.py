@@ -85,6 +85,28 @@ def test_from_claim_to_certificate(console: Console) -> None:
     ctx.db.close()
 
 
+def test_a_place_comes_with_the_claim_or_later(console: Console) -> None:
+    [claim] = console.rows(
+        "claim", "new", "--device", "lamp-07", "--at", "-33.9, 18.42", "--district", "Quay"
+    )
+    claim_id, _, secret = claim["claim"].partition(".")
+    ctx = context(console)
+    asked = enrolment.request_certificate(ctx, claim_id, secret, make_request("city/lamp-07")[0])
+    console.rows("enrolments", "accept", asked.enrolment.id)
+    ctx.db.close()
+    [placed] = console.rows("place", "set", "lamp-07", "--district", "Harbour")
+    assert (placed["at"], placed["district"]) == ("-33.9,18.42", "Harbour")
+    [placed] = console.rows("place", "set", "city/lamp-07", "--at=41.1496,-8.6109")
+    assert (placed["at"], placed["district"]) == ("41.1496,-8.6109", "Harbour")
+
+
+@pytest.mark.parametrize("at", ["", "41", "41,", "41;8", "north,south", "41,8,100", "1" * 5000 + "x,2"])
+def test_what_is_no_pair_of_numbers_is_told(at: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        admin_cli.main(["place", "set", "lamp-07", "--at", at])
+    assert "is not LAT,LON" in capsys.readouterr().err
+
+
 def test_reject_and_withdraw(console: Console) -> None:
     [claim] = console.rows("claim", "new")
     claim_id, _, secret = claim["claim"].partition(".")
@@ -120,6 +142,11 @@ def test_dead_letters(console: Console) -> None:
         (["operator", "add", "ana", "--password-file", "/nonexistent"], 2, "/nonexistent"),
         (["claim", "new", "--device", "A/B"], 1, "A/B"),
         (["claim", "new", "--expires", "31d"], 1, "at most"),
+        (["claim", "new", "--at", "91,0"], 1, "Latitude 91"),
+        (["claim", "new", "--at", "nan,nan"], 1, "Latitude nan"),
+        (["claim", "new", "--district", "x" * 65], 1, "at most 64"),
+        (["place", "set", "lamp-07"], 1, "nothing to change"),
+        (["place", "set", "lamp-07", "--at", "0,0"], 1, "no device"),
         (["claim", "withdraw", "nothing"], 1, "no claim"),
         (["enrolments", "accept", "999"], 1, "no enrolment 999"),
     ],

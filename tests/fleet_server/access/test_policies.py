@@ -16,6 +16,7 @@ from fleet_server.errors import Forbidden
 LOOK = {
     Action.DEVICES_READ,
     Action.TELEMETRY_READ,
+    Action.AIR_READ,
     Action.DEAD_LETTERS_READ,
     Action.CLAIMS_READ,
     Action.ENROLMENTS_READ,
@@ -28,6 +29,7 @@ RUN = {
     Action.CLAIMS_CREATE,
     Action.CLAIMS_WITHDRAW,
     Action.ENROLMENTS_DECIDE,
+    Action.CALIBRATIONS_CHANGE,
 }
 ADMINISTER = {Action.OPERATORS_READ, Action.OPERATORS_CREATE}
 OWN = {Action.SESSION_READ}

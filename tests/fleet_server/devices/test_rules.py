@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 
 from fleet_server.devices.rules import (
     DeviceState,
     Freshness,
+    Place,
     PresenceMark,
+    cell_told,
     freshness,
+    place_problem,
     presence_counts,
     report_counts,
 )
@@ -87,3 +91,62 @@ def test_a_report_counts_when_it_is_newer_or_its_device_began_anew(
     stored: int | None, told: int, same_epoch: bool, counts: bool
 ) -> None:
     assert report_counts(stored, told, same_epoch=same_epoch) is counts
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        Place(),
+        Place(41.1496, -8.6109, "Harbour"),
+        Place(-90.0, 180.0),
+        Place(90, -180),
+        Place(0.0, 6.73),
+        Place(district="São João, 4.º"),
+        Place(district="x" * 64),
+    ],
+)
+def test_places(place: Place) -> None:
+    assert place_problem(place) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (Place(91.0, 0.5), "latitude 91 "),
+        (Place(-8.6, 181.0), "longitude 181 "),
+        (Place(-181.0, 10.0), "latitude comes first"),
+        (Place(math.nan, 10.0), "latitude nan"),
+        (Place(10.0, math.nan), "longitude nan"),
+        (Place(math.inf, 10.0), "latitude inf"),
+        (Place(10.0, -math.inf), "longitude -inf"),
+        (Place(1e308, 1e308), "latitude 1e+308"),
+        (Place(0.0, -0.0), "Atlantic"),
+        (Place(10.0, None), "or neither"),
+        (Place(None, 10.0), "or neither"),
+        (Place(district="x" * 65), "at most 64"),
+        (Place(district="a\nb"), "printable"),
+        (Place(district="nul\0"), "printable"),
+        (Place(district=" Harbour"), "without spaces"),
+    ],
+)
+def test_what_is_no_place_is_told(place: Place, told: str) -> None:
+    assert told in (place_problem(place) or "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "cell"),
+    [
+        ({"cell": "ez3fh5"}, "ez3fh5"),
+        ({"cell": "e"}, "e"),
+        ({"cell": "0123456789bc"}, "0123456789bc"),
+        ({}, ""),
+        ({"cell": ""}, ""),
+        ({"cell": "ez3fh5x012345"}, ""),
+        ({"cell": "EZ3FH5"}, ""),
+        ({"cell": "ez3fi5"}, ""),
+        ({"cell": "41.1496,-8.6109"}, ""),
+        ({"cell": "ez3fh5\n"}, ""),
+    ],
+)
+def test_only_a_geohash_is_a_cell(settings: dict[str, str], cell: str) -> None:
+    assert cell_told(settings) == cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from fleet_server.access.rules import ENROLMENT
 from fleet_server.context import Context
 from fleet_server.devices import service
-from fleet_server.devices.rules import DeviceState, Freshness, PresenceState
-from fleet_server.errors import Forbidden, NotFound
+from fleet_server.devices.rules import DeviceState, Freshness, Place, PresenceState
+from fleet_server.errors import Forbidden, InvalidRequest, NotFound
 from tests.fleet_server.telemetry.support import NOW, NOW_MS, Desk, Post
 from tests.support.server_context import ADMIN, OPERATOR, VIEWER
 from wire_contract.classes import Class
@@ -109,3 +110,47 @@ def test_pages(context: Context, desk: Desk) -> None:
     first = service.list_devices(context, VIEWER, limit=3)
     rest = service.list_devices(context, VIEWER, after_id=first[-1].record.id, limit=3)
     assert [d.record.address.device for d in (*first, *rest)] == [f"lamp-{n:02}" for n in range(5)]
+
+
+def test_a_lamppost_is_given_its_place_and_keeps_what_is_not_given(context: Context, post: Post) -> None:
+    seen = service.change_place(context, OPERATOR, post.address, at=(41.1496, -8.6109), district="Harbour")
+    assert (seen.record.latitude, seen.record.longitude, seen.record.district) == (
+        41.1496,
+        -8.6109,
+        "Harbour",
+    )
+    service.change_place(context, OPERATOR, post.address, district="Old Town")
+    service.register(context, ENROLMENT, post.address, "Quay 4")
+    record = service.get_device(context, VIEWER, post.address).record
+    assert (record.latitude, record.longitude, record.district) == (41.1496, -8.6109, "Old Town")
+    service.register(context, ENROLMENT, post.address, place=Place(-33.9, 18.4))
+    record = service.get_device(context, VIEWER, post.address).record
+    assert (record.latitude, record.longitude, record.district) == (-33.9, 18.4, "Old Town")
+    record = service.change_place(context, OPERATOR, post.address, at="none", district="").record
+    assert (record.latitude, record.longitude, record.district) == (None, None, "")
+
+
+def test_a_wrong_place_changes_nothing(context: Context, post: Post) -> None:
+    service.change_place(context, OPERATOR, post.address, at=(1.0, 2.0))
+    for at in ((91.0, 0.0), (math.nan, 0.0), (0.0, 0.0), (1e308, 1e308)):
+        with pytest.raises(InvalidRequest):
+            service.change_place(context, OPERATOR, post.address, at=at)
+        with pytest.raises(InvalidRequest):
+            service.register(context, ENROLMENT, post.address, place=Place(*at))
+    assert service.get_device(context, VIEWER, post.address).record.latitude == 1.0
+    with pytest.raises(NotFound):
+        service.change_place(context, OPERATOR, Address("city", "nowhere"), at=(1.0, 2.0))
+    with pytest.raises(Forbidden):
+        service.change_place(context, VIEWER, post.address, at=(1.0, 2.0))
+
+
+def test_the_cell_is_what_the_last_birth_told(context: Context, desk: Desk, post: Post) -> None:
+    for session, settings, cell in (
+        (1, {"cell": "ez3fh5"}, "ez3fh5"),
+        (2, {"cell": "<script>"}, ""),
+        (3, {"cell": "ez3fh6"}, "ez3fh6"),
+        (4, {}, ""),
+    ):
+        told = Presence(True, session, NOW_MS, b"e" * 16, "1.2", True, (), settings)
+        desk.take(post.tell(Up.PRESENCE, told))
+        assert service.get_device(context, VIEWER, post.address).record.cell == cell

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
-from fleet_server.devices.rules import DeviceState
+from fleet_server.devices.rules import DeviceState, Place
 from fleet_server.enrolment import rules, service
 from fleet_server.enrolment.errors import (
     AuthorityUnavailable,
@@ -71,6 +71,19 @@ def test_from_claim_to_certificate(ctx: Context, authority: Authority) -> None:
     assert made.public_key() == x509.load_der_x509_csr(request).public_key()
     assert devices.state_of(ctx, VIEWER, ONE) is DeviceState.ACTIVE
     assert devices.get_device(ctx, VIEWER, ONE).record.site == "Market Square 3"
+
+
+def test_the_place_that_the_technician_declares_becomes_the_lampposts(ctx: Context) -> None:
+    enrolled(ctx, place=Place(41.1496, -8.6109, "Harbour"))
+    record = devices.get_device(ctx, VIEWER, ONE).record
+    assert (record.latitude, record.longitude, record.district) == (41.1496, -8.6109, "Harbour")
+    enrolled(ctx, replaces=True)
+    assert devices.get_device(ctx, VIEWER, ONE).record.district == "Harbour"
+    enrolled(ctx, replaces=True, place=Place(1.0, 2.0, "Old Town"))
+    record = devices.get_device(ctx, VIEWER, ONE).record
+    assert (record.latitude, record.longitude, record.district) == (1.0, 2.0, "Old Town")
+    newest = service.list_enrolments(ctx, VIEWER)[0]
+    assert newest.place == Place(1.0, 2.0, "Old Town")
 
 
 def test_asking_again_is_answered_again(ctx: Context) -> None:
@@ -269,6 +282,10 @@ def test_a_device_renews_its_certificate_with_a_new_key_while_it_is_active(ctx: 
         ("lamp", {"site": "x" * 201}),
         ("lamp", {"site": "a\nb"}),
         (None, {"replaces": True}),
+        ("lamp", {"place": Place(91.0, 0.0)}),
+        ("lamp", {"place": Place(41.1, None)}),
+        ("lamp", {"place": Place(float("nan"), 1.0)}),
+        ("lamp", {"place": Place(district="x" * 65)}),
     ],
 )
 def test_a_claim_that_makes_no_sense_is_refused(
