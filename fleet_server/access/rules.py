@@ -49,6 +49,8 @@ class Action(StrEnum):
     ENROLMENTS_DECIDE = "enrolments:decide"
     ENROLMENTS_REQUEST = "enrolments:request"  # a device with a claim asks for its certificate
     CERTIFICATES_RENEW = "certificates:renew"  # a device asks for its next certificate over its own topic
+    INCIDENTS_READ = "incidents:read"  # and the verdicts that they are made of
+    INCIDENTS_WORK = "incidents:work"  # acknowledge, silence, note, close
     OPERATORS_READ = "operators:read"
     OPERATORS_CREATE = "operators:create"
     SESSION_READ = "session:read"

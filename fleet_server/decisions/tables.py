@@ -12,7 +12,7 @@ from fleet_server.columns import column, identity, instant, key, maybe_instant, 
 
 
 class Incident(SQLModel, table=True):
-    """One thing that happens in one part of a tenant's city. Times are the street clock's, or verdicts' own."""
+    """One thing that happens in one part of a city. Times are the street clock's, or the verdicts'."""
 
     __tablename__: ClassVar[str] = "incident"
     __table_args__ = (
