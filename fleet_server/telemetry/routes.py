@@ -59,7 +59,7 @@ class LatestPage(BaseModel):
 
 
 class PointView(BaseModel):
-    """value: a raw reading, or the mean of a bucket's n readings that did not fail; flagged: the others."""
+    """value: a raw reading, or the mean of a bucket's n good ones; flagged: the suspect, bad, missing."""
 
     time: datetime
     value: float | None

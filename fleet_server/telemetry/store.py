@@ -45,7 +45,7 @@ class LatestReading:
 class Point:
     """A reading, or what a minute, an hour or a day of them comes to.
 
-    value: the reading or the mean of those that did not fail; flagged: how many failed or were missing;
+    value: the reading or the mean of the good ones; flagged: how many are suspect, bad or missing;
     flag: of a raw reading only.
     """
 
@@ -161,7 +161,7 @@ def raw_points(
     values = {"unit": series.sensor_unit, "begins": begins, "ends": ends, "limit": limit}
     points = []
     for time, value, flag in session.execute(query, values):
-        flagged = Flag(flag).qartod in (4, 9)
+        flagged = Flag(flag).qartod in (3, 4, 9)
         reading = None if flag == Flag.MISSING else scaled(value, series.exponent)
         points.append(Point(time, reading, reading, reading, int(not flagged), int(flagged), flag))
     return points

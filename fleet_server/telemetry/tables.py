@@ -133,7 +133,7 @@ class DeadLetter(SQLModel, table=True):
 
 
 class Rollup1m(SQLModel, table=True):
-    """One series' minute. `n` readings make up sum, low and high; `flagged` more failed or were missing."""
+    """One series' minute. `n` readings make up sum, low and high; `flagged` more are suspect or worse."""
 
     __tablename__: ClassVar[str] = "rollup_1m"
 

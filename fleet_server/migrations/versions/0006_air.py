@@ -104,6 +104,13 @@ TABLES = (
     """,
 )
 
+# What was measured before gets its indices too.
+BACKLOG = """
+    INSERT INTO air_dirty (sensor_unit, hour)
+    SELECT DISTINCT s.sensor_unit_id, h.bucket FROM rollup_1h h JOIN series s ON s.id = h.series_id
+    WHERE s.channel IN ('pm2_5', 'pm2_5_cf1', 'pm10', 'humidity')
+"""
+
 
 def upgrade() -> None:
     for table, columns in COLUMNS.items():
@@ -111,6 +118,7 @@ def upgrade() -> None:
             op.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
     for statement in TABLES:
         op.execute(statement)
+    op.execute(BACKLOG)
 
 
 def downgrade() -> None:

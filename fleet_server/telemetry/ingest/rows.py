@@ -17,8 +17,9 @@ from wire_contract.limits import INT32_MAX, INT32_MIN, MAX_SLOTS
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 
-# Readings that failed a test or are missing count, but do not enter sum, low and high (QARTOD 4 and 9).
-EXCLUDED = np.array([Flag(i).qartod in (4, 9) for i in range(16)])
+# Readings that are suspect, failed or missing count, but do not enter sum, low and high: a capped 999 is
+# suspect, and a mean does not tell that it was in it.
+EXCLUDED = np.array([Flag(i).qartod in (3, 4, 9) for i in range(16)])
 
 SeriesOfUnit = Mapping[int, Sequence[int]]
 """sensor unit -> the series of its 16 slots, 0 where a slot is not declared."""

@@ -34,6 +34,14 @@ GROUP BY h.series_id, t.day
 ON CONFLICT (series_id, bucket) DO UPDATE SET n = excluded.n, sum = excluded.sum, min = excluded.min,
     max = excluded.max, flagged = excluded.flagged
 """
+# For the air slice, whose indices are of hours: in this transaction, so that no touched hour is forgotten.
+_AIR = """
+INSERT INTO air_dirty (sensor_unit, hour)
+SELECT t.* FROM unnest(%s::int[], %s::timestamptz[]) AS t(sensor_unit, hour)
+WHERE EXISTS (SELECT 1 FROM series s WHERE s.sensor_unit_id = t.sensor_unit
+              AND s.channel IN ('pm2_5', 'pm2_5_cf1', 'pm10', 'humidity'))
+ON CONFLICT DO NOTHING
+"""
 
 
 def roll_up(connection: Connection[Any]) -> int:
@@ -52,4 +60,5 @@ def roll_up(connection: Connection[Any]) -> int:
             columns = ([unit for unit, _ in touched], [hour for _, hour in touched])
             connection.execute(_HOURS, columns)
             connection.execute(_DAYS, columns)
+            connection.execute(_AIR, columns)
         return len(marks)

@@ -32,7 +32,7 @@ from wire_contract.decode_numpy import NumpyBlock
 from wire_contract.flags import Flag, unpack_flags
 from wire_contract.limits import INT32_MAX, INT32_MIN
 
-EXCLUDED = {flag for flag in Flag if flag.qartod in (4, 9)}
+EXCLUDED = {flag for flag in Flag if flag.qartod in (3, 4, 9)}
 UNITS = (1, 2, 3)
 SERIES = {unit: tuple(100 * unit + slot for slot in range(16)) for unit in UNITS}
 BEFORE_2000_MS = 946_684_800_000 - 7
