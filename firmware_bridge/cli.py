@@ -77,7 +77,11 @@ def _add_emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = emulate.add_mutually_exclusive_group(required=True)
-    what.add_argument("--plan", metavar="FILE", help="many units, described in JSON (docs/sensors.md)")
+    what.add_argument(
+        "--plan",
+        metavar="FILE",
+        help="many units, plumes that cross them, faults from one street time to another: JSON (docs/sensors.md)",
+    )
     what.add_argument("--kind", type=_kind, metavar="KIND", help="one unit of this kind (see `kinds`)")
     emulate.add_argument("--link", metavar="PATH", help="a symbolic link to the pseudo-terminal")
     emulate.add_argument("--ledger", metavar="FILE", help="a JSON line for each measurement sent")

@@ -11,17 +11,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Scale:
-    """street_ms = street_zero_ms + (wall_ms - wall_zero_ms) * speed."""
+    """street_ms = street_zero_ms + (wall_ms - wall_zero_ms) * speed.
+
+    `then`, if there is one, is the scale from its own wall_zero_ms on.
+    """
 
     speed: float
     street_zero_ms: int
     wall_zero_ms: int
+    then: Scale | None = None
+
+    def of(self, wall_ms: float) -> Scale:
+        """The scale that holds at this instant."""
+        return self if self.then is None or wall_ms < self.then.wall_zero_ms else self.then.of(wall_ms)
 
     def street_ms(self, wall_ms: float) -> int:
+        holds = self.of(wall_ms)
+        if holds is not self:
+            return holds.street_ms(wall_ms)
         return int(self.street_zero_ms + (wall_ms - self.wall_zero_ms) * self.speed)
 
 
@@ -57,7 +69,7 @@ class StreetClock:
     def speed(self) -> float:
         """Street seconds in a wall second."""
         self._follow()
-        return self._scale.speed
+        return self._scale.of(self._wall_ms()).speed
 
     def _follow(self) -> None:
         if self._file is None:
@@ -68,7 +80,13 @@ class StreetClock:
             if version == self._seen:
                 return
             told = json.loads(self._file.read_text())
-            self._scale = Scale(float(told["speed"]), int(told["street_zero_ms"]), int(told["wall_zero_ms"]))
+            self._scale = _scale(told)
             self._seen = version
         except (OSError, ValueError, KeyError, TypeError):
             return
+
+
+def _scale(told: dict[str, Any]) -> Scale:
+    own = float(told["speed"]), int(told["street_zero_ms"]), int(told["wall_zero_ms"])
+    then = told.get("then")
+    return Scale(*own, None if then is None else _scale(then))

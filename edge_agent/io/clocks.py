@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from wire_contract.limits import MAX_TIME_MS, MIN_TIME_MS
 
@@ -47,27 +48,51 @@ class SystemClock:
 
 
 class ScaledClock:
-    """street = street_zero + (wall - wall_zero) * speed: the demo's hours in minutes."""
+    """street = street_zero + (wall - wall_zero) * speed: the demo's hours in minutes.
 
-    def __init__(self, speed: float, street_zero_ms: int, wall_zero_ms: int) -> None:
-        self.speed = speed
+    `then`, if there is one, is the clock from its own wall_zero on: two days in minutes, then an hour in one.
+    """
+
+    def __init__(
+        self, speed: float, street_zero_ms: int, wall_zero_ms: int, then: ScaledClock | None = None
+    ) -> None:
+        self._speed = speed
         self._street_zero_ms = street_zero_ms
         self._wall_zero_ms = wall_zero_ms
+        self._then = then
+        self._boot_at_ms = time.time_ns() / 1_000_000 - _since_boot_s() * 1000  # wall clock, read once
 
     @classmethod
     def from_file(cls, path: Path) -> ScaledClock:
-        """Wait for the file {"speed", "street_zero_ms", "wall_zero_ms"} and read it."""
+        """Wait for the file {"speed", "street_zero_ms", "wall_zero_ms"}, perhaps with "then", and read it."""
         while not path.exists():
             time.sleep(CLOCK_FILE_POLL_S)
-        given = json.loads(path.read_text())
-        return cls(float(given["speed"]), int(given["street_zero_ms"]), int(given["wall_zero_ms"]))
+        return cls._told(json.loads(path.read_text()))
+
+    @classmethod
+    def _told(cls, given: dict[str, Any]) -> ScaledClock:
+        then = cls._told(given["then"]) if given.get("then") else None
+        return cls(float(given["speed"]), int(given["street_zero_ms"]), int(given["wall_zero_ms"]), then)
+
+    @property
+    def speed(self) -> float:
+        """Street seconds a wire second, now."""
+        return self._at(time.time_ns() / 1_000_000)._speed
+
+    def _at(self, wall_ms: float) -> ScaledClock:
+        then = self._then
+        return self if then is None or wall_ms < then._wall_zero_ms else then._at(wall_ms)
+
+    def _street_ms(self, wall_ms: float) -> float:
+        holds = self._at(wall_ms)
+        return holds._street_zero_ms + (wall_ms - holds._wall_zero_ms) * holds._speed
 
     def now_ms(self) -> int:
-        wall_ms = time.time_ns() / 1_000_000
-        return within(int(self._street_zero_ms + (wall_ms - self._wall_zero_ms) * self.speed))
+        return within(int(self._street_ms(time.time_ns() / 1_000_000)))
 
     def street_s(self) -> float:
-        return _since_boot_s() * self.speed
+        """The street's time by the clock that never jumps."""
+        return self._street_ms(self._boot_at_ms + _since_boot_s() * 1000) / 1000
 
     def wire_s(self) -> float:
         return _since_boot_s()

@@ -82,11 +82,15 @@ class SamplingLoop:
     def _sleep(self) -> None:
         until = self._until or Until(wire_s=1.0)
         if until.wire_s is not None:
-            wait_s = until.wire_s
-        else:
-            wait_s = (until.at_s - self._clock.street_s()) / self._clock.speed
-        self.beat_s = self._clock.wire_s() + max(wait_s, 0.0)
-        self._stopped.wait(max(wait_s, 0.0))
+            self._wait(until.wire_s)
+            return
+        self._wait((until.at_s - self._clock.street_s()) / self._clock.speed)
+        while (left_s := until.at_s - self._clock.street_s()) > 0 and not self._stopped.is_set():
+            self._wait(left_s / self._clock.speed)  # the street's clock became slower meanwhile
+
+    def _wait(self, wire_s: float) -> None:
+        self.beat_s = self._clock.wire_s() + max(wire_s, 0.0)
+        self._stopped.wait(max(wire_s, 0.0))
 
     def _signal(self, signal: Signal) -> None:
         jitter = random.random()  # noqa: S311 jitter

@@ -9,15 +9,19 @@ from typing import Any
 
 from firmware_bridge.emulator.air import BadPlan, Scene
 from firmware_bridge.emulator.devices import DeviceOptions
+from firmware_bridge.emulator.events import EventfulScene, Plume
 from firmware_bridge.emulator.faults import Fault, FaultType
 from firmware_bridge.emulator.ledger import Ledger
+from firmware_bridge.emulator.plan_events import is_street_fault, parse_events, parse_street_fault
+from firmware_bridge.emulator.plan_fields import NUMBER, get, known, point
 from firmware_bridge.emulator.replay import replay_scene
+from firmware_bridge.emulator.street_faults import StreetFault
 from firmware_bridge.emulator.synthetic import SyntheticScene
 from firmware_bridge.emulator.timeline import History, StreetClock, Timeline, parse_clock
 from firmware_bridge.emulator.unit import Unit
 from firmware_bridge.kinds import SensorKind
 
-PLAN_KEYS = frozenset({"clock", "clock_file", "units"})
+PLAN_KEYS = frozenset({"clock", "clock_file", "events", "units"})
 UNIT_KEYS = frozenset(
     {"name", "kind", "link", "ledger", "seed", "scene", "position", "history", "serial", "faults"}
     | {"warm_up_s", "streaming", "clock_file"}
@@ -27,7 +31,6 @@ SCENE_KEYS = {
     "replay": frozenset({"type", "file", "station", "offset"}),
 }
 Units = dict[str, tuple[Unit, Path | None]]
-NUMBER = (int, float)
 
 
 def load_plan(path: Path) -> Units:
@@ -45,9 +48,10 @@ def build_units(plan: Any) -> Units:
     """name -> (unit, link) of a plan that has been read. Raises BadPlan."""
     if not isinstance(plan, dict):
         raise BadPlan('plan: must be an object {"clock": …, "units": […]}')
-    _known("plan", plan, PLAN_KEYS)
+    known("plan", plan, PLAN_KEYS)
     clock = plan.get("clock")
     street = StreetClock() if clock is None else parse_clock("plan: clock", clock)
+    events = parse_events("plan", plan.get("events"))
     clock_file = plan.get("clock_file")
     described = plan.get("units")
     if not isinstance(described, list) or not described:
@@ -59,8 +63,8 @@ def build_units(plan: Any) -> Units:
         name = str(entry.get("name", f"unit{number}"))
         if name in units:
             raise BadPlan(f"plan: two units are called {name!r}")
-        link = _get(f"unit {name!r}", entry, "link", (str,), None)
-        unit = _unit(f"unit {name!r}", {"clock_file": clock_file, "seed": number, **entry}, street)
+        link = get(f"unit {name!r}", entry, "link", (str,), None)
+        unit = _unit(f"unit {name!r}", {"clock_file": clock_file, "seed": number, **entry}, street, events)
         units[name] = (unit, None if link is None else Path(link))
     return units
 
@@ -72,25 +76,29 @@ def default_serial(kind: SensorKind, seed: int) -> str:
     return f"{seed * 0x9E3779B97F4A7C15 + 0x5350533330 & (1 << 64) - 1:016X}"
 
 
-def _unit(where: str, entry: Mapping[str, Any], street: StreetClock) -> Unit:
-    _known(where, entry, UNIT_KEYS)
+def _unit(where: str, entry: Mapping[str, Any], street: StreetClock, events: list[Plume]) -> Unit:
+    known(where, entry, UNIT_KEYS)
     kind = _kind(where, entry.get("kind"))
-    seed = int(_get(where, entry, "seed", (int,), 0))
-    clock_file = _get(where, entry, "clock_file", (str,), None)
+    seed = int(get(where, entry, "seed", (int,), 0))
+    clock_file = get(where, entry, "clock_file", (str,), None)
     history = _history(where, entry.get("history"))
-    ledger = _get(where, entry, "ledger", (str,), None)
-    serial = _get(where, entry, "serial", (str,), None)
+    ledger = get(where, entry, "ledger", (str,), None)
+    serial = get(where, entry, "serial", (str,), None)
+    faults, street_faults = _faults(where, entry.get("faults") or [])
+    position = point(where, entry, "position")
+    scene = _scene(where, entry, history, position)
     return Unit(
         kind,
-        _scene(where, entry, history),
+        EventfulScene(scene, position, events) if events else scene,
         Timeline(history, street, None if clock_file is None else Path(clock_file)),
         DeviceOptions(
             _serial(where, kind, serial) if serial is not None else default_serial(kind, seed),
-            float(_get(where, entry, "warm_up_s", NUMBER, 0.0)),
-            bool(_get(where, entry, "streaming", (bool,), True)),
+            float(get(where, entry, "warm_up_s", NUMBER, 0.0)),
+            bool(get(where, entry, "streaming", (bool,), True)),
         ),
         seed=seed,
-        faults=_faults(where, entry.get("faults") or []),
+        faults=faults,
+        street_faults=street_faults,
         ledger=None if ledger is None else _ledger(where, Path(ledger)),
     )
 
@@ -126,57 +134,45 @@ def _history(where: str, data: Any) -> History | None:
     where = f"{where}: history"
     if not isinstance(data, dict) or data.keys() != {"start_ms", "step_s", "count"}:
         raise BadPlan(f"{where}: must be {{start_ms, step_s, count}}")
-    start_ms, step_s, count = (_get(where, data, key, NUMBER, 0) for key in ("start_ms", "step_s", "count"))
+    start_ms, step_s, count = (get(where, data, key, NUMBER, 0) for key in ("start_ms", "step_s", "count"))
     if step_s < 1 or count < 0:
         raise BadPlan(f"{where}: step_s is at least 1, count at least 0")
     return History(int(start_ms), float(step_s), int(count))
 
 
-def _scene(where: str, entry: Mapping[str, Any], history: History | None) -> Scene:
+def _scene(
+    where: str, entry: Mapping[str, Any], history: History | None, position: tuple[float, float]
+) -> Scene:
     data = entry.get("scene") or {"type": "synthetic"}
     where = f"{where}: scene"
     if not isinstance(data, dict) or data.get("type") not in SCENE_KEYS:
         raise BadPlan(f"{where}: type is one of {', '.join(SCENE_KEYS)}")
-    _known(where, data, SCENE_KEYS[data["type"]])
+    known(where, data, SCENE_KEYS[data["type"]])
     if data["type"] == "synthetic":
-        position = entry.get("position") or (0.0, 0.0)
-        if len(position) != 2 or not all(isinstance(p, NUMBER) for p in position):
-            raise BadPlan(f"{where}: position must be two numbers (km)")
-        offset_h = _get(where, data, "utc_offset_h", NUMBER, 1.0)
-        city_seed = _get(where, data, "city_seed", (int,), 1)
-        return SyntheticScene(int(city_seed), (float(position[0]), float(position[1])), float(offset_h))
-    file = _get(where, data, "file", (str,), None)
+        offset_h = get(where, data, "utc_offset_h", NUMBER, 1.0)
+        city_seed = get(where, data, "city_seed", (int,), 1)
+        return SyntheticScene(int(city_seed), position, float(offset_h))
+    file = get(where, data, "file", (str,), None)
     if file is None:
         raise BadPlan(f"{where}: a replay needs a file")
-    station = _get(where, data, "station", (str,), None)
-    offset = _get(where, data, "offset", (str, *NUMBER), None)
+    station = get(where, data, "station", (str,), None)
+    offset = get(where, data, "offset", (str, *NUMBER), None)
     return replay_scene(file, station, history.start_ms if history is not None else None, offset)
 
 
-def _faults(where: str, data: Any) -> list[Fault]:
+def _faults(where: str, data: Any) -> tuple[list[Fault], list[StreetFault]]:
+    """Those counted in measurements, those between two instants of the street."""
     if not isinstance(data, list):
         raise BadPlan(f"{where}: faults must be a list")
-    faults = []
+    faults, street_faults = [], []
     for item in data:
+        if is_street_fault(item):
+            street_faults.append(parse_street_fault(f"{where}: fault", item))
+            continue
         if not isinstance(item, dict) or item.get("type") not in set(FaultType):
             raise BadPlan(f"{where}: a fault is {{type, after, count}} with type {', '.join(FaultType)}")
-        _known(f"{where}: fault", item, frozenset({"type", "after", "count"}))
-        after = _get(f"{where}: fault", item, "after", (int,), 10)
-        count = _get(f"{where}: fault", item, "count", (int,), 1)
+        known(f"{where}: fault", item, frozenset({"type", "after", "count"}))
+        after = get(f"{where}: fault", item, "after", (int,), 10)
+        count = get(f"{where}: fault", item, "count", (int,), 1)
         faults.append(Fault(FaultType(item["type"]), after, count))
-    return faults
-
-
-def _known(where: str, data: Mapping[str, Any], allowed: frozenset[str]) -> None:
-    unknown = sorted(data.keys() - allowed)
-    if unknown:
-        raise BadPlan(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(allowed))}")
-
-
-def _get(where: str, data: Mapping[str, Any], key: str, types: tuple[type, ...], default: Any) -> Any:
-    value = data.get(key)
-    if value is None:
-        return default
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        raise BadPlan(f"{where}: {key} is {value!r}; it must be a {' or '.join(t.__name__ for t in types)}")
-    return value
+    return faults, street_faults

@@ -12,13 +12,22 @@ from firmware_bridge.emulator.air import BadPlan
 
 @dataclass(frozen=True)
 class StreetClock:
-    """street = street_zero + (wall - wall_zero) * speed, in ms since the epoch."""
+    """street = street_zero + (wall - wall_zero) * speed, in ms since the epoch; `then`, if there is one, is
+    the clock from its own wall_zero on."""
 
     speed: float = 1.0
     street_zero_ms: int = 0
     wall_zero_ms: int = 0
+    then: StreetClock | None = None
+
+    def of(self, wall_ms: float) -> StreetClock:
+        """The clock that holds at this instant."""
+        return self if self.then is None or wall_ms < self.then.wall_zero_ms else self.then.of(wall_ms)
 
     def street_ms(self, wall_ms: float) -> int:
+        holds = self.of(wall_ms)
+        if holds is not self:
+            return holds.street_ms(wall_ms)
         return int(self.street_zero_ms + (wall_ms - self.wall_zero_ms) * self.speed)
 
 
@@ -33,8 +42,8 @@ class History:
 
 def parse_clock(where: str, data: Any) -> StreetClock:
     """Raises BadPlan. `where` begins its message."""
-    allowed = "a clock is {speed, street_zero_ms, wall_zero_ms}, numbers, speed > 0"
-    if not isinstance(data, dict) or data.keys() - {"speed", "street_zero_ms", "wall_zero_ms"}:
+    allowed = "a clock is {speed, street_zero_ms, wall_zero_ms}, numbers, speed > 0, and perhaps {then}"
+    if not isinstance(data, dict) or data.keys() - {"speed", "street_zero_ms", "wall_zero_ms", "then"}:
         raise BadPlan(f"{where}: {allowed}")
     speed, street, wall = (data.get(k) for k in ("speed", "street_zero_ms", "wall_zero_ms"))
     if not (
@@ -43,7 +52,9 @@ def parse_clock(where: str, data: Any) -> StreetClock:
         raise BadPlan(f"{where}: {allowed}")
     if speed <= 0:
         raise BadPlan(f"{where}: {allowed}")
-    return StreetClock(float(speed), int(street), int(wall))
+    later = data.get("then")
+    then = None if later is None else parse_clock(f"{where}: then", later)
+    return StreetClock(float(speed), int(street), int(wall), then)
 
 
 class Timeline:
@@ -60,10 +71,9 @@ class Timeline:
         self._taken = 0
         self._latest_ms = 0
 
-    @property
-    def speed(self) -> float:
-        """Street seconds in a wall second."""
-        return self._clock.speed
+    def speed(self, wall_ms: float) -> float:
+        """Street seconds in a wall second, now."""
+        return self._clock.of(wall_ms).speed
 
     def stepping(self) -> bool:
         """Whether instants are taken from the history rather than from a clock."""

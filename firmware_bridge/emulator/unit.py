@@ -13,6 +13,7 @@ from firmware_bridge.emulator.ledger import Ledger
 from firmware_bridge.emulator.nova_device import NovaDevice
 from firmware_bridge.emulator.plantower_device import PlantowerDevice
 from firmware_bridge.emulator.sps30_device import Sps30Device
+from firmware_bridge.emulator.street_faults import StreetFault, StreetFaults
 from firmware_bridge.emulator.timeline import Timeline
 from firmware_bridge.emulator.winsen_device import WinsenDevice
 from firmware_bridge.kinds import SensorKind
@@ -45,6 +46,7 @@ class Unit:
         *,
         seed: int,
         faults: Sequence[Fault] = (),
+        street_faults: Sequence[StreetFault] = (),
         ledger: Ledger | None = None,
     ) -> None:
         self.kind = kind
@@ -52,6 +54,7 @@ class Unit:
         self._timeline = timeline
         self._instrument = Instrument(kind, seed)
         self._faults = FaultPlan(faults, seed)
+        self._street_faults = StreetFaults(street_faults)
         self._ledger = ledger
         self._last: tuple[int, ...] | None = None
         self._wall_ms = 0.0
@@ -70,7 +73,7 @@ class Unit:
         due_s = device.stream_due_s()
         if due_s is None or self._timeline.stepping():
             return None
-        return max(0.0, (due_s - self._now_s()) / self._timeline.speed)
+        return max(0.0, (due_s - self._now_s()) / self._timeline.speed(wall_ms))
 
     def stream(self, wall_ms: float) -> bytes:
         """The bytes that it sends unasked."""
@@ -104,8 +107,11 @@ class Unit:
 
     def _sample(self) -> Sample:
         street_ms = self._timeline.take(self._wall_ms)
-        if self._last is None or not self._faults.stuck():
-            self._last = self._instrument.measure(self._scene.at(street_ms))
+        stuck = self._faults.stuck() or self._street_faults.stuck(street_ms)
+        if self._last is None or not stuck:
+            self._last = self._instrument.measure(
+                self._street_faults.seen(self._scene.at(street_ms), street_ms)
+            )
         return Sample(self._last, street_ms)
 
     def _out(self, sent: list[Sent]) -> bytes:

@@ -38,3 +38,14 @@ def test_a_file_cut_short_leaves_the_clock_as_it_was(tmp_path: Path) -> None:
     assert StreetClock(file, wall_ms=lambda: 7.0).now_ms() == 7
     file.write_text("[]")
     assert StreetClock(file, wall_ms=lambda: 7.0).now_ms() == 7
+
+
+def test_a_clock_that_runs_two_days_in_minutes_and_then_slower(tmp_path: Path) -> None:
+    file = tmp_path / "clock.json"
+    slower = {"speed": 60, "street_zero_ms": 2_000_000, "wall_zero_ms": 2_000}
+    file.write_text(json.dumps({"speed": 1000, "street_zero_ms": 0, "wall_zero_ms": 0, "then": slower}))
+    wall = [1_999.0]
+    clock = StreetClock(file, wall_ms=lambda: wall[0])
+    assert (clock.now_ms(), clock.speed) == (1_999_000, 1000)
+    wall[0] = 2_100
+    assert (clock.now_ms(), clock.speed) == (2_006_000, 60)

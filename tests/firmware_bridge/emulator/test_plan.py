@@ -27,7 +27,7 @@ def unit(**changes: Any) -> dict[str, Any]:
         ([], "plan: must be an object"),
         ({"units": []}, "units must be a list of at least one"),
         ({"units": [3]}, "unit 0 must be an object"),
-        ({"unit": []}, "plan: unknown key 'unit'; allowed: clock, clock_file, units"),
+        ({"unit": []}, "plan: unknown key 'unit'; allowed: clock, clock_file, events, units"),
         (
             {**unit(), "clock": {"speed": 0, "street_zero_ms": 0, "wall_zero_ms": 0}},
             "plan: clock: a clock is",
@@ -47,6 +47,32 @@ def unit(**changes: Any) -> dict[str, Any]:
         (unit(position=["a", 1]), "position must be two numbers"),
         (unit(faults=3), "faults must be a list"),
         (unit(faults=[{"type": "fire"}]), "a fault is {type, after, count} with type garbage, "),
+        (unit(faults=[{"type": "swell"}]), "unit 'u': fault: from_ms is needed, a number from 0"),
+        (unit(faults=[{"type": "garbage", "from_ms": 1}]), "has type stuck, swell, drift, spike"),
+        (unit(faults=[{"type": "stuck", "from_ms": 5, "until_ms": 5}]), "until_ms must come after from_ms"),
+        (unit(faults=[{"type": "stuck", "from_ms": 5, "until_ms": 9, "count": 1}]), "unknown key 'count'"),
+        (unit(faults=[{"type": "swell", "from_ms": 5, "until_ms": 9, "humidity": 101}]), "from 0 to 100"),
+        ({**unit(), "events": {}}, "plan: events must be a list"),
+        ({**unit(), "events": [{"type": "storm"}]}, 'plan: event 0: must be {"type": "plume", '),
+        ({**unit(), "events": [{"type": "plume"}]}, "event 0: starts_ms is needed"),
+        (
+            {**unit(), "events": [{"type": "plume", "starts_ms": 1, "side": "up"}]},
+            "is 'up'; allowed is west, ",
+        ),
+        (
+            {**unit(), "events": [{"type": "plume", "starts_ms": 1, "peak": "x"}]},
+            "peak is 'x'; it must be a ",
+        ),
+        (
+            {**unit(), "events": [{"type": "plume", "starts_ms": 1, "wind_m_s": 0}]},
+            "wind_m_s is 0; it must be",
+        ),
+        (
+            {**unit(), "events": [{"type": "plume", "starts_ms": 1, "rise_s": 9, "duration_s": 9}]},
+            "from 18 to",
+        ),
+        ({**unit(), "events": [{"type": "plume", "starts_ms": 1, "at": [1]}]}, "at must be two numbers (km)"),
+        ({**unit(), "events": [{"type": "plume", "starts_ms": 1, "colour": 1}]}, "event 0: unknown key"),
         (unit(ledger="/proc/none/ledger"), "ledger /proc/none/ledger cannot be written"),
         (
             {"units": [{"name": "a", "kind": "sds011"}, {"name": "a", "kind": "sps30"}]},
@@ -91,7 +117,7 @@ def test_history_first_then_on_until_the_clock_file_is_there(tmp_path: Path) -> 
     file.write_text(json.dumps({"speed": 60, "street_zero_ms": 500_000, "wall_zero_ms": 1000}))
     assert line.take(2000) == 560_000
     assert not line.stepping()
-    assert line.speed == 60
+    assert line.speed(2000) == 60
     assert line.take(1000) == 560_000  # never back
 
 
@@ -105,6 +131,15 @@ def test_a_wrong_clock_file_says_so(tmp_path: Path) -> None:
     file.write_text('{"speed": -1, "street_zero_ms": 0, "wall_zero_ms": 0}')
     with pytest.raises(BadPlan, match=r"clock\.json: a clock is"):
         Timeline(None, StreetClock(), file).take(0)
+
+
+def test_a_clock_may_become_slower(tmp_path: Path) -> None:
+    file = tmp_path / "clock.json"
+    slower = {"speed": 60, "street_zero_ms": 2_000_000, "wall_zero_ms": 2000}
+    file.write_text(json.dumps({"speed": 1000, "street_zero_ms": 0, "wall_zero_ms": 0, "then": slower}))
+    line = Timeline(None, StreetClock(), file)
+    assert (line.take(1000), line.speed(1000)) == (1_000_000, 1000)
+    assert (line.take(3000), line.speed(3000)) == (2_060_000, 60)
 
 
 def test_the_ledger_has_each_frame_and_goes_on_counting(tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""The demo's clock: scaled, and slower from an instant on, without a jump in either of its times."""
+
+from __future__ import annotations
+
+import json
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from edge_agent.io.clocks import ScaledClock
+from tests.support.waiting import wait_until
+
+STREET_MS = 1_790_000_000_000
+
+
+def test_it_becomes_slower_when_the_file_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "clock.json"
+    wall_ms = time.time_ns() // 1_000_000
+    slower = {"speed": 60, "street_zero_ms": STREET_MS + 300_000, "wall_zero_ms": wall_ms + 300}
+    faster = {"speed": 1000, "street_zero_ms": STREET_MS, "wall_zero_ms": wall_ms}
+    file.write_text(json.dumps({**faster, "then": slower}))
+    clock = ScaledClock.from_file(file)
+    assert clock.speed == 1000
+    seen = []
+
+    def slowed() -> bool:
+        seen.append((clock.now_ms(), clock.street_s()))
+        return clock.speed == 60
+
+    wait_until(slowed, 10, "the slower clock")
+    wait_until(lambda: slowed() and clock.now_ms() > STREET_MS + 305_000, 10, "time going on")
+    assert seen == sorted(seen)
+    assert all(b[1] >= a[1] for a, b in pairwise(seen))
+    assert clock.now_ms() / 1000 == pytest.approx(clock.street_s(), abs=6)  # 0.1 s of a busy machine, at 60
