@@ -97,9 +97,10 @@ def facts(config: AgentConfig) -> Facts:
     """What the agent says of itself and does not change."""
     settings = {
         "flush_interval_s": f"{config.telemetry.flush_interval_s:g}",
-        "site": config.device.site,
         "sensors": fitting(", ".join(f"{each.name}: {each.kind}" for each in config.sensors)),
     }
+    if config.cell:
+        settings["cell"] = config.cell
     return Facts(config.device.tenant, config.device.name, __version__, settings)
 
 

@@ -41,6 +41,9 @@ def check(tables: Mapping[str, Any], source: Path) -> AgentConfig:
             parts[attribute] = _sensors(tables.get(section, []), kind, problems)
         else:
             parts[attribute] = _section(kind, tables.get(section, {}), f"[{section}]", problems)
+    device = tables.get("device")
+    if isinstance(device, dict) and ("latitude" in device) != ("longitude" in device):
+        problems.append("[device] latitude, longitude: a place has both; give both or neither")
     if problems:
         raise ConfigError(
             "\n".join(f"{source}: {problem}" for problem in problems),
@@ -73,10 +76,11 @@ def _section(kind: type, table: Any, where: str, problems: list[str]) -> Any:
     values = {}
     for name, entry in known.items():
         if name in table:
-            problem = _problem(table[name], str(entry.type), entry.metadata)
+            written = str(entry.type).removesuffix(" | None")
+            problem = _problem(table[name], written, entry.metadata)
             if problem:
                 problems.append(f"{where} {name} = {_shown(table[name])}: must be {problem}")
-            values[name] = float(table[name]) if entry.type == "float" and not problem else table[name]
+            values[name] = float(table[name]) if written == "float" and not problem else table[name]
         elif entry.metadata["required"]:
             problems.append(f"{where} {name}: is missing; {entry.metadata['doc']}")
     return None if len(problems) > before else kind(**values)
@@ -131,9 +135,10 @@ def explain() -> str:
         lines += ["", f"# {doc}", header]
         for entry in fields(kind):
             rules = entry.metadata
-            shown = rules["example"] if rules["required"] else entry.default
+            shown = entry.default if rules["example"] is None else rules["example"]
+            left_out = "# " if not rules["required"] and entry.default is None else ""
             allowed = _allowed(rules)
-            lines.append(f"{entry.name} = {_toml(shown)}  # {rules['doc']}{allowed}")
+            lines.append(f"{left_out}{entry.name} = {_toml(shown)}  # {rules['doc']}{allowed}")
     return "\n".join(lines) + "\n"
 
 

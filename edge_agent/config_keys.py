@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from air_quality.place import cell_of
+from edge_agent.core.allow_list import FINEST_CELL
 from firmware_bridge.kinds import SensorKind
 from wire_contract.topics import NAME_PATTERN
 
@@ -28,7 +30,7 @@ def key(
     allowed: str = "",
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A field and what is allowed in it. `example`: what agent.toml shows where there is no default."""
+    """A field and what is allowed in it. `example`: agent.toml shows it where there is no default or None."""
     metadata = {
         "doc": doc,
         "required": default is REQUIRED,
@@ -62,7 +64,21 @@ class Device:
 
     tenant: str = name_key("The city, as in the certificate's common name tenant/name.", "city")
     name: str = name_key("The lamppost, unique in its city.", "post-0042")
-    site: str = words_key("Where it stands, for people.")
+    site: str = words_key("Where it stands, for you; stays on the device, as the place does.")
+    latitude: float | None = key(
+        "Degrees north; the exact place, which never leaves the device.",
+        None,
+        example=52.5163,
+        low=-90,
+        high=90,
+    )
+    longitude: float | None = key("Degrees east.", None, example=13.3777, low=-180, high=180)
+    cell_precision: int = key(
+        "What leaves instead: its geohash cell. 6 characters are 1.2 by 0.6 km, 5 are 5 by 5, 4 39 by 20.",
+        FINEST_CELL,
+        low=1,
+        high=FINEST_CELL,
+    )
     data_dir: str = key("Key, certificate and spool live here.", "/var/lib/lamppost")
 
 
@@ -167,6 +183,14 @@ class AgentConfig:
     spool: SpoolKeys
     model: ModelKeys
     bench: Bench
+
+    @property
+    def cell(self) -> str:
+        """The public cell of the place; "" where none is configured."""
+        latitude, longitude = self.device.latitude, self.device.longitude
+        if latitude is None or longitude is None:
+            return ""
+        return cell_of(latitude, longitude, self.device.cell_precision)
 
     @property
     def data_dir(self) -> Path:

@@ -23,6 +23,7 @@ from edge_agent.app import broker_address
 from edge_agent.config import load
 from edge_agent.config_keys import AgentConfig, SensorKeys
 from edge_agent.core.health import KNOWN
+from edge_agent.core.leaving import leave
 from edge_agent.core.renewing import LOW_DAYS
 from edge_agent.core.stamping import clock_is_set
 from edge_agent.errors import AgentError, ConfigError
@@ -32,7 +33,7 @@ from edge_agent.ports import BrokerEvents, Session
 from firmware_bridge.errors import SensorError, SensorWarmingUp
 from firmware_bridge.kinds import SensorKind
 from wire_contract.classes import Class
-from wire_contract.envelope import decode, encode
+from wire_contract.envelope import decode
 from wire_contract.errors import WireError
 from wire_contract.messages import Ack, Ask
 from wire_contract.topics import Address, Up, down_filter, up_topic
@@ -187,7 +188,7 @@ def _broker(config: AgentConfig) -> list[Check]:
             detail = f"{where} did not let {address} subscribe to its topics"
             return [*checks, Check("topics", False, detail, KNOWN["publish_refused"].remedy)]
         ask = Ask(epoch, tuple(int(cls) for cls in Class))
-        broker.publish(up_topic(address, Up.ASK), encode(ask))
+        broker.publish(up_topic(address, Up.ASK), leave(Up.ASK, ask))
         if answered.wait(ANSWER_S):
             return [*checks, Check("server", True, "answers")]
         if refused.is_set():

@@ -2,6 +2,7 @@
 
     AgentError
     ├── ConfigError            the operator's input
+    ├── NotAllowedOut          ours: something would leave that the list of what may does not name
     ├── SpoolError             the hardware under the spool
     │   ├── SpoolFull          no room on the disk, or a cap of ours is reached
     │   ├── SpoolCorrupt       the file is not what we wrote
@@ -40,6 +41,12 @@ class ConfigError(AgentError):
     """The configuration is wrong; `detail` has one line per problem: file, key, value, what is allowed."""
 
     code = "config_wrong"
+
+
+class NotAllowedOut(AgentError):
+    """`detail` names what would have left, never what it holds."""
+
+    code = "not_allowed_out"
 
 
 class SpoolError(AgentError):

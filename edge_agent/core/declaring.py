@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from edge_agent.core.leaving import leave
 from edge_agent.core.records import Unit, UnitIdentity
 from firmware_bridge.kinds import SPECS, SensorKind
-from wire_contract.envelope import encode
+from wire_contract.classes import Class
 from wire_contract.limits import MAX_UNITS
 from wire_contract.messages import SensorDeclaration, SlotDeclaration
 
@@ -27,4 +28,5 @@ def declaration(unit: Unit, now_ms: int) -> bytes:
     who = unit.identity
     spec = SPECS[SensorKind(who.kind)]
     slots = tuple(SlotDeclaration(each.name, each.unit, each.exponent) for each in spec.channels)
-    return encode(SensorDeclaration(unit.key, who.kind, who.serial, who.site, slots, max(now_ms, 0)))
+    told = SensorDeclaration(unit.key, who.kind, who.serial, who.site, slots, max(now_ms, 0))
+    return leave(Class.REPLY, told)

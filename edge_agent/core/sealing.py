@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_agent.core.leaving import leave
 from edge_agent.core.records import Row, Sealed
 from wire_contract.classes import Class
-from wire_contract.envelope import encode
 from wire_contract.errors import OversizedMessage
 from wire_contract.limits import MAX_BLOCKS, MAX_ROWS
 from wire_contract.messages import SampleBatch, SampleBlock
@@ -69,7 +69,7 @@ def form(cls: Class, rows: Sequence[Row]) -> tuple[Sealed, ...]:
         return ()
     blocks = _blocks(rows)
     try:
-        payload = encode(SampleBatch(blocks)) if _allowed(rows, blocks) else b""
+        payload = leave(cls, SampleBatch(blocks)) if _allowed(rows, blocks) else b""
     except OversizedMessage:
         payload = b""
     if not payload:

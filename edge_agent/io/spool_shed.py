@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
+from edge_agent.core.leaving import leave
 from edge_agent.core.records import Head, Weight
 from edge_agent.core.spool_policy import Shed, joined
 from edge_agent.io.spool_schema import DATA, TOMBSTONE
 from wire_contract.classes import NEVER_DROP, Class
-from wire_contract.envelope import decode, encode
+from wire_contract.envelope import decode
 from wire_contract.messages import Tombstone
 
 VACUUM_PAGES = 256  # 1 MiB given back to the disk a step: reclaiming never holds the spool for long
@@ -57,7 +58,7 @@ def shed_run(db: sqlite3.Connection, leased: Leases, run: Shed, age_ms: int) -> 
         "INSERT INTO message (cls, sequence, last, kind, payload, samples, readings, from_ms, to_ms,"
         " sealed_at_age_ms) VALUES (?, ?, ?, ?, ?, 0, 0, ?, ?, ?)",
         (
-            *(whole.cls, whole.first, whole.last, TOMBSTONE, encode(tombstone)),
+            *(whole.cls, whole.first, whole.last, TOMBSTONE, leave(whole.cls, tombstone)),
             *(whole.from_ms, whole.to_ms, age_ms),
         ),
     )

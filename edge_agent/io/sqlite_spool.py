@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from edge_agent.core.leaving import leave
 from edge_agent.core.records import (
     ClassCounters,
     Head,
@@ -33,7 +34,6 @@ from edge_agent.io.spool_schema import DATA, DECLARATION, TOMBSTONE, connect, cr
 from edge_agent.io.spool_shed import give_back, shed_candidates, shed_run
 from edge_agent.ports import Rescue
 from wire_contract.classes import Class
-from wire_contract.envelope import encode
 from wire_contract.errors import WireError
 from wire_contract.messages import Tombstone, TombstoneReason
 
@@ -261,7 +261,7 @@ class SqliteSpool:
         sequence = self._one("SELECT next FROM class WHERE cls = ?", (int(cls),))
         tombstone = Tombstone(sequence, sequence, reason, samples, from_ms, to_ms)
         self._add(cls, "shed_samples", samples)
-        return self._store(cls, encode(tombstone), 0, 0, from_ms, to_ms, TOMBSTONE)
+        return self._store(cls, leave(cls, tombstone), 0, 0, from_ms, to_ms, TOMBSTONE)
 
     def _store(
         self,

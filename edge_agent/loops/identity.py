@@ -18,9 +18,9 @@ from pathlib import Path
 from edge_agent.config_keys import AgentConfig
 from edge_agent.core.renewing import Validity, advise
 from edge_agent.loops.board import Board
+from edge_agent.loops.gate import Gate
 from edge_agent.loops.link import LinkLoop
 from edge_agent.ports import Clock
-from wire_contract.envelope import encode
 from wire_contract.messages import CertificateIssued, CertificateRequest
 from wire_contract.topics import Up
 
@@ -126,7 +126,9 @@ class IdentityLoop:
         told = self._child(["edge_agent.renewal", "request", str(self._config.source)])
         if "csr" in told:
             csr = base64.b64decode(str(told["csr"]))
-            self._link.publish_now(Up.CERTIFICATE, encode(CertificateRequest(csr)))
+            payload = Gate(self._board).leave(Up.CERTIFICATE, CertificateRequest(csr))
+            if payload is not None:
+                self._link.publish_now(Up.CERTIFICATE, payload)
 
     def _accept(self, answer: CertificateIssued) -> None:
         if answer.refused:

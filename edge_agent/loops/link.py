@@ -19,10 +19,10 @@ from edge_agent.core.sealing import LATE_S
 from edge_agent.core.window import AckMark, Want
 from edge_agent.errors import IdentityError, LinkError, LinkLost, SpoolCorrupt, SpoolError, SpoolFull
 from edge_agent.loops.board import Board
+from edge_agent.loops.gate import Gate
 from edge_agent.loops.inbound import Inbound
 from edge_agent.ports import Broker, BrokerEvents, Clock, Session, Spool
 from wire_contract.classes import Class
-from wire_contract.envelope import encode
 from wire_contract.messages import Ack, Ask, Presence
 from wire_contract.properties import Delivery
 from wire_contract.topics import Address, Up, class_channel, down_filter, up_topic
@@ -78,7 +78,7 @@ class LinkLoop:
         self._events: deque[Event] = deque()
         self._timers: dict[str, tuple[float, Item]] = {}
         self._link = Link(backoff_max_s=backoff_max_s)
-        self._epoch = spool.epoch
+        self._epoch, self._gate = spool.epoch, Gate(board)
         self._acks: dict[Class, AckMark] = {}
         self._connection = 0
         self._session = 0
@@ -197,7 +197,7 @@ class LinkLoop:
                 self._born()
             case moves.SendAsk():
                 ask = Ask(self._epoch, tuple(int(cls) for cls in Class))
-                self._publish_unspooled(Up.ASK, encode(ask))
+                self._publish_unspooled(Up.ASK, self._gate.leave(Up.ASK, ask))
             case moves.Disconnect():
                 self._connection += 1
                 self._broker.disconnect()
@@ -233,7 +233,7 @@ class LinkLoop:
             lost=lambda detail: put(lambda: self._trouble(Signal.LOST, LinkLost(detail))),
             publish_refused=lambda detail: put(lambda: self._publish_refused(detail)),
         )
-        will = encode(self._presence(False, self._session))
+        will = self._gate.leave(Up.PRESENCE, self._presence(False, self._session)) or b""
         session = Session(up_topic(self._address, Up.PRESENCE), will, down_filter(self._address))
         try:
             self._broker.connect(session, events)
@@ -320,7 +320,9 @@ class LinkLoop:
         presence = self._presence(True, self._session)
         topic = up_topic(self._address, Up.PRESENCE)
         self._presence_sent = (self._clock.wire_s(), presence)
-        self._attempt(lambda: self._broker.publish(topic, encode(presence), retain=True))
+        payload = self._gate.leave(Up.PRESENCE, presence)
+        if payload is not None:
+            self._attempt(lambda: self._broker.publish(topic, payload, retain=True))
         self._arm("presence", PRESENCE_REFRESH_S, self._refresh_presence)
 
     def _refresh_presence(self) -> None:
@@ -338,8 +340,8 @@ class LinkLoop:
         else:
             self._arm("presence", PRESENCE_REFRESH_S, self._refresh_presence)
 
-    def _publish_unspooled(self, channel: Up, payload: bytes) -> None:
-        if self._link.phase in CONNECTED_PHASES:
+    def _publish_unspooled(self, channel: Up, payload: bytes | None) -> None:
+        if payload is not None and self._link.phase in CONNECTED_PHASES:
             self._attempt(lambda: self._broker.publish(up_topic(self._address, channel), payload))
 
     def _attempt(self, call: Callable[[], None]) -> None:
@@ -369,7 +371,7 @@ class LinkLoop:
     def _stop(self) -> None:
         self._commit_acks()
         if self._link.phase in CONNECTED_PHASES:
-            offline = encode(self._presence(False, self._session))
+            offline = self._gate.leave(Up.PRESENCE, self._presence(False, self._session)) or b""
             topic = up_topic(self._address, Up.PRESENCE)
             self._attempt(lambda: self._broker.publish(topic, offline, retain=True))
             self._broker.disconnect(DRAIN_STOP_S)

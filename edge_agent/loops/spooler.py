@@ -14,12 +14,12 @@ from edge_agent.core.stamping import clock_is_set
 from edge_agent.errors import SpoolCorrupt, SpoolError
 from edge_agent.loops.board import Board
 from edge_agent.loops.desk import Desk, Taken, physical
+from edge_agent.loops.gate import Gate
 from edge_agent.loops.link import LinkView
 from edge_agent.loops.room import RoomKeeper
 from edge_agent.ports import Clock, Spool
 from wire_contract.classes import Class
-from wire_contract.envelope import encode
-from wire_contract.messages import CommandReply, Condition, ConditionBatch, TombstoneReason
+from wire_contract.messages import CommandReply, Condition, ConditionBatch, Message, TombstoneReason
 
 log = logging.getLogger("lamppost")
 
@@ -61,7 +61,7 @@ class Spooler:
         self._clock, self._spool, self._board, self._view, self._room = clock, spool, board, view, room
         self._flush_s, self._sealed_work, self._epoch_changed = flush_s, sealed_work, epoch_changed
         self._inbox: SimpleQueue[Item] = SimpleQueue()
-        self._desk = Desk(clock, spool, board)
+        self._desk, self._gate = Desk(clock, spool, board), Gate(board)
         self._on_disk: list[Row] = spool.waiting(True, 2 * HELD_ROWS)
         self._new: list[Row] = []  # taken, not yet committed; oldest first
         self._amended: dict[int, int] = {}
@@ -217,10 +217,10 @@ class Spooler:
         """Spool replies, conditions, and what to say of samples that memory could not hold."""
         spooled = bool(self._replies or self._news or self._lost.samples)
         while self._replies:
-            self._spool.put(Class.REPLY, encode(self._replies[0]), now_ms)
+            self._put(Class.REPLY, self._replies[0], now_ms)
             self._replies.pop(0)
         if self._news:
-            self._spool.put(Class.DIAGNOSTIC, encode(ConditionBatch(tuple(self._news))), now_ms)
+            self._put(Class.DIAGNOSTIC, ConditionBatch(tuple(self._news)), now_ms)
             self._news = []
         if self._lost.samples:
             lost = self._lost
@@ -229,6 +229,11 @@ class Spooler:
             )
             self._lost = Lost()
         return spooled
+
+    def _put(self, cls: Class, message: Message, now_ms: int) -> None:
+        payload = self._gate.leave(cls, message)
+        if payload is not None:
+            self._spool.put(cls, payload, now_ms)
 
     def _hear(self, news: Condition) -> None:
         self._news = [*self._news, news][-HELD_NEWS:]

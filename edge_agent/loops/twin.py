@@ -9,8 +9,9 @@ from typing import Protocol
 from edge_agent.core.twin import Twin, report, take_in
 from edge_agent.errors import SpoolFull
 from edge_agent.loops.board import Board
-from wire_contract.envelope import encode
+from edge_agent.loops.gate import Gate
 from wire_contract.messages import TwinDesired
+from wire_contract.topics import Up
 
 log = logging.getLogger("lamppost")
 
@@ -35,6 +36,7 @@ class TwinKeeper:
         publish: Callable[[bytes], None],
     ) -> None:
         self._shelf, self._board, self._configured_flush_s = shelf, board, configured_flush_s
+        self._gate = Gate(board)
         self._apply, self._publish = apply, publish
         self._twin = shelf.load()
         if self._twin.flush_s is not None:
@@ -58,4 +60,6 @@ class TwinKeeper:
     def tell(self) -> None:
         """Report; at each connection too, as a report is not spooled."""
         if self._twin.version:
-            self._publish(encode(report(self._twin, self._configured_flush_s)))
+            payload = self._gate.leave(Up.TWIN, report(self._twin, self._configured_flush_s))
+            if payload is not None:
+                self._publish(payload)
