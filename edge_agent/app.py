@@ -22,10 +22,12 @@ from edge_agent.errors import SpoolError
 from edge_agent.io import systemd
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.clocks import ScaledClock, SystemClock
+from edge_agent.io.model_folder import load_model, model_directory
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
 from edge_agent.io.sqlite_spool import SqliteSpool
 from edge_agent.io.status_file import StatusFile
 from edge_agent.io.twin_file import TwinFile
+from edge_agent.io.watch_file import WatchFile
 from edge_agent.loops.board import Board
 from edge_agent.loops.identity import IdentityLoop
 from edge_agent.loops.inbound import Inbound
@@ -35,7 +37,8 @@ from edge_agent.loops.sampling import SamplingLoop, SensorPlan
 from edge_agent.loops.spooler import Spooler
 from edge_agent.loops.status import Facts, Reporter
 from edge_agent.loops.twin import TwinKeeper
-from edge_agent.ports import Broker, Clock, Sensor
+from edge_agent.loops.watching import WatchingLoop
+from edge_agent.ports import Broker, Clock, Model, Sensor
 from firmware_bridge.kinds import SPECS, SensorKind
 from wire_contract.topics import Address, Up
 
@@ -85,6 +88,17 @@ def broker_address(config: AgentConfig, client_id: str = "") -> BrokerAddress:
     )
 
 
+def make_model(config: AgentConfig) -> Model | None:
+    """None where the configuration wants the rule. Raises ModelMissing, ModelRefused."""
+    if config.model.runtime == "rule":
+        return None
+    return load_model(model_directory(config.model.directory), config.model.runtime)
+
+
+def watch_file(config: AgentConfig) -> WatchFile:
+    return WatchFile(config.data_dir / "watching.json")
+
+
 def sensor_plan(keys: SensorKeys) -> SensorPlan:
     """One [[sensor]] table as the sampling loop wants it."""
     spec = SPECS[SensorKind(keys.kind)]
@@ -121,6 +135,7 @@ class Agent:
         self._reporter = Reporter(facts(config), self._clock, self.spool, self.board)
         self.link = self._make_link(broker or PahoBroker(broker_address(config)))
         self.board.listen(lambda _news: self.link.conditions_changed())
+        self.watching = self._make_watching()
         self.spooler = self._make_spooler()
         self._twin = self._make_twin()
         self._identity = IdentityLoop(config, self._clock, self.board, self.link, validity)
@@ -167,6 +182,23 @@ class Agent:
             self._config.telemetry.flush_interval_s,
             sealed_work=self.link.work,
             epoch_changed=self.link.epoch_changed,
+            watch=self.watching.see,
+        )
+
+    def _make_watching(self) -> WatchingLoop:
+        """The spooler does not exist yet; it is looked up when there is a verdict."""
+
+        def decides(who: str) -> None:
+            self._reporter.decided_by(who)
+            self.link.conditions_changed()
+
+        return WatchingLoop(
+            self._clock,
+            self.board,
+            watch_file(self._config),
+            load=lambda: make_model(self._config),
+            say=lambda verdicts: self.spooler.verdicts(verdicts),
+            decides=decides,
         )
 
     def _make_twin(self) -> TwinKeeper:
@@ -193,6 +225,7 @@ class Agent:
         self._threads = [
             threading.Thread(target=self.spooler.run, name="spooler", daemon=True),
             threading.Thread(target=self.link.run, name="link", daemon=True),
+            threading.Thread(target=self.watching.run, name="watching", daemon=True),
         ]
         if not self._config.bench.insecure_broker:
             self._threads.append(threading.Thread(target=self._identity.run, name="identity", daemon=True))
@@ -241,6 +274,8 @@ class Agent:
         """Stop sampling, seal, let what is sealed leave for a few seconds, close."""
         systemd.notify("STOPPING=1")
         self._end_sampling()
+        self.watching.stop()
+        self._threads[2].join(JOIN_S)
         deadline_s = self._clock.wire_s() + DRAIN_S
         pause = threading.Event()
         while self.link.view.connected and self._waits() and self._clock.wire_s() < deadline_s:
@@ -279,7 +314,7 @@ class Agent:
     def alive(self) -> bool:
         """Every loop turns: what the watchdog is told."""
         now_s = self._clock.wire_s()
-        beats = [self.link.beat_s, self.spooler.beat_s]
+        beats = [self.link.beat_s, self.spooler.beat_s, self.watching.beat_s]
         if len(self._threads) > len(beats):
             beats.append(self._identity.beat_s)
         if self._sampling_threads:
@@ -294,6 +329,7 @@ class Agent:
             "sampling": bool(self._sampling_threads),
             "latest": dict(self.spooler.latest),
             "late_verdicts": self.spooler.late_verdicts,
+            "watching": self.watching.figures(),
         }
         return self._reporter.status(moment, self.spooler.pending())
 

@@ -11,6 +11,7 @@ from edge_agent.core.records import ClassCounters, Head, Row, Sealed, Stamp, Sto
 from edge_agent.core.spool_policy import Shed
 from edge_agent.core.window import AckMark
 from firmware_bridge.ports import Sensor
+from models.features.manifest import Manifest
 from wire_contract.classes import Class
 from wire_contract.messages import TombstoneReason
 
@@ -19,6 +20,7 @@ __all__ = [
     "BrokerEvents",
     "Clock",
     "Enroller",
+    "Model",
     "ModelShape",
     "Plea",
     "Rescue",
@@ -226,3 +228,16 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Forget the model. Idempotent."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that passed every check, in a runtime that runs it."""
+
+    manifest: Manifest
+    runner: Runner
+
+    @property
+    def title(self) -> str:
+        """`air_anomaly@1.0.0/litert`."""
+        return f"{self.manifest.title}/{self.runner.name}"

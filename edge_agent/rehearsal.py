@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
-from edge_agent.app import make_caps, sensor_plan
+from edge_agent.app import make_caps, sensor_plan, watch_file
 from edge_agent.config_keys import AgentConfig
 from edge_agent.core.declaring import declaration
+from edge_agent.core.gathering import Seen
+from edge_agent.core.post import begin, take
 from edge_agent.core.records import UnitIdentity
 from edge_agent.io.clocks import SteppedClock
 from edge_agent.io.sqlite_spool import SqliteSpool
+from edge_agent.io.watch_file import WatchFile
 from edge_agent.loops.board import Board
 from edge_agent.loops.desk import Taken
 from edge_agent.loops.link import LinkView
@@ -42,7 +45,8 @@ def rehearse(
     board = Board(clock)
     room = RoomKeeper(clock, spool, board, make_caps(config))
     flush_s = config.telemetry.flush_interval_s
-    spooler = Spooler(clock, spool, board, LinkView(), room, flush_s, _nothing, _nothing)
+    notes = Notes(watch_file(config))
+    spooler = Spooler(clock, spool, board, LinkView(), room, flush_s, _nothing, _nothing, notes.take)
     sensors = [(sensor_plan(keys), open_sensor(SensorKind(keys.kind), keys.port)) for keys in config.sensors]
     serials = []
     for _, sensor in sensors:
@@ -64,7 +68,22 @@ def rehearse(
     for _, sensor in sensors:
         sensor.close()
     spool.close()
+    notes.keep()
     return taken
+
+
+class Notes:
+    """What the running agent will know of the units' day; no verdict is made of the past."""
+
+    def __init__(self, file: WatchFile) -> None:
+        self._file, self._post = file, begin(file.load())
+
+    def take(self, seen: Seen, identity: UnitIdentity) -> None:
+        self._post, _ = take(self._post, seen, identity)
+
+    def keep(self) -> None:
+        """Raises SpoolFull."""
+        self._file.save(self._post.to_keep())
 
 
 def _taken(plan: SensorPlan, reading: Reading, serial: str | None, clock: SteppedClock) -> Taken:

@@ -27,6 +27,7 @@ def shown_status(status: dict[str, Any]) -> str:
         f"link      {'connected' if status['connected'] else 'not connected'}",
         f"clock     {'set' if status['clock_ok'] else 'NOT SET'}",
         f"sampling  {'yes' if status['sampling'] else 'no'}",
+        f"model     {status.get('model') or 'not loaded yet'}",
         f"waiting   {sum(status['backlog'].values())} samples",
         f"spooled   {sum(status['spooled'].values())} samples since the epoch began",
     ]

@@ -75,7 +75,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
     }
 )
 # What is known of a sensor by watching its values for minutes: one good reading ends none of them.
-WATCHED = frozenset({"sensor_spiking", "sensor_stuck", "sensor_humid", "sensor_drifting"})
+WATCHED = frozenset({"sensor_spiking", "sensor_stuck", "sensor_humid", "sensor_drifting", "model_unsure"})
 _UNKNOWN = Known("warning", "See docs/technician.md.")
 
 

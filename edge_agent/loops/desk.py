@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from edge_agent.core.declaring import declaration, unit_for
+from edge_agent.core.gathering import Seen, spiked
 from edge_agent.core.quality import UnitQuality
 from edge_agent.core.records import Row, Stamp, Unit, UnitIdentity
 from edge_agent.core.stamping import clock_is_set, stamp
@@ -38,6 +39,16 @@ class Entry:
 
     row: Row
     amended: Row | None
+
+
+def seen(taken: Taken, entry: Entry) -> Seen:
+    """The new row as the watching loop wants it; and whether the one before turned out to be a spike."""
+    row, kind = entry.row, taken.reading.kind
+    found, failed = spiked(kind, entry.amended.flags) if entry.amended else (False, False)
+    spiked_ms = entry.amended.time_ms if entry.amended and found else None
+    return Seen(
+        row.unit, taken.sensor, kind, row.time_ms, taken.every_s, row.values, row.flags, spiked_ms, failed
+    )
 
 
 def physical(reading: Reading) -> dict[str, float | None]:

@@ -8,27 +8,38 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from edge_agent.core.records import Row, Sealed
+from edge_agent.core.gathering import Seen
+from edge_agent.core.records import Row, Sealed, UnitIdentity
 from edge_agent.core.sealing import COMMIT_EVERY_S, HISTORY_ROWS, Moment, due_at_s, form, plan
 from edge_agent.core.stamping import clock_is_set
 from edge_agent.errors import SpoolCorrupt, SpoolError
 from edge_agent.loops.board import Board
-from edge_agent.loops.desk import Desk, Taken, physical
+from edge_agent.loops.desk import Desk, Taken, physical, seen
 from edge_agent.loops.gate import Gate
 from edge_agent.loops.link import LinkView
 from edge_agent.loops.room import RoomKeeper
 from edge_agent.ports import Clock, Spool
 from wire_contract.classes import Class
-from wire_contract.messages import CommandReply, Condition, ConditionBatch, Message, TombstoneReason
+from wire_contract.messages import (
+    CommandReply,
+    Condition,
+    ConditionBatch,
+    Message,
+    TombstoneReason,
+    Verdict,
+    VerdictBatch,
+)
 
 log = logging.getLogger("lamppost")
 
 HELD_ROWS = 5_000  # samples held in memory while the disk refuses: 2.5 MB, a day of three sensors a minute
+HELD_VERDICTS = 1000  # verdicts the same: a post's for a day of trouble, and what one message holds
 HELD_NEWS = 60  # conditions waiting to be spooled, 120 kB at most; older ones the presence tells anyway
 PAUSE_S = 1.0  # wire clock; after a failure nobody foresaw: whatever it is, no hot loop
 IDLE_S = 30.0  # wire clock; the spool's room is looked at even when nothing comes
 
 Item = Callable[[], None]
+Watch = Callable[[Seen, UnitIdentity], None]
 
 
 @dataclass(frozen=True)
@@ -57,9 +68,11 @@ class Spooler:
         flush_s: float,
         sealed_work: Callable[[], None],
         epoch_changed: Callable[[], None],
+        watch: Watch = lambda _seen, _identity: None,
     ) -> None:
         self._clock, self._spool, self._board, self._view, self._room = clock, spool, board, view, room
         self._flush_s, self._sealed_work, self._epoch_changed = flush_s, sealed_work, epoch_changed
+        self._watch = watch
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._desk, self._gate = Desk(clock, spool, board), Gate(board)
         self._on_disk: list[Row] = spool.waiting(True, 2 * HELD_ROWS)
@@ -67,6 +80,7 @@ class Spooler:
         self._amended: dict[int, int] = {}
         self._unsynced = bool(spool.waiting(False, 1))
         self._unsynced_new: list[Row] = []
+        self._verdicts: list[Verdict] = []
         self._news: list[Condition] = []
         self._replies: list[CommandReply] = []
         self._lost = Lost()
@@ -96,6 +110,14 @@ class Spooler:
 
     def reply(self, reply: CommandReply) -> None:
         self._inbox.put(lambda: self._replies.append(reply))
+
+    def verdicts(self, verdicts: tuple[Verdict, ...]) -> None:
+        """Spool them at once, in the class that leaves first."""
+
+        def take() -> None:
+            self._verdicts = [*self._verdicts, *verdicts][-HELD_VERDICTS:]
+
+        self._inbox.put(take)
 
     def declare_all(self) -> None:
         self._inbox.put(self._declare_all)
@@ -188,7 +210,7 @@ class Spooler:
         sealed = (*form(Class.LIVE, planned.live), *form(Class.HISTORY, planned.history))
         due = self._clock.wire_s() >= self._committed_at_s + COMMIT_EVERY_S
         something = self._new or self._unsynced_new or self._amended or self._news or self._replies
-        if sealed or self._final or (something and due):
+        if sealed or self._final or self._verdicts or (something and due):
             self._write(sealed, moment.now_ms)
         if self._room.due():
             self._room.keep()
@@ -215,7 +237,10 @@ class Spooler:
 
     def _write_messages(self, now_ms: int) -> bool:
         """Spool replies, conditions, and what to say of samples that memory could not hold."""
-        spooled = bool(self._replies or self._news or self._lost.samples)
+        spooled = bool(self._verdicts or self._replies or self._news or self._lost.samples)
+        if self._verdicts:
+            self._put(Class.ALARM, VerdictBatch(tuple(self._verdicts)), now_ms)
+            self._verdicts = []
         while self._replies:
             self._put(Class.REPLY, self._replies[0], now_ms)
             self._replies.pop(0)
@@ -266,6 +291,7 @@ class Spooler:
             self._board.raise_("clock_unset", "clock", detail)
             return
         self._new.append(entry.row)
+        self._watch(seen(taken, entry), taken.identity)
         if entry.amended is not None:
             self._amend(entry.amended)
         if len(self._new) > HELD_ROWS:

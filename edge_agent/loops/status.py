@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.core.stamping import clock_is_set
+from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
 from edge_agent.loops.board import Board
 from edge_agent.ports import Clock, Spool
@@ -36,6 +37,10 @@ class Reporter:
         self._facts = replace(
             self._facts, settings={**self._facts.settings, "flush_interval_s": f"{seconds:g}"}
         )
+
+    def decided_by(self, who: str) -> None:
+        """The model that decides, or the rule and why."""
+        self._facts = replace(self._facts, settings={**self._facts.settings, "model": fitting(who)})
 
     def presence(self, online: bool, session: int) -> Presence:
         """The birth; with `online` False the will, which says no more than that."""
@@ -71,6 +76,7 @@ class Reporter:
             "time_ms": self._clock.now_ms(),
             "clock_ok": clock_is_set(self._clock.now_ms()),
             "epoch": self._spool.epoch.hex(),
+            "model": self._facts.settings.get("model", ""),
             **moment,
             # samples that wait here, sealed or not; samples ever spooled; by class
             "backlog": {**backlog, "pending": pending},
