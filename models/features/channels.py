@@ -1,8 +1,8 @@
 """What one step of the window holds, and how a raw quantity becomes a number near one.
 
 A step's raw quantities are logarithms of masses with a floor, because a street's air and a sensor's slope are
-both multiplicative: L(x) = ln(x + FLOOR_UG_M3). The floor is about a low-cost sensor's own error near zero (the
-SPS30's data sheet: +-5 ug/m3), below which a ratio means nothing.
+both multiplicative: L(x) = ln(x + FLOOR_UG_M3). The floor is about a low-cost sensor's own error near zero
+(the SPS30's data sheet: +-5 ug/m3), below which a ratio means nothing.
 """
 
 from __future__ import annotations
