@@ -9,9 +9,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
+from air_quality.place import BadCell, cell_centre
 from dashboards import words
 from dashboards.fold import Bucket, fold
-from dashboards.model import Chart, Condition, Detail, Lamppost, Pending, Reading, Sensor, Span
+from dashboards.model import Chart, Condition, Detail, Lamppost, Pending, Place, Reading, Sensor, Span
 from fleet_server.access import service as access
 from fleet_server.access.service import SignedIn
 from fleet_server.config import ServerConfig
@@ -89,6 +90,7 @@ class Services:
                 await running
 
     async def lampposts(self, by: SignedIn) -> Sequence[Lamppost]:
+        """All of them with their newest value; without index and incident, which data_map.py adds."""
         found = await self._call(devices.list_devices, self._context, by.principal, limit=LAMPPOSTS_MAX)
         newest = await self._call(
             telemetry.latest, self._context, by.principal, channel=SHOWN, limit=LAMPPOSTS_MAX
@@ -105,7 +107,14 @@ class Services:
         address = devices.Address(tenant, name)
         return _lamppost(await self._call(devices.get_device, self._context, by.principal, address), None)
 
-    async def incidents_open(self, by: SignedIn) -> int | None:
+    async def conditions(self, by: SignedIn, lamppost: Lamppost) -> Sequence[Condition]:
+        """What is wrong with it now, newest first."""
+        found = await self._call(devices.conditions, self._context, by.principal, lamppost.handle)
+        return [
+            Condition(c.code, c.subject, c.severity, c.detail, c.remedy, _ms(c.raised_at)) for c in found
+        ]
+
+    async def incidents_open(self, by: SignedIn) -> int | None:  # noqa: ARG002 - see the docstring
         """How many incidents are open; None where nobody decides about incidents."""
         return None
 
@@ -205,7 +214,19 @@ def _lamppost(device: DeviceView, shown: LatestReading | None) -> Lamppost:
         backlog=tuple(sorted(record.backlog.items())),
         conditions=record.conditions,
         worst=record.worst,
+        district=record.district,
+        place=_place(record.latitude, record.longitude, record.cell),
     )
+
+
+def _place(latitude: float | None, longitude: float | None, cell: str) -> Place | None:
+    """The declared place, else the middle of the cell that the lamppost tells."""
+    if latitude is not None and longitude is not None:
+        return Place(latitude, longitude, coarse=False)
+    try:
+        return Place(*cell_centre(cell), coarse=True)
+    except BadCell:  # none told, or what is no geohash
+        return None
 
 
 def _sensor(unit: SensorUnitRecord) -> Sensor:

@@ -7,7 +7,7 @@
         return viewer
 
 The function builds the page's own elements and returns its viewer; the frame stands around them. The viewer
-is told to the hub when the browser listens. What is in `opened.seed` is in the browser's store from the start.
+joins the hub when the browser listens. What is in `opened.seed` is in the browser's store from the start.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from nicegui import Client, app, ui
 from nicegui.events import GenericEventArguments
 
 from dashboards.hub import Hub
+from dashboards.roll import encoded
 from dashboards.sessions import TOKEN, Sessions
 from dashboards.topics import PENDING
 from dashboards.viewer import Line, Message, PageViewer
@@ -42,14 +43,14 @@ THEME = "document.documentElement.dataset.theme = localStorage.getItem('lamppost
 
 
 class Header(ui.element, component="elements/header.js"):
-    """Skip link, city, navigation, connection, street clock, colours, sign out, keyboard help, live region."""
+    """Skip link, city, navigation, connection, street clock, colours, sign out, keyboard help."""
 
 
 class Notices(ui.element, component="elements/notices.js"):
     """What a person must know or decide: lost connections, pending enrolments."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Opened:
     """A page that is being built for one person."""
 
@@ -148,7 +149,7 @@ def _head(seed: dict[str, Any]) -> None:
 
 def _line(client: Client, who: SignedIn, token: str, sessions: Sessions) -> Line:
     def send(message: Message) -> None:
-        client.run_javascript(f"lamppost.apply({json.dumps(message, separators=(',', ':'))})")
+        client.run_javascript(f"lamppost.apply({encoded(message)})")
 
     async def welcome() -> bool:
         if await sessions.of_token(token) is not None:

@@ -7,6 +7,7 @@ NiceGUI compiles Vue templates and runs the server's commands with `new Function
 from __future__ import annotations
 
 import secrets
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,10 +23,20 @@ YEAR_S = 31_536_000
 PAGE_MARK = (b"x-nicegui-content", b"page")
 
 
-def policy(script: str) -> bytes:
-    """The content security policy: everything from this origin, nothing in frames, nothing from outside."""
+def origin_of(tiles: str) -> str:
+    """What the policy allows pictures from, for a tile address: `https://{s}.x.org/{z}/...` -> https://*.x.org."""
+    address = urlsplit(tiles)
+    return f"{address.scheme}://{address.netloc.replace('{s}', '*')}" if tiles else ""
+
+
+def policy(script: str, images: str = "") -> bytes:
+    """The content security policy: everything from this origin, nothing in frames, nothing from outside.
+
+    images: one more origin for pictures, the map's tiles.
+    """
+    pictures = f"'self' data: {images}".rstrip()
     return (
-        f"default-src 'none'; script-src {script}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        f"default-src 'none'; script-src {script}; style-src 'self' 'unsafe-inline'; img-src {pictures}; "
         "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ).encode()
 
@@ -64,8 +75,9 @@ class ScriptNonce:
     `<script` in the document is the template's or ours. Must stand inside any compression.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, images: str = "") -> None:
         self._app = app
+        self._images = images
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,7 +106,7 @@ class ScriptNonce:
         start["headers"] = [
             *kept,
             (b"content-length", str(len(body)).encode()),
-            (b"content-security-policy", policy(f"'self' 'nonce-{nonce}' 'unsafe-eval'")),
+            (b"content-security-policy", policy(f"'self' 'nonce-{nonce}' 'unsafe-eval'", self._images)),
         ]
         await send(start)
         await send({"type": "http.response.body", "body": body})

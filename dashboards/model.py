@@ -7,10 +7,28 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a lamppost stands, in WGS 84 degrees; `coarse`: the middle of its cell, for lack of more."""
+
+    latitude: float
+    longitude: float
+    coarse: bool
+
+
+@dataclass(frozen=True)
+class IndexNow:
+    """An air quality index: its value, its level (1 to 6), and the pollutant that decided it."""
+
+    value: int
+    level: int
+    driver: str
+
+
+@dataclass(frozen=True)
 class Lamppost:
     """One line of the list. `value` is the newest PM2.5 with at most one decimal, None without one.
 
-    `handle` is the address as the services take it.
+    `handle` is the address as the services take it. `index` has one value for each index that is known.
     """
 
     id: int
@@ -29,6 +47,10 @@ class Lamppost:
     backlog: tuple[tuple[str, int], ...]  # what waits in the spool, by class
     conditions: int
     worst: str | None  # error | warning | info
+    district: str = ""
+    place: Place | None = None
+    index: tuple[tuple[str, IndexNow], ...] = ()  # by the index's short name: us, eu
+    incident: int | None = None  # an open one that it is in
 
     @property
     def address(self) -> str:
@@ -125,6 +147,50 @@ class Chart:
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     flag: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Band:
+    """One level of an index: name, values, colour on the map, and the text colour readable on that."""
+
+    level: int
+    name: str
+    low: int
+    high: int
+    colour: str
+    ink: str
+
+
+@dataclass(frozen=True)
+class IndexKind:
+    """One index that the map can be coloured by."""
+
+    key: str  # us | eu
+    id: str
+    title: str
+    bands: tuple[Band, ...]
+
+
+@dataclass(frozen=True)
+class District:
+    """A district's newest index. `lampposts`: how many it was made of."""
+
+    name: str
+    index: IndexNow
+    lampposts: int
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class IndexCourse:
+    """An index over time, oldest first, for the small chart of the map's panel."""
+
+    lamppost: int
+    kind: str
+    hours: int
+    time_ms: tuple[int, ...]
+    value: tuple[int, ...]
+    level: tuple[int, ...]
 
 
 @dataclass(frozen=True)

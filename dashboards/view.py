@@ -8,9 +8,20 @@ from statistics import median
 from typing import Any
 
 from dashboards import words
-from dashboards.model import SPANS, Chart, Detail, Lamppost, Pending, Reading
+from dashboards.model import (
+    SPANS,
+    Chart,
+    Condition,
+    Detail,
+    District,
+    IndexCourse,
+    Lamppost,
+    Pending,
+    Reading,
+)
 
 Row = dict[str, Any]
+INDEX_KEYS = ("us", "eu")  # short names of the indices: columns of a row, and in the page's address
 HISTORY_WORTH_TELLING = 2  # one batch in flight is no backlog
 GAP_STEPS = 2.5  # a bucket may be missed once by jitter; more is a gap
 GAP_SAMPLES = 3.0  # the same for samples, in multiples of their usual distance
@@ -50,6 +61,13 @@ def row(lamppost: Lamppost, drain: Draining | None) -> Row:
         "conditions": lamppost.conditions,
         "worst": lamppost.worst,
         "draining": {"waiting": drain.waiting, "total": drain.total} if drain else None,
+        "district": lamppost.district,
+        "place": [lamppost.place.latitude, lamppost.place.longitude, int(lamppost.place.coarse)]
+        if lamppost.place
+        else None,
+        "incident": lamppost.incident,
+        **dict.fromkeys(INDEX_KEYS),
+        **{key: [now.value, now.level, words.channel(now.driver)] for key, now in lamppost.index},
     }
 
 
@@ -61,18 +79,7 @@ def detail(found: Detail) -> dict[str, Any]:
         "id": found.id,
         "version": found.version,
         "clock_ok": found.clock_ok,
-        "conditions": [
-            {
-                "code": c.code,
-                "title": words.condition(c.code),
-                "subject": c.subject,
-                "severity": c.severity,
-                "detail": c.detail,
-                "remedy": c.remedy,
-                "raised": c.raised_ms,
-            }
-            for c in found.conditions
-        ],
+        "conditions": [condition(c) for c in found.conditions],
         "sensors": [
             {
                 "id": s.id,
@@ -95,6 +102,34 @@ def detail(found: Detail) -> dict[str, Any]:
             }
             for r in found.readings
         ],
+    }
+
+
+def condition(c: Condition) -> dict[str, Any]:
+    return {
+        "code": c.code,
+        "title": words.condition(c.code),
+        "subject": c.subject,
+        "severity": c.severity,
+        "detail": c.detail,
+        "remedy": c.remedy,
+        "raised": c.raised_ms,
+    }
+
+
+def district(d: District) -> dict[str, Any]:
+    now = [d.index.value, d.index.level, words.channel(d.index.driver)]
+    return {"name": d.name, "index": now, "lampposts": d.lampposts, "time": d.time_ms}
+
+
+def course(found: IndexCourse) -> dict[str, Any]:
+    return {
+        "lamppost": found.lamppost,
+        "index": found.kind,
+        "hours": found.hours,
+        "t": list(found.time_ms),
+        "v": list(found.value),
+        "level": list(found.level),
     }
 
 

@@ -37,15 +37,15 @@ class PageViewer:
         self._common = source
         self._sent: Message = {}
 
-    def topics(self, snapshot: Snapshot) -> Iterable[Topic]:
+    def topics(self, snapshot: Snapshot) -> Iterable[Topic]:  # noqa: ARG002
         """What this page wants read. Asked again after each round: what was found tells what else to read."""
         return ()
 
-    def state(self, snapshot: Snapshot) -> Message:
+    def state(self, snapshot: Snapshot) -> Message:  # noqa: ARG002
         """What the browser should know, by name in its store; each is sent where it differs from before."""
         return {}
 
-    def changes(self, snapshot: Snapshot) -> Message:
+    def changes(self, snapshot: Snapshot) -> Message:  # noqa: ARG002
         """What is sent as it is: differences that the page has worked out itself."""
         return {}
 

@@ -67,6 +67,8 @@ class ApiConfig:
 class UiConfig:
     listen: Listen
     secret_file: Path
+    map_tiles: str  # an address with {z}, {x}, {y}; "": a map without tiles
+    map_attribution: str
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,12 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
             v["api.max_body_bytes"],
             v["api.behind_tls"],
         ),
-        ui=UiConfig(v["ui.listen"], path("ui.secret_file", home / "ui.secret")),
+        ui=UiConfig(
+            v["ui.listen"],
+            path("ui.secret_file", home / "ui.secret"),
+            v["ui.map_tiles"],
+            v["ui.map_attribution"],
+        ),
         ingest=IngestConfig(v["ingest.workers"], v["ingest.group_messages"], v["ingest.group_age_ms"]),
         log=LogConfig(v["log.json"], v["log.files"]),
         bench=BenchConfig(base / v["bench.clock_file"] if v["bench.clock_file"] else None),

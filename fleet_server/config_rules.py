@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 # a label of the wire's names (wire_contract.topics): RFC 1123 host label, lower case
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+TILES = re.compile(r"https?://(?:\{s\}\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(?::\d{1,5})?/[^\s;,'\"<>\\]+")
 HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
 
 
@@ -108,6 +109,24 @@ def database_url(value: object) -> str:
     return "postgresql://" + value.partition("://")[2]
 
 
+def tile_address(value: object) -> str:
+    """Of map tiles, as every map library writes it; it goes into the pages' content security policy."""
+    allowed = '"" for none, or "https://HOST/…/{z}/{x}/{y}.png" with {z}, {x} and {y} ({s} for host names)'
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not TILES.fullmatch(value):
+        raise Refused(allowed)
+    if not all(part in value for part in ("{z}", "{x}", "{y}")):
+        raise Refused(allowed)
+    return value
+
+
+def words(value: object) -> str:
+    if not isinstance(value, str) or len(value) > 200 or (value and not value.isprintable()):
+        raise Refused("at most 200 printable characters")
+    return value
+
+
 def names(value: object) -> tuple[str, ...]:
     good = isinstance(value, list) and value and all(isinstance(v, str) and HOST.fullmatch(v) for v in value)
     if not good:
@@ -141,6 +160,8 @@ RULES: dict[str, Rule] = {
     "api.behind_tls": yes_no,
     "ui.listen": listen,
     "ui.secret_file": path,
+    "ui.map_tiles": tile_address,
+    "ui.map_attribution": words,
     "ingest.workers": whole(1, 64),
     "ingest.group_messages": whole(1, 1000),
     "ingest.group_age_ms": whole(1, 5000),

@@ -45,6 +45,7 @@ export const MARKS = {
   fresh: svg('<path d="m2.5 7.4 3 3 6-6.6" fill="none" stroke="currentColor" stroke-width="1.8"/>'),
   late: svg('<circle cx="7" cy="7" r="5.4" fill="none" stroke="currentColor" stroke-width="1.4"/><path d="M7 3.8V7l2.4 1.6" fill="none" stroke="currentColor" stroke-width="1.4"/>'),
   stale: svg('<path d="m3 3 8 8M11 3l-8 8" stroke="currentColor" stroke-width="1.8"/>'),
+  incident: svg('<circle cx="7" cy="7" r="5.6" fill="none" stroke="currentColor" stroke-width="2"/><circle cx="7" cy="7" r="1.8" fill="currentColor"/>'),
   none: svg('<path d="M3.5 7h7" stroke="currentColor" stroke-width="1.6"/>'),
 };
 
