@@ -17,9 +17,13 @@ from fastapi import FastAPI
 from nicegui import app, ui
 from starlette.responses import PlainTextResponse, Response
 
-from dashboards import map_page, sign_in
+from dashboards import headers, incident_pages, lamppost_page, map_page, sign_in
 from dashboards.arrival import Arrival
 from dashboards.data import Services
+from dashboards.data_air import Air
+from dashboards.data_incidents import Incidents
+from dashboards.data_lamppost import Posts
+from dashboards.data_map import MapServices, index_kinds
 from dashboards.frame import Frame
 from dashboards.guard import Guard
 from dashboards.headers import ScriptNonce, SecurityHeaders
@@ -55,12 +59,17 @@ def build(config: ServerConfig, services: Services) -> FastAPI:
         services.close()
 
     web = FastAPI(title="Lamppost", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    tiles = {"address": config.ui.map_tiles, "attribution": config.ui.map_attribution}
+    app.add_static_files("/assets/leaflet", map_page.LEAFLET / "leaflet", max_cache_age=ASSET_MAX_AGE_S)
     app.add_static_files("/assets", STATIC, max_cache_age=ASSET_MAX_AGE_S)
     sign_in.register(city, services, sessions)
     frame = Frame(city, hub, sessions, services.decide)
-    map_page.register(frame, services)
+    map_page.register(frame, MapServices(services), index_kinds(), tiles)
+    air = Air(services)
+    incident_pages.register(frame, services, Incidents(services), air)
+    lamppost_page.register(frame, services, Posts(services), air)
     app.get("/healthz", include_in_schema=False)(_alive)
-    app.add_middleware(ScriptNonce)
+    app.add_middleware(ScriptNonce, images=headers.origin_of(config.ui.map_tiles))
     app.add_middleware(Guard, sessions=sessions)
     https = config.api.behind_tls
     ui.run_with(
