@@ -17,6 +17,7 @@ from fleet_server.access import service as access
 from fleet_server.access.service import SignedIn
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context
+from fleet_server.decisions import service as decisions
 from fleet_server.devices import service as devices
 from fleet_server.devices.service import DeviceView, SensorUnitRecord
 from fleet_server.enrolment import service as enrolment
@@ -56,6 +57,10 @@ class Services:
     def now_ms(self) -> int:
         """The street clock."""
         return self._context.clock.now_ms()
+
+    def now(self) -> datetime:
+        """The street clock, with its time zone."""
+        return self._context.clock.now()
 
     def speed(self) -> float:
         return self._context.clock.speed
@@ -110,13 +115,11 @@ class Services:
     async def conditions(self, by: SignedIn, lamppost: Lamppost) -> Sequence[Condition]:
         """What is wrong with it now, newest first."""
         found = await self._call(devices.conditions, self._context, by.principal, lamppost.handle)
-        return [
-            Condition(c.code, c.subject, c.severity, c.detail, c.remedy, _ms(c.raised_at)) for c in found
-        ]
+        return [Condition(c.code, c.subject, c.severity, c.detail, c.remedy, _ms(c.raised_at)) for c in found]
 
-    async def incidents_open(self, by: SignedIn) -> int | None:  # noqa: ARG002 - see the docstring
-        """How many incidents are open; None where nobody decides about incidents."""
-        return None
+    async def incidents_open(self, by: SignedIn) -> int | None:
+        """How many incidents are open."""
+        return await self._call(decisions.count_open, self._context, by.principal)
 
     async def detail(self, by: SignedIn, lamppost: Lamppost) -> Detail:
         device = await self._call(devices.get_device, self._context, by.principal, lamppost.handle)

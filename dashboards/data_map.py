@@ -1,13 +1,14 @@
-"""What the map asks the services beside the list: indices, districts, incidents."""
+"""What the map asks the services beside the list: indices, districts, open incidents."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from air_quality.colours import text_on
-from air_quality.tables import EU_EAQI, INDICES, US_AQI
-from dashboards.data import Services
+from dashboards.data import LAMPPOSTS_MAX, Services
 from dashboards.model import (
     Band,
     Condition,
@@ -19,8 +20,14 @@ from dashboards.model import (
     Pending,
 )
 from fleet_server.access.service import SignedIn
+from fleet_server.air import service as air
+from fleet_server.decisions import service as decisions
 
-SHORT = {"us": US_AQI, "eu": EU_EAQI}
+SHORT = {"us": air.US_AQI, "eu": air.EU_EAQI}
+# Indices are made of hours and counted anew each minute, so most looks take what the last one found.
+INDICES_EVERY_S = 5.0
+INCIDENTS_EVERY_S = 2.0
+INCIDENTS_MOST = 100
 
 
 def index_kinds() -> tuple[IndexKind, ...]:
@@ -29,10 +36,10 @@ def index_kinds() -> tuple[IndexKind, ...]:
         IndexKind(
             key,
             table,
-            INDICES[table].title,
+            air.INDICES[table].title,
             tuple(
                 Band(b.level, b.name, b.low, b.high, b.accessible_colour, text_on(b.accessible_colour))
-                for b in INDICES[table].bands
+                for b in air.INDICES[table].bands
             ),
         )
         for key, table in SHORT.items()
@@ -42,8 +49,14 @@ def index_kinds() -> tuple[IndexKind, ...]:
 class MapServices:
     """Raises what the services raise."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._services = services
+        self._monotonic = monotonic
+        self._indices: Mapping[int, tuple[tuple[str, IndexNow], ...]] = {}
+        self._indices_at_s = -INDICES_EVERY_S
+        self._incidents: Mapping[int, int] = {}
+        self._incidents_at_s = -INCIDENTS_EVERY_S
+        self._members: dict[tuple[int, int], tuple[int, ...]] = {}
 
     async def pending(self, by: SignedIn) -> Sequence[Pending]:
         return await self._services.pending(by)
@@ -57,19 +70,69 @@ class MapServices:
     async def lampposts(self, by: SignedIn) -> Sequence[Lamppost]:
         """All of them, each with its indices and an open incident that it is in."""
         found = await self._services.lampposts(by)
-        indices = {key: await self._newest(by, table) for key, table in SHORT.items()}
+        now_s = self._monotonic()
+        if now_s - self._indices_at_s >= INDICES_EVERY_S:
+            self._indices, self._indices_at_s = await self._newest(by), now_s
+        if now_s - self._incidents_at_s >= INCIDENTS_EVERY_S:
+            self._incidents, self._incidents_at_s = await self._in_incidents(by), now_s
         return [
-            replace(post, index=tuple((key, now[post.id]) for key, now in indices.items() if post.id in now))
+            replace(post, index=self._indices.get(post.id, ()), incident=self._incidents.get(post.id))
             for post in found
         ]
 
-    async def _newest(self, by: SignedIn, table: str) -> Mapping[int, IndexNow]:  # noqa: ARG002
-        return {}
+    async def _newest(self, by: SignedIn) -> Mapping[int, tuple[tuple[str, IndexNow], ...]]:
+        """The indices of each lamppost that has one, by its id."""
+        newest: dict[int, tuple[tuple[str, IndexNow], ...]] = {}
+        for key, table in SHORT.items():
+            for view in await self._services.ask(
+                air.indices, by.principal, index_id=table, limit=LAMPPOSTS_MAX
+            ):
+                r = view.record
+                now = IndexNow(r.value, r.level, r.driver)
+                newest[r.device_id] = (*newest.get(r.device_id, ()), (key, now))
+        return newest
 
-    async def districts(self, by: SignedIn, kind: str) -> Sequence[District]:  # noqa: ARG002
+    async def _in_incidents(self, by: SignedIn) -> Mapping[int, int]:
+        """Lamppost to the newest open incident that it is in. Members are read when an incident grows."""
+        ask = self._services.ask
+        listed = await ask(
+            decisions.incidents, by.principal, state=decisions.State.OPEN, limit=INCIDENTS_MOST
+        )
+        members: dict[tuple[int, int], tuple[int, ...]] = {}
+        for each in listed:
+            key = (each.id, each.devices)
+            if key not in self._members:
+                detail = await ask(decisions.incident, by.principal, each.id, verdicts_limit=1)
+                self._members[key] = tuple(member.device_id for member in detail.members)
+            members[key] = self._members[key]
+        self._members = members
+        oldest_first = sorted(members.items())
+        return {device: incident for (incident, _), devices in oldest_first for device in devices}
+
+    async def districts(self, by: SignedIn, kind: str) -> Sequence[District]:
         """The newest index of each district, by name."""
-        return []
+        found = await self._services.ask(air.districts, by.principal, index_id=SHORT[kind])
+        return [
+            District(d.district, IndexNow(d.value, d.level, d.driver), d.n, round(d.time.timestamp() * 1000))
+            for d in found
+        ]
 
-    async def course(self, by: SignedIn, lamppost: Lamppost, kind: str, hours: int) -> IndexCourse:  # noqa: ARG002
+    async def course(self, by: SignedIn, lamppost: Lamppost, kind: str, hours: int) -> IndexCourse:
         """The index of the last hours."""
-        return IndexCourse(lamppost.id, kind, hours, (), (), ())
+        now = self._services.now()
+        found = await self._services.ask(
+            air.index_series,
+            by.principal,
+            lamppost.handle,
+            SHORT[kind],
+            now - timedelta(hours=hours),
+            now,
+        )
+        return IndexCourse(
+            lamppost.id,
+            kind,
+            hours,
+            tuple(round(r.time.timestamp() * 1000) for r in found),
+            tuple(r.value for r in found),
+            tuple(r.level for r in found),
+        )

@@ -157,13 +157,13 @@ def register(frame: Frame, source: MapSource, kinds: Sequence[IndexKind], tiles:
             "hours": viewer.hours,
             "tiles": tiles,
         }
-        with ui.element("div").classes("city"):
-            with ui.element("div").classes("city-map"):
+        with ui.element("div").classes("atlas"):
+            with ui.element("div").classes("atlas-map"):
                 CityMap().on("pick", opened.chosen(viewer.pick)).on(
                     "index", opened.chosen(viewer.choose_index)
                 )
                 Districts()
-            with ui.element("div").classes("city-side"):
+            with ui.element("div").classes("atlas-side"):
                 CityPanel().on("pick", opened.chosen(viewer.pick)).on(
                     "hours", opened.chosen(viewer.choose_hours)
                 )

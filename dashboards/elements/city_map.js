@@ -82,7 +82,7 @@ export default {
     schedule() { this.frame ??= requestAnimationFrame(() => { this.frame = null; this.draw(); }); },
     fit() {
       const at = this.rows.filter((r) => r.place).map((r) => [r.place[0], r.place[1]]);
-      if (at.length) this.map.fitBounds(L.latLngBounds(at), { padding: [56, 56], maxZoom: 15, animate: false });
+      if (at.length) this.map.fitBounds(L.latLngBounds(at), { paddingTopLeft: [this.wide ? 300 : 48, 70], paddingBottomRight: [60, 48], maxZoom: 15, animate: false });
       else this.map.setView([0, 0], 2);
       this.schedule();
     },
@@ -185,17 +185,22 @@ export default {
     land() {
       const groups = new Map();
       for (const r of this.rows) if (r.place && r.district) groups.set(r.district, [...(groups.get(r.district) ?? []), [r.place[0], r.place[1]]]);
-      const shape = JSON.stringify([...groups].map(([name, at]) => [name, hull(at)]));
+      const hulls = [...groups].map(([name, at]) => [name, hull(at)]);
+      const shape = JSON.stringify([this.map.getZoom(), hulls]);
       if (shape === this.shape) return;
       this.shape = shape;
       this.ground.clearLayers();
-      for (const [name, at] of JSON.parse(shape)) {
+      const named = [];
+      for (const [name, at] of hulls) {
         const style = { pane: "districts", interactive: false, className: "district-ground", weight: 54, lineJoin: "round", lineCap: "round" };
         (at.length < 3 ? L.polyline(at.length === 1 ? [at[0], at[0]] : at, style) : L.polygon(at, { ...style, fill: true, fillOpacity: 1 })).addTo(this.ground);
-        const middle = [at.reduce((a, p) => a + p[0], 0) / at.length, at.reduce((a, p) => a + p[1], 0) / at.length];
+        const north = at.reduce((a, p) => (p[0] > a[0] ? p : a));
+        const spot = this.map.project(north);
+        if (named.some((p) => Math.abs(p.x - spot.x) < 110 && Math.abs(p.y - spot.y) < 22)) continue; // names would lie over each other
+        named.push(spot);
         const label = document.createElement("span");
         label.textContent = name;
-        L.marker(middle, { pane: "names", interactive: false, keyboard: false, icon: L.divIcon({ className: "district-name", html: label, iconSize: null }) }).addTo(this.ground);
+        L.marker(north, { pane: "names", interactive: false, keyboard: false, icon: L.divIcon({ className: "district-name", html: label, iconSize: null }) }).addTo(this.ground);
       }
     },
   },
@@ -203,7 +208,7 @@ export default {
   mounted() {
     const map = L.map(this.$refs.map, { zoomControl: false, attributionControl: false, maxZoom: MAX_ZOOM, minZoom: 2, zoomSnap: 1, worldCopyJump: false, renderer: L.svg({ padding: 0.5 }) });
     this.map = markRaw(map);
-    for (const [name, z] of [["districts", 250], ["graticule", 260], ["names", 270]]) {
+    for (const [name, z] of [["districts", 250], ["graticule", 260], ["names", 640]]) {
       const pane = map.createPane(name);
       pane.style.zIndex = z;
       pane.style.pointerEvents = "none";

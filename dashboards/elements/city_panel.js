@@ -44,7 +44,7 @@ export default {
       <div class="panel-head"><h2 id="missing-title" tabindex="-1">There is no lamppost {{ s.missing }}</h2></div>
       <p class="empty">The address of this page names it. It may have another name, or not be enrolled yet. <button type="button" class="link" @click="close">Go on without it</button></p>
     </section>
-    <section v-else hidden></section>`,
+    <div v-else class="nothing"></div>`,
   data: () => ({ s: store, marks: MARKS, hours: HOURS, shown: SHOWN, W: WIDE, H: HIGH }),
   computed: {
     row() { return this.s.rows[this.s.picked]; },

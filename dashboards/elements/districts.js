@@ -12,7 +12,7 @@ export default {
           <span class="name">{{ d.name }}<br><span class="muted">{{ d.index ? kind.bands[d.index[1] - 1].name : 'no index yet' }}, {{ d.n }}</span></span></button></li>
       </ul>
     </section>
-    <section v-else hidden></section>`,
+    <div v-else class="nothing"></div>`,
   data: () => ({ s: store }),
   computed: {
     kind() { return kindOf(this.s); },

@@ -28,6 +28,6 @@ export function drawGraticule(L, map, group) {
   }
   for (const lat of lines(Math.max(pad.getSouth(), -85), Math.min(pad.getNorth(), 85))) {
     L.polyline([[lat, pad.getWest()], [lat, pad.getEast()]], style).addTo(group);
-    if (lat > b.getSouth() && lat < b.getNorth()) label([lat, b.getEast()], degrees(lat, step, ["N", "S"]), "east");
+    if (lat > b.getSouth() && lat < b.getNorth()) label([lat, b.getWest()], degrees(lat, step, ["N", "S"]), "east");
   }
 }
