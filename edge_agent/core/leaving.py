@@ -26,7 +26,7 @@ from wire_contract.topics import Up, class_channel
 Stayed = Callable[[str], None]  # called with the name of each entry that stays, never with its value
 
 # Decimal degrees from three digits on are 100 m or better; 192.168.1.2 and 1.25 are no degrees.
-_DEGREES = re.compile(r"(?<![\d.,])(-?\d{1,3})(?:\.\d{3,}|,\d{4,})(?!\d|\.\d)")
+_DEGREES = re.compile(r"(?<![\d.])(-?\d{1,3})(?:\.\d{3,}|,\d{4,})(?!\d|\.\d)")
 _ANY_WORDS = Words("under a listed prefix")
 _CELL = re.compile(f"[{ALPHABET}]{{1,{FINEST_CELL}}}")
 
