@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from nicegui import app, ui
 from starlette.responses import PlainTextResponse, Response
 
-from dashboards import headers, incident_pages, lamppost_page, map_page, sign_in
+from dashboards import astray, headers, incident_pages, lamppost_page, map_page, sign_in
 from dashboards.arrival import Arrival
 from dashboards.data import Services
 from dashboards.data_air import Air
@@ -63,6 +63,7 @@ def build(config: ServerConfig, services: Services) -> FastAPI:
     app.add_static_files("/assets/leaflet", map_page.LEAFLET / "leaflet", max_cache_age=ASSET_MAX_AGE_S)
     app.add_static_files("/assets", STATIC, max_cache_age=ASSET_MAX_AGE_S)
     sign_in.register(city, services, sessions)
+    astray.register()
     frame = Frame(city, hub, sessions, services.decide)
     map_page.register(frame, MapServices(services), index_kinds(), tiles)
     air = Air(services)

@@ -51,6 +51,11 @@ def safe_next(wanted: str) -> str:
     return wanted if own else "/"
 
 
+def plain_page(title: str, heading: str, body: str, head: str = "") -> str:
+    """A page without script. `body` and `head` are HTML, the others text."""
+    return _PAGE.substitute(title=escape(title), head=head, brand=_BRAND, heading=escape(heading), body=body)
+
+
 def form_page(
     city: str, *, wanted: str, name: str = "", problem: str = "", status: int = 200
 ) -> HTMLResponse:
@@ -63,9 +68,7 @@ def form_page(
         focus_password=" autofocus" if name else "",
         described=' aria-describedby="problem"' if problem else "",
     )
-    title = f"Sign in - Lamppost {escape(city)}"
-    page = _PAGE.substitute(title=title, head="", brand=_BRAND, heading="Sign in to Lamppost", body=body)
-    return HTMLResponse(page, status)
+    return HTMLResponse(plain_page(f"Sign in - Lamppost {city}", "Sign in to Lamppost", body), status)
 
 
 def unavailable_page() -> HTMLResponse:
@@ -74,13 +77,8 @@ def unavailable_page() -> HTMLResponse:
         '<p class="problem" role="alert">The database does not answer, so nobody can be recognized just now. '
         "This page tries again every five seconds.</p>"
     )
-    page = _PAGE.substitute(
-        title="Lamppost",
-        head='<meta http-equiv="refresh" content="5">',
-        brand=_BRAND,
-        heading="Waiting for the database",
-        body=body,
-    )
+    refresh = '<meta http-equiv="refresh" content="5">'
+    page = plain_page("Lamppost", "Waiting for the database", body, refresh)
     return HTMLResponse(page, 503, headers={"Retry-After": "5"})
 
 

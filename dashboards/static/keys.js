@@ -16,6 +16,7 @@ const typing = (target) => target.closest?.("input:not([type=radio], [type=check
 
 window.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(event.target)) return;
+  if (document.querySelector("dialog[open]")) return; // it has its own
   const first = event.timeStamp - before.at < SEQUENCE_MS ? before.key : "";
   const found =
     shortcuts.find((s) => s.act && s.keys.length === 2 && s.keys[0] === first && s.keys[1] === event.key) ??
