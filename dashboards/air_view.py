@@ -65,7 +65,7 @@ def index_bars(found: IndexTrace, begins_ms: int, ends_ms: int) -> dict[str, Any
     """The index over time: a bar from each value to the next, at most an hour wide."""
     chart = blank(f"{_title(found.table)} at {found.address.partition('/')[2]}", "", 0, begins_ms, ends_ms)
     starts = [s.time_ms for s in found.steps]
-    until = [*starts[1:], ends_ms]
+    until = [*starts, ends_ms][1:]
     return chart | {
         "table": found.table,
         "index": _title(found.table),

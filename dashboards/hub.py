@@ -215,5 +215,5 @@ class Hub:
         for viewer in list(self._viewers):
             try:
                 viewer.show(self.snapshot)
-            except LamppostError:
+            except Exception:  # a page's top: its mistake must not stop the pages of the others
                 log.exception("a page could not be updated")

@@ -40,7 +40,7 @@ export default {
       </div>
       <table v-else class="incident-table" aria-labelledby="incidents-title">
         <thead><tr><th scope="col">Severity</th><th scope="col">Incident</th><th scope="col">Standing</th><th scope="col" class="right">Lampposts</th><th scope="col">Began</th><th scope="col">Last sign</th></tr></thead>
-        <tbody><tr v-for="r in shown" :key="r.id" :class="{ over: r.state !== 'open' }" @click="open($event, r.id)">
+        <tbody><tr v-for="r in shown" :key="r.id" :class="{ ended: r.state !== 'open' }" @click="open($event, r.id)">
           <td><Severity :of="r.severity" /></td>
           <td class="who"><a :href="'/incidents/' + r.id" :data-incident="r.id">{{ r.title }}</a><span v-if="r.district" class="muted place">{{ r.district }}</span></td>
           <td><Standing :of="r" /></td>
