@@ -11,6 +11,8 @@ from pathlib import Path
 from fleet_server import admin_commands as run
 from fleet_server.access.rules import HUMAN_ROLES
 from fleet_server.admin_commands import Row, coordinates, duration
+from fleet_server.air.commands import instant
+from fleet_server.air.rules import POLLUTANTS
 from fleet_server.config import ServerConfig, load_config
 from fleet_server.context import Context, command_context
 from fleet_server.devices.rules import DeviceState
@@ -27,6 +29,7 @@ examples:
   lamppost fleet lamppost list
   lamppost fleet place set lamp-07 --at 41.1496,-8.6109 --district Harbour
   lamppost fleet lamppost quarantine lamp-07     stolen? this shuts it out within seconds
+  lamppost fleet calibration set lamp-07 --slope 0.62 --humidity -0.05 --offset 3.1 --from 2026-11-01
   lamppost fleet dead-letters list --json
   lamppost fleet dead-letters replay 41 42
 
@@ -50,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     _enrolments(_group(groups, "enrolments", "lampposts that ask to be let in"))
     _lampposts(_group(groups, "lamppost", "who is in the street, and who may come in"))
     _places(_group(groups, "place", "where a lamppost stands"))
+    _calibrations(_group(groups, "calibration", "what a sensor unit's raw values become"))
     _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
     return made
 
@@ -145,6 +149,22 @@ def _places(group: Commands[argparse.ArgumentParser]) -> None:
     made = _command(group, "set", "say where a lamppost stands that is there already", run.place_set)
     made.add_argument("name", metavar="[TENANT/]NAME")
     _add_place(made, district=None)
+
+
+def _calibrations(group: Commands[argparse.ArgumentParser]) -> None:
+    what = "corrected = slope * raw + offset + humidity * RH; the past is computed anew"
+    made = _command(group, "set", what, run.calibration_set)
+    listed = _command(group, "list", "past and present, of each sensor unit", run.calibration_list)
+    for each in (made, listed):
+        each.add_argument("name", metavar="[TENANT/]NAME")
+    made.add_argument("--unit", type=int, metavar="ID", help="which, where it has several with the channel")
+    made.add_argument("--channel", choices=POLLUTANTS, default="pm2_5")
+    made.add_argument("--slope", type=float, default=1.0)
+    made.add_argument("--offset", type=float, default=0.0, help="ug/m3")
+    made.add_argument("--humidity", type=float, default=0.0, help="ug/m3 for each percent")
+    made.add_argument("--from", dest="since", type=instant, metavar="TIME", help="UTC; default: now")
+    made.add_argument("--source", default="", metavar="TEXT", help="who measured it, beside what")
+    _command(group, "remove", "take a mistaken one away", run.calibration_remove).add_argument("id", type=int)
 
 
 def _add_place(made: argparse.ArgumentParser, district: str | None) -> None:

@@ -14,6 +14,8 @@ from fleet_server.access import service as access
 from fleet_server.access.passwords import generated_password
 from fleet_server.access.rules import CONSOLE, Principal
 from fleet_server.access.store import Operator
+from fleet_server.air import commands as air
+from fleet_server.air import service as air_quality
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.enrolment import service as enrolment
@@ -138,6 +140,19 @@ def place_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
     ).record
     at = "" if found.latitude is None else f"{found.latitude},{found.longitude}"
     return [{"lamppost": str(found.address), "at": at, "district": found.district, "cell": found.cell}]
+
+
+def calibration_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    return air.calibration_set(ctx, console(), address_of(ctx, options.name), options)
+
+
+def calibration_list(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    return air.calibration_list(ctx, console(), address_of(ctx, options.name), options)
+
+
+def calibration_remove(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    air_quality.remove_calibration(ctx, console(), options.id)
+    return []
 
 
 def address_of(ctx: Context, text: str) -> Address:

@@ -1,0 +1,220 @@
+"""/api/v1/indices, districts, calibrations; a lamppost's index, corrected series and calibrations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from fleet_server.access.asker import Asker, Ctx
+from fleet_server.air import service
+from fleet_server.air.service import EU_EAQI, US_AQI, Calibration
+from fleet_server.devices.routes import DeviceAddress
+from fleet_server.devices.rules import Freshness
+
+router = APIRouter(prefix="/api/v1", tags=["air"])
+
+PAGE_MOST = 1_000
+IndexId = Annotated[str, Query(description="which index, with its version", examples=[US_AQI, EU_EAQI])]
+From = Annotated[datetime | None, Query(alias="from", description="default: a day before `to`")]
+To = Annotated[datetime | None, Query(description="default: now, by the street clock")]
+
+
+class IndexView(BaseModel):
+    """An index of the hour that begins at `time`; of the running hour as it is so far."""
+
+    device: str = Field(examples=["city/lamp-01"])
+    index_id: str = Field(examples=[US_AQI])
+    time: datetime
+    value: int
+    level: int = Field(description="1 (best) to 6: the same places in the palette for every index")
+    category: str = Field(examples=["Moderate"])
+    driver: str = Field(examples=["pm2_5"], description="the pollutant that decided")
+    concentration: float = Field(description="of the driver, corrected, in ug/m3, as the table was asked")
+    correction: str = Field(examples=["barkjohn2022@1"], description='"calibration" or a correction\'s id')
+    through: datetime = Field(description="end of the newest minute that went in")
+
+
+class NewestIndexView(IndexView):
+    age_s: float
+    freshness: Freshness
+
+
+class IndexPage(BaseModel):
+    """`next_after`: give it as `after` for the next page; null on the last one."""
+
+    indices: list[NewestIndexView]
+    next_after: int | None
+
+
+class DistrictView(BaseModel):
+    """The median of `n` lampposts; the driver is that of the worst of them."""
+
+    tenant: str
+    district: str
+    index_id: str
+    time: datetime
+    value: int
+    level: int
+    category: str
+    driver: str
+    n: int
+
+
+class CorrectedPoint(BaseModel):
+    """complete: enough of the hour was measured for it to count for an index; of minutes always true."""
+
+    time: datetime
+    pollutant: str
+    sensor_unit: int
+    raw: float
+    value: float
+    correction: str
+    humidity: float | None
+    complete: bool
+
+
+class CorrectedSeries(BaseModel):
+    """Means of `step_s` seconds in ug/m3."""
+
+    device: str
+    begins: datetime
+    ends: datetime
+    step_s: int
+    points: list[CorrectedPoint]
+
+
+class CalibrationView(BaseModel):
+    """corrected = slope * raw + offset + humidity * RH, from the first full hour after `valid_from` on."""
+
+    id: int
+    sensor_unit: int
+    kind: str
+    channel: str
+    slope: float
+    offset: float
+    humidity: float
+    valid_from: datetime
+    source: str
+    created_by: str
+    created_at: datetime
+
+
+class NewCalibration(BaseModel):
+    """sensor_unit: needed where the lamppost has more than one with the channel."""
+
+    channel: str = Field("pm2_5", examples=["pm2_5", "pm10"])
+    slope: float = 1.0
+    offset: float = Field(0.0, description="ug/m3")
+    humidity: float = Field(0.0, description="ug/m3 for each percent of relative humidity")
+    valid_from: datetime | None = Field(None, description="default: now")
+    source: str = Field("", examples=["two weeks beside station PT01021"])
+    sensor_unit: int | None = None
+
+
+@router.get("/indices")
+def indices(
+    ctx: Ctx,
+    asker: Asker,
+    index: IndexId = US_AQI,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 500,
+) -> IndexPage:
+    """The newest index of each lamppost, in pages by the lamppost's id."""
+    found = service.indices(ctx, asker, index_id=index, after=after, limit=limit)
+    made = [
+        NewestIndexView(**_index(each.record), age_s=each.age_s, freshness=each.freshness) for each in found
+    ]
+    return IndexPage(indices=made, next_after=found[-1].record.device_id if len(found) == limit else None)
+
+
+@router.get("/districts")
+def districts(ctx: Ctx, asker: Asker, index: IndexId = US_AQI) -> list[DistrictView]:
+    """The newest index of each district."""
+    found = service.districts(ctx, asker, index_id=index)
+    return [DistrictView.model_validate(each, from_attributes=True) for each in found]
+
+
+@router.get("/devices/{tenant}/{name}/index")
+def index_series(
+    ctx: Ctx,
+    asker: Asker,
+    address: DeviceAddress,
+    index: IndexId = US_AQI,
+    begins: From = None,
+    to: To = None,
+    limit: Annotated[int, Query(ge=1, le=service.MAX_POINTS)] = service.MAX_POINTS,
+) -> list[IndexView]:
+    """A lamppost's index, hour by hour."""
+    found = service.index_series(ctx, asker, address, index, begins, to, limit=limit)
+    return [IndexView(**_index(each)) for each in found]
+
+
+@router.get("/devices/{tenant}/{name}/corrected")
+def corrected_series(
+    ctx: Ctx, asker: Asker, address: DeviceAddress, begins: From = None, to: To = None
+) -> CorrectedSeries:
+    """What its sensors said against what was made of it: minutes for up to twelve hours, else hours."""
+    seen = service.corrected_series(ctx, asker, address, begins, to)
+    return CorrectedSeries(
+        device=str(seen.address),
+        begins=seen.begins,
+        ends=seen.ends,
+        step_s=seen.step_s,
+        points=[CorrectedPoint.model_validate(each, from_attributes=True) for each in seen.points],
+    )
+
+
+@router.get("/devices/{tenant}/{name}/calibrations")
+def calibrations(ctx: Ctx, asker: Asker, address: DeviceAddress) -> list[CalibrationView]:
+    """Of its sensor units, past and present."""
+    return [_calibration(each) for each in service.calibrations(ctx, asker, address)]
+
+
+@router.post("/devices/{tenant}/{name}/calibrations", status_code=201)
+def set_calibration(ctx: Ctx, asker: Asker, address: DeviceAddress, body: NewCalibration) -> CalibrationView:
+    """Enter one. What it changes is computed anew, back to `valid_from`."""
+    entry = Calibration(body.slope, body.offset, body.humidity, source=body.source, channel=body.channel)
+    return _calibration(
+        service.set_calibration(ctx, asker, address, entry, body.valid_from, body.sensor_unit)
+    )
+
+
+@router.delete("/calibrations/{calibration_id}", status_code=204)
+def remove_calibration(ctx: Ctx, asker: Asker, calibration_id: int) -> None:
+    """Take a mistaken one away; its past is computed anew."""
+    service.remove_calibration(ctx, asker, calibration_id)
+
+
+def _index(found: service.IndexRecord) -> dict[str, Any]:
+    return {
+        "device": str(found.address),
+        "index_id": found.index_id,
+        "time": found.time,
+        "value": found.value,
+        "level": found.level,
+        "category": found.category,
+        "driver": found.driver,
+        "concentration": found.concentration,
+        "correction": found.correction,
+        "through": found.through,
+    }
+
+
+def _calibration(found: service.CalibrationRecord) -> CalibrationView:
+    entry = found.calibration
+    return CalibrationView(
+        id=found.id,
+        sensor_unit=found.sensor_unit,
+        kind=found.kind,
+        channel=entry.channel,
+        slope=entry.slope,
+        offset=entry.offset,
+        humidity=entry.humidity,
+        valid_from=found.valid_from,
+        source=entry.source,
+        created_by=found.created_by,
+        created_at=found.created_at,
+    )

@@ -1,0 +1,223 @@
+"""Queries of the air slice: a session in, plain dataclasses out. The worker's are in `upkeep.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col, select
+
+from air_quality.calibration import Calibration
+from fleet_server.air import tables
+from fleet_server.air.rules import UnitMeans
+from wire_contract.topics import Address
+
+
+@dataclass(frozen=True)
+class IndexRecord:
+    """A lamppost's index of the hour that begins at `time`. concentration: of the driver, ug/m3."""
+
+    device_id: int
+    address: Address
+    index_id: str
+    time: datetime
+    value: int
+    level: int
+    category: str
+    driver: str
+    concentration: float
+    correction: str
+    through: datetime
+
+
+@dataclass(frozen=True)
+class DistrictRecord:
+    """A district's newest index: the median of `n` lampposts, the driver of the worst."""
+
+    tenant: str
+    district: str
+    index_id: str
+    time: datetime
+    value: int
+    level: int
+    category: str
+    driver: str
+    n: int
+
+
+@dataclass(frozen=True)
+class HourRecord:
+    """A mean as it was measured and as it was corrected, ug/m3. complete: it counts for an index."""
+
+    time: datetime
+    pollutant: str
+    sensor_unit: int
+    raw: float
+    value: float
+    correction: str
+    humidity: float | None
+    complete: bool
+
+
+@dataclass(frozen=True)
+class CalibrationRecord:
+    id: int
+    sensor_unit: int
+    kind: str
+    calibration: Calibration
+    valid_from: datetime
+    created_by: str
+    created_at: datetime
+
+
+_INDEX = """
+    i.device_id, d.tenant, d.name, i.index_id, i.time, i.value, i.level, i.category, i.driver,
+    i.concentration, i.correction, i.through
+"""
+
+
+def newest_indices(session: Session, index_id: str, after: int, limit: int) -> list[IndexRecord]:
+    """Of each lamppost, by its id."""
+    query = text(
+        f"SELECT {_INDEX} FROM air_latest i JOIN device d ON d.id = i.device_id"  # noqa: S608 - constants
+        " WHERE i.index_id = :index AND d.id > :after ORDER BY d.id LIMIT :limit"
+    )
+    found = session.execute(query, {"index": index_id, "after": after, "limit": limit})
+    return [_index(*row) for row in found]
+
+
+def index_series(
+    session: Session, device_id: int, index_id: str, begins: datetime, ends: datetime, limit: int
+) -> list[IndexRecord]:
+    """Hours that begin from `begins` up to `ends`, ascending."""
+    query = text(
+        f"SELECT {_INDEX} FROM air_index i JOIN device d ON d.id = i.device_id"  # noqa: S608 - constants
+        " WHERE i.device_id = :device AND i.index_id = :index AND i.time >= :begins AND i.time < :ends"
+        " ORDER BY i.time LIMIT :limit"
+    )
+    values = {"device": device_id, "index": index_id, "begins": begins, "ends": ends, "limit": limit}
+    return [_index(*row) for row in session.execute(query, values)]
+
+
+def _index(device_id: int, tenant: str, name: str, *rest: Any) -> IndexRecord:
+    return IndexRecord(device_id, Address(tenant, name), *rest)
+
+
+def newest_districts(session: Session, index_id: str) -> list[DistrictRecord]:
+    """Of each district that has a lamppost, by name."""
+    query = text(
+        "SELECT i.tenant, i.district, i.index_id, i.time, i.value, i.level, i.category, i.driver, i.n"
+        " FROM (SELECT DISTINCT tenant, district FROM device WHERE district <> '') d"
+        " CROSS JOIN LATERAL (SELECT * FROM district_index x WHERE x.tenant = d.tenant"
+        "  AND x.district = d.district AND x.index_id = :index ORDER BY x.time DESC LIMIT 1) i"
+        " ORDER BY i.tenant, i.district"
+    )
+    return [DistrictRecord(*row) for row in session.execute(query, {"index": index_id})]
+
+
+def hours(session: Session, device_id: int, begins: datetime, ends: datetime, limit: int) -> list[HourRecord]:
+    """The stored hourly means that begin from `begins` up to `ends`, ascending."""
+    query = text(
+        "SELECT time, pollutant, sensor_unit, raw, value, correction, humidity, complete FROM air_hour"
+        " WHERE device_id = :device AND time >= :begins AND time < :ends"
+        " ORDER BY time, pollutant LIMIT :limit"
+    )
+    values = {"device": device_id, "begins": begins, "ends": ends, "limit": limit}
+    return [HourRecord(*row) for row in session.execute(query, values)]
+
+
+def minutes(
+    session: Session, device_id: int, begins: datetime, ends: datetime
+) -> list[tuple[datetime, UnitMeans]]:
+    """What each of its units measured in each minute from `begins` up to `ends`, ascending."""
+    query = text(
+        "SELECT m.bucket, u.id, u.kind, s.channel,"
+        " m.sum::float8 / m.n * power(10::float8, s.exponent), m.bucket + interval '1 minute'"
+        " FROM sensor_unit u JOIN series s ON s.sensor_unit_id = u.id JOIN rollup_1m m ON m.series_id = s.id"
+        " WHERE u.device_id = :device AND m.bucket >= :begins AND m.bucket < :ends AND m.n > 0"
+        " AND (s.channel, s.unit) IN (('pm2_5', 'ug/m3'), ('pm2_5_cf1', 'ug/m3'), ('pm10', 'ug/m3'),"
+        "  ('humidity', '%')) ORDER BY m.bucket, u.id"
+    )
+    found: dict[tuple[datetime, int], UnitMeans] = {}
+    for time, unit, kind, channel, mean, through in session.execute(
+        query, {"device": device_id, "begins": begins, "ends": ends}
+    ):
+        before = found.get((time, unit))
+        means = {**(before.means if before else {}), channel: mean}
+        found[time, unit] = UnitMeans(unit, kind, means, {}, through)
+    return [(time, unit) for (time, _), unit in found.items()]
+
+
+def calibrations(session: Session, device_id: int) -> list[CalibrationRecord]:
+    """Of the lamppost's units, by unit, channel and begin."""
+    query = text(
+        "SELECT c.id, u.id, u.kind, c.slope, c.offset_, c.humidity, c.valid_from, c.source, c.channel,"
+        " c.created_by, c.created_at FROM calibration c JOIN sensor_unit u ON u.id = c.sensor_unit_id"
+        " WHERE u.device_id = :device ORDER BY u.id, c.channel, c.valid_from"
+    )
+    return [_calibration(*row) for row in session.execute(query, {"device": device_id})]
+
+
+def _calibration(
+    calibration_id: int,
+    unit: int,
+    kind: str,
+    slope: float,
+    offset: float,
+    humidity: float,
+    begins: datetime,
+    source: str,
+    channel: str,
+    by: str,
+    at: datetime,
+) -> CalibrationRecord:
+    begins_ms = int(begins.timestamp() * 1000)
+    entry = Calibration(slope, offset, humidity, begins_ms, source, channel)
+    return CalibrationRecord(calibration_id, unit, kind, entry, begins, by, at)
+
+
+def put_calibration(
+    session: Session, unit: int, entry: Calibration, begins: datetime, by: str, at: datetime
+) -> int:
+    """Its id. One that begins at the same instant is replaced."""
+    values = {
+        "slope": entry.slope,
+        "offset_": entry.offset,
+        "humidity": entry.humidity,
+        "source": entry.source,
+        "created_by": by,
+        "created_at": at,
+    }
+    statement = (
+        insert(tables.Calibration)
+        .values(sensor_unit_id=unit, channel=entry.channel, valid_from=begins, **values)
+        .on_conflict_do_update(constraint="calibration_begin_key", set_=values)
+        .returning(col(tables.Calibration.id))
+    )
+    made: int = session.execute(statement).scalar_one()
+    return made
+
+
+def remove_calibration(session: Session, calibration_id: int) -> tuple[int, datetime] | None:
+    """The unit that it was of and its begin; None where there is no such one."""
+    query = select(tables.Calibration).where(col(tables.Calibration.id) == calibration_id)
+    found = session.exec(query.with_for_update()).one_or_none()
+    if found is None:
+        return None
+    session.delete(found)
+    return found.sensor_unit_id, found.valid_from
+
+
+def mark_past(session: Session, unit: int, begins: datetime) -> None:
+    """Have the worker compute the unit's hours anew, from `begins` on."""
+    session.execute(
+        text(
+            "INSERT INTO air_dirty (sensor_unit, hour)"
+            " SELECT DISTINCT s.sensor_unit_id, h.bucket FROM series s JOIN rollup_1h h ON h.series_id = s.id"
+            " WHERE s.sensor_unit_id = :unit AND h.bucket >= :begins ON CONFLICT DO NOTHING"
+        ),
+        {"unit": unit, "begins": begins},
+    )
