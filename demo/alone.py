@@ -32,7 +32,7 @@ def measure_alone(city: City) -> Alone:
     for agent in city.agents.values():
         agent.stop()
     first = city.layout.posts[0]
-    post = Post(first.name, first.site, first.kind, city.layout.root / "alone", first.position)
+    post = Post(first.name, first.kind, city.layout.root / "alone", first.place)
     post.directory.mkdir()
     shutil.copytree(first.data / "identity", post.data / "identity")
     sensors = _start_sensors(city, post)
@@ -61,7 +61,7 @@ def _start_sensors(city: City, post: Post) -> Child:
             "ledger": str(post.directory / f"{name}.jsonl"),
             "seed": city.settings.seed + i,
             "scene": {"type": "synthetic", "city_seed": city.settings.seed},
-            "position": list(post.position),
+            "position": list(post.place.position),
             "serial": None,
             "history": None,
         }

@@ -9,13 +9,21 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from demo.settings import DemoSettings, WrongArgument, parse_duration, parse_replay
+from demo.settings import HISTORY_SPEED, DemoSettings, WrongArgument, parse_duration, parse_replay
 
 EXAMPLES = """examples:
-  lamppost demo                                     until Ctrl-C, with a live summary
+  lamppost demo                                     until Ctrl-C, with a live summary and a story
   lamppost demo --for 90s --report report.json      unattended; exits 1 if anything was lost or stored twice
+  lamppost demo --live-history --for 90s --report report.json
+                                                    lives through two days first: is anything taken for an
+                                                    incident that is none?
+  lamppost demo --no-story --posts 20               a plain city of twenty lampposts
   lamppost demo --replay hourly.parquet --station Dongsi
   make demo ARGS="--for 90s --report report.json"   the same through make
+
+the story: an hour of the street's clock after the link is back (a minute at --speed 60) a plume crosses
+three lampposts, while the sensor of another is stuck and a further one stands in fog. What the report says:
+docs/demo.md
 """
 
 
@@ -25,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
         prog="lamppost demo",
         description="Run a city on this machine: broker, database, server, and lampposts that are the real "
         "agent, each enrolled with a certificate of its own, reading an emulated sensor over a "
-        "pseudo-terminal. The street's clock runs fast; each lamppost first drains two days of history.",
+        "pseudo-terminal. The street's clock runs fast; each lamppost first drains two days of history, and "
+        "an hour later something happens.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,6 +44,21 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--posts", type=int, default=6, help="how many lampposts (6)")
     options.add_argument(
         "--history", default="48h", metavar="TIME", help="how long they were offline before (48h)"
+    )
+    options.add_argument(
+        "--live-history",
+        action="store_true",
+        help="live through that time, linked, sampling and deciding, instead of draining it",
+    )
+    options.add_argument(
+        "--history-speed",
+        type=float,
+        default=HISTORY_SPEED,
+        metavar="TIMES",
+        help=f"how fast the street's clock runs meanwhile ({HISTORY_SPEED:g})",
+    )
+    options.add_argument(
+        "--no-story", action="store_true", help="nothing happens: no plume, no stuck sensor, no fog"
     )
     options.add_argument(
         "--replay", metavar="FILE", help="feed the sensors from a recording (.parquet or .csv)"
@@ -58,6 +82,8 @@ def settings_from(argv: list[str]) -> DemoSettings:
         raise WrongArgument(f"--speed {given.speed:g}: choose from 1 to 600")
     if not 1 <= given.posts <= 50:
         raise WrongArgument(f"--posts {given.posts}: choose from 1 to 50")
+    if not 1 <= given.history_speed <= 3600:
+        raise WrongArgument(f"--history-speed {given.history_speed:g}: choose from 1 to 3600")
     if given.station and not given.replay:
         raise WrongArgument("--station names a station of a recording: give the recording with --replay FILE")
     report = Path(given.report).resolve() if given.report else None
@@ -72,6 +98,9 @@ def settings_from(argv: list[str]) -> DemoSettings:
         history_h=parse_duration(given.history) / 3600,
         seed=given.seed,
         replay=parse_replay(given.replay, given.station) if given.replay else None,
+        story=not given.no_story,
+        live_history=given.live_history,
+        history_speed=given.history_speed,
         measure_alone=not given.no_measure,
         quiet=given.quiet,
         admin_password=secrets.token_urlsafe(12),

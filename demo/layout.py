@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from demo.places import Place, place
 from demo.ports import NoPort, Ports, claim_ports
 from demo.settings import DemoSettings, WrongArgument
 
 MARKER = ".lamppost-demo"  # only a folder that a demo made is ever emptied
 TENANT = "demo"
-KINDS = ("pms5003", "sds011", "sps30")
-STREETS = ("Harbour Street", "Mill Lane", "Station Square", "School Road", "Ring Road", "Park Avenue")
+KINDS = ("pms5003", "sds011", "sps30", "pms5003t")
 RETRY_MAX_S = 2.0  # the demo's outages last seconds, so waiting a minute to try again would hide the recovery
 
 
 @dataclass(frozen=True)
 class Post:
-    """One lamppost: its name, the kind of its sensor, and its files."""
+    """One lamppost: its name, the kind of its sensor, where it stands, and its files."""
 
     name: str
-    site: str
     kind: str
     directory: Path
-    position: tuple[float, float]
+    place: Place
 
     @property
     def config(self) -> Path:
@@ -122,14 +120,7 @@ def _hold(root: Path) -> IO[str]:
 def _posts(settings: DemoSettings, root: Path) -> Iterable[Post]:
     for i in range(settings.posts):
         name = f"post-{i + 1:02d}"
-        site = f"{STREETS[i % len(STREETS)]} {3 + 4 * (i // len(STREETS)) + 2 * i}"
-        yield Post(
-            name,
-            site,
-            KINDS[i % len(KINDS)],
-            root / name,
-            (round(0.4 * (i % 3), 3), round(0.4 * (i // 3), 3)),
-        )
+        yield Post(name, KINDS[i % len(KINDS)], root / name, place(i))
 
 
 def write_server_config(layout: Layout) -> None:
@@ -174,7 +165,9 @@ def agent_config(layout: Layout, post: Post, settings: DemoSettings, claim: str,
 [device]
 tenant = "{TENANT}"
 name = "{post.name}"
-site = "{post.site}"
+site = "{post.place.site}"
+latitude = {post.place.latitude}
+longitude = {post.place.longitude}
 data_dir = "{post.data}"
 [server]
 host = "127.0.0.1"
@@ -197,38 +190,3 @@ def write_agent_config(layout: Layout, post: Post, settings: DemoSettings, claim
     sensor = sensor_table("air", post.kind, post.port, settings.cadence_s, "arm")
     post.config.write_text(agent_config(layout, post, settings, claim, sensor))
     post.config.chmod(0o600)  # it holds the claim
-
-
-def write_sensor_plan(layout: Layout, settings: DemoSettings, history_start_ms: int) -> None:
-    """All emulated sensors of the city, for one `lamppost sensors emulate` process."""
-    count = round(settings.history_h * 3600 / settings.cadence_s)
-    units = [
-        {
-            "name": post.name,
-            "kind": post.kind,
-            "link": str(post.port),
-            "ledger": str(post.ledger),
-            "seed": settings.seed * 1000 + i,
-            "scene": _scene(settings),
-            "position": list(post.position),
-            "serial": None,
-            "history": {"start_ms": history_start_ms, "step_s": settings.cadence_s, "count": count},
-        }
-        for i, post in enumerate(layout.posts)
-    ]
-    plan = {"clock": None, "clock_file": str(layout.clock), "units": units}
-    layout.plan.write_text(json.dumps(plan, indent=1))
-
-
-def _scene(settings: DemoSettings) -> dict[str, object]:
-    if settings.replay is None:
-        return {"type": "synthetic", "city_seed": settings.seed}
-    return {"type": "replay", "file": str(settings.replay.file), "station": settings.replay.station}
-
-
-def write_clock(layout: Layout, settings: DemoSettings, street_zero_ms: int, wall_zero_ms: int) -> None:
-    """From here on the street's clock runs. Whole or not at all: every process follows this file."""
-    draft = layout.clock.with_suffix(".part")
-    scale = {"speed": settings.speed, "street_zero_ms": street_zero_ms, "wall_zero_ms": wall_zero_ms}
-    draft.write_text(json.dumps(scale))
-    draft.replace(layout.clock)

@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 Values = tuple[int | None, ...]
@@ -100,6 +101,14 @@ def latencies_ms(frames: Iterable[Frame], rows: Iterable[Stored], live_from_stre
         frame = min(candidates, key=lambda f: abs(f.street_ms - row.street_ms))
         found.append(row.committed_ms - frame.wall_ms)
     return sorted(found)
+
+
+def skipped(frames: Iterable[Frame], every_s: float, from_ms: float) -> int:
+    """Readings that were due and never happened: whole periods without a frame between one and the next.
+    `from_ms`: street time before which the agent need not have run."""
+    times = [frame.street_ms for frame in frames if frame.street_ms >= from_ms]
+    gaps = (round((after - before) / 1000 / every_s) - 1 for before, after in pairwise(times))
+    return sum(max(0, gap) for gap in gaps)
 
 
 def percentile(ordered: list[float], share: float) -> float | None:

@@ -11,13 +11,13 @@ import psycopg
 
 from demo.layout import TENANT, Layout, Post
 from demo.ledger import Stored
+from firmware_bridge.kinds import SPECS, SensorKind
 from fleet_server.config import load_config
 from fleet_server.db import Database
 from fleet_server.errors import DatabaseUnreachable
 
 UNREACHABLE = (psycopg.Error, DatabaseUnreachable)
 MAX_SLOTS = 16
-SLOTS = {"pms5003": 12, "sds011": 2, "sps30": 10}
 _COLUMNS = ", ".join(f"s.s{i}" for i in range(MAX_SLOTS))
 
 
@@ -49,26 +49,29 @@ class Records:
             FROM sample s
             JOIN sensor_unit u ON u.id = s.sensor_unit JOIN device d ON d.id = u.device_id
             WHERE d.tenant = %s AND d.name = %s"""  # noqa: S608 - column names made here
-        slots = SLOTS[post.kind]
+        slots = len(SPECS[SensorKind(post.kind)].channels)
         return [
             Stored(float(street), None if committed is None else float(committed), tuple(values[:slots]))
             for street, committed, *values in connection.execute(query, (TENANT, post.name))
         ]
 
-    def now(self, live_from_ms: float) -> DatabaseFigures:
+    def now(self, live_from_ms: float, history_from_ms: float = 0.0) -> DatabaseFigures:
         """`figures` on a connection of its own. Raises one of UNREACHABLE."""
         with contextlib.closing(self.connect()) as connection:
-            return self.figures(connection, live_from_ms)
+            return self.figures(connection, live_from_ms, history_from_ms)
 
-    def figures(self, connection: psycopg.Connection[Any], live_from_ms: float) -> DatabaseFigures:
-        """Counts, cheap enough for once a second."""
+    def figures(
+        self, connection: psycopg.Connection[Any], live_from_ms: float, history_from_ms: float
+    ) -> DatabaseFigures:
+        """Counts, cheap enough for once a second. History lies between the two instants."""
         counted = connection.execute(
             """
-            SELECT d.name, count(s.*), count(s.*) FILTER (WHERE s.time < to_timestamp(%s))
+            SELECT d.name, count(s.*),
+                   count(s.*) FILTER (WHERE s.time >= to_timestamp(%s) AND s.time < to_timestamp(%s))
             FROM device d
             LEFT JOIN sensor_unit u ON u.device_id = d.id LEFT JOIN sample s ON s.sensor_unit = u.id
             WHERE d.tenant = %s GROUP BY d.name""",
-            (live_from_ms / 1000, TENANT),
+            (history_from_ms / 1000, live_from_ms / 1000, TENANT),
         ).fetchall()
         shed = connection.execute("SELECT coalesce(sum(samples), 0) FROM tombstone").fetchone()
         dead = connection.execute("SELECT count(*) FROM dead_letter").fetchone()

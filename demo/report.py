@@ -17,7 +17,9 @@ class Report:
     `spooled` is the agents' own count, `stored` the database's; `lost` and `duplicated` hold the rows against
     the ledger that the emulated sensors wrote. Latency: frame on the serial line to row committed, wall
     clock, live class. `bytes_per_reading`: one-minute batches of an agent with three sensors at 1 Hz, payload
-    and MQTT user properties; `city_bytes_per_reading` the same over the whole run. None: not measured.
+    and MQTT user properties; `city_bytes_per_reading` the same over the whole run. `skipped`: readings that
+    were due and never happened, by the gaps in that ledger. `history_speed`: of history that was lived. From
+    `incidents` on: see `demo/outcome.py`. None: not measured.
     """
 
     enrolled: int
@@ -27,6 +29,7 @@ class Report:
     duplicated: int
     history_stored: int
     history_expected: int
+    skipped: int
     latency_p50_ms: float | None
     latency_p99_ms: float | None
     live_samples: int
@@ -39,6 +42,18 @@ class Report:
     dead_letters: int
     ran_for_s: float
     speed: float
+    history_speed: float | None
+    seed: int
+    incidents: int | None = None
+    episode_detect_s: float | None = None
+    episode_incidents: int | None = None
+    episode_posts: int | None = None
+    crossed_posts: int | None = None
+    stray_posts: int | None = None
+    false_incidents: int | None = None
+    faults_planted: int | None = None
+    faults_found: int | None = None
+    false_faults: int | None = None
     machine: str = field(
         default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
     )

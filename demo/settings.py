@@ -6,6 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_bridge.emulator.air import BadPlan
+from firmware_bridge.emulator.replay import replay_scene
+
+# What six lampposts, their sensors and the server hold on two cores without missing a street minute.
+HISTORY_SPEED = 1440.0
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -23,7 +28,11 @@ class Replay:
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """`run_for_s` None means until Ctrl-C. Times without a unit in their name are street time."""
+    """`run_for_s`: wall seconds after the link is back, None until Ctrl-C.
+
+    `history_h` street hours lie before that, drained from the lampposts' disks or (`live_history`) lived at
+    `history_speed`. `cadence_s` and `flush_s` are street seconds. `story`: something happens in the city.
+    """
 
     directory: Path
     run_for_s: float | None = None
@@ -35,6 +44,9 @@ class DemoSettings:
     flush_s: float = 60.0
     seed: int = 1
     replay: Replay | None = None
+    story: bool = False
+    live_history: bool = False
+    history_speed: float = HISTORY_SPEED
     measure_alone: bool = True
     quiet: bool = False
     admin_password: str | None = None
@@ -49,10 +61,17 @@ def parse_duration(text: str) -> float:
 
 
 def parse_replay(file: str, station: str | None) -> Replay:
-    """Check the recording's path before anything is started. Raises WrongArgument."""
+    """Check before anything is started that the recording can be read and has the station.
+
+    Raises WrongArgument.
+    """
     path = Path(file).expanduser().resolve()
     if not path.is_file():
         raise WrongArgument(f"--replay {file}: there is no such file")
     if path.suffix not in {".parquet", ".csv"}:
         raise WrongArgument(f"--replay {file}: give a .parquet or a .csv recording")
+    try:
+        replay_scene(str(path), station, 0, None)
+    except BadPlan as bad:
+        raise WrongArgument(f"--replay {bad}") from None
     return Replay(path, station)

@@ -13,11 +13,12 @@ from demo.layout import (
     Layout,
     Post,
     write_agent_config,
-    write_sensor_plan,
     write_server_config,
 )
+from demo.plan import write_sensor_plan
 from demo.processes import Child, lamppost, run_all
 from demo.settings import DemoSettings
+from demo.story import Story
 
 T = TypeVar("T")
 
@@ -58,9 +59,9 @@ def start_server(layout: Layout, settings: DemoSettings) -> Child:
     return server
 
 
-def start_sensors(layout: Layout, settings: DemoSettings, history_end_ms: int) -> Child:
+def start_sensors(layout: Layout, settings: DemoSettings, street_zero_ms: int, story: Story | None) -> Child:
     """All emulated sensors in one process; returns when every pseudo-terminal is there."""
-    write_sensor_plan(layout, settings, history_end_ms - round(settings.history_h * 3_600_000))
+    write_sensor_plan(layout, settings, street_zero_ms, story)
     sensors = Child(
         "sensors", lamppost("sensors", "emulate", "--plan", str(layout.plan)), layout.logs / "sensors.log"
     )
@@ -106,9 +107,12 @@ def _is_up(layout: Layout) -> bool:
 
 
 def make_claims(layout: Layout, settings: DemoSettings, api: Api) -> None:
-    """The technician's part: one single-use claim a lamppost, written into its configuration."""
+    """The technician's part: one single-use claim a lamppost, which says where it will stand, written into
+    its configuration."""
     for post in layout.posts:
-        claim = api.call("POST", "/api/v1/claims", {"device": post.name, "site": post.site})
+        place = post.place
+        at = {"latitude": place.latitude, "longitude": place.longitude, "district": place.district}
+        claim = api.call("POST", "/api/v1/claims", {"device": post.name, "site": place.site, **at})
         write_agent_config(layout, post, settings, claim["token"])
 
 

@@ -22,6 +22,7 @@ class PostState:
     backlog: int
     stored: int
     latest: str
+    index: str
     conditions: tuple[str, ...]
 
 
@@ -36,6 +37,8 @@ class Snapshot:
     run_for_s: float | None
     dashboard: str
     login: str
+    incidents: tuple[str, ...] = ()
+    story: tuple[str, ...] = ()
 
 
 def draw(snapshot: Snapshot) -> Group:
@@ -46,7 +49,7 @@ def draw(snapshot: Snapshot) -> Group:
         ("Lamppost ", "bold"),
         f"{snapshot.dashboard}   {snapshot.login}\n",
         (f"street time {street:%Y-%m-%d %H:%M} UTC, {snapshot.speed:g} times as fast, ", "dim"),
-        (f"running {snapshot.running_s:.0f} s{left}", "dim"),
+        (_running(snapshot) + left, "dim"),
     )
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name, right in (
@@ -56,6 +59,7 @@ def draw(snapshot: Snapshot) -> Group:
         ("waiting", True),
         ("stored", True),
         ("PM2.5\nµg/m³", True),
+        ("index", False),
         ("trouble", False),
     ):
         table.add_column(
@@ -69,6 +73,7 @@ def draw(snapshot: Snapshot) -> Group:
             f"{post.backlog:,}",
             f"{post.stored:,}",
             post.latest,
+            post.index,
             ", ".join(post.conditions) or "none",
         )
     stored = sum(post.stored for post in snapshot.posts)
@@ -76,7 +81,19 @@ def draw(snapshot: Snapshot) -> Group:
     foot = Text(
         f"{stored:,} samples stored, {waiting:,} waiting on the lampposts. Ctrl-C stops everything.", "dim"
     )
-    return Group(head, table, foot)
+    return Group(head, table, *_happening(snapshot), foot)
+
+
+def _running(snapshot: Snapshot) -> str:
+    if snapshot.running_s < 0:
+        return f"{-snapshot.running_s:.0f} s until history is lived through"
+    return f"running {snapshot.running_s:.0f} s"
+
+
+def _happening(snapshot: Snapshot) -> list[Text]:
+    """The open incidents, then what happens in the street and what comes next."""
+    lines = [Text(f"incident  {line}", "bold red") for line in snapshot.incidents]
+    return [*lines, *(Text(f"story     {line}") for line in snapshot.story)]
 
 
 class Summary:
@@ -86,7 +103,7 @@ class Summary:
 
     def __init__(self, quiet: bool) -> None:
         self._console = Console(stderr=True, quiet=quiet)
-        self._last_line_s = -self.LINE_EVERY_S
+        self._last_line_s = float("-inf")
 
     def say(self, text: str) -> None:
         """One line of progress."""
@@ -110,6 +127,12 @@ class Summary:
         waiting = sum(post.backlog for post in snapshot.posts)
         online = sum(post.state == "online" for post in snapshot.posts)
         self.say(
-            f"{snapshot.running_s:4.0f} s  {online} of {len(snapshot.posts)} online, "
-            f"{stored:,} samples stored, {waiting:,} waiting"
+            f"{snapshot.running_s:5.0f} s  {online} of {len(snapshot.posts)} online, "
+            f"{stored:,} samples stored, {waiting:,} waiting{_told(snapshot)}"
         )
+
+
+def _told(snapshot: Snapshot) -> str:
+    """Incidents and the story, in a line."""
+    told = [*(f"incident: {line}" for line in snapshot.incidents), *snapshot.story]
+    return "".join(f"; {each}" for each in told)

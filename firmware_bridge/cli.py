@@ -80,7 +80,7 @@ def _add_emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     what.add_argument(
         "--plan",
         metavar="FILE",
-        help="many units, plumes that cross them, faults from one street time to another: JSON (docs/sensors.md)",
+        help="many units, plumes that cross them, faults at set times: JSON (docs/sensors.md)",
     )
     what.add_argument("--kind", type=_kind, metavar="KIND", help="one unit of this kind (see `kinds`)")
     emulate.add_argument("--link", metavar="PATH", help="a symbolic link to the pseudo-terminal")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,12 @@ def test_a_folder_in_use_is_left_alone_and_a_left_one_is_made_anew(tmp_path: Pat
         lay_out(settings)
     assert (first.posts[0].directory / "kept").exists()
     first.lock.close()
-    second = lay_out(settings)
+    second = lay_out(replace(settings, posts=6))
     assert not (second.posts[0].directory / "kept").exists()
     assert (second.root / MARKER).exists()
-    assert [post.kind for post in second.posts] == ["pms5003", "sds011"]
+    kinds = [post.kind for post in second.posts]
+    assert kinds == ["pms5003", "sds011", "sps30", "pms5003t", "pms5003", "sds011"]
+    assert {post.place.district for post in second.posts} == {"Harbour", "Park"}
 
 
 def test_a_documented_port_that_is_taken_gives_way_to_the_next_free_one() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.ledger import Frame, Stored, compare, latencies_ms, percentile, read_ledger
+from demo.ledger import Frame, Stored, compare, latencies_ms, percentile, read_ledger, skipped
 
 VALUES = st.tuples(st.integers(0, 3), st.none() | st.integers(0, 2))
 
@@ -35,6 +35,14 @@ def test_latency_is_from_the_frame_with_the_rows_values_and_live_only() -> None:
     frames = [Frame(1000, 60_000, (1,)), Frame(2000, 120_000, (1,)), Frame(3000, 180_000, (2,))]
     rows = [row((1,), 120_100, 2400.0), row((2,), 180_000, 3900.0), row((1,), 60_000, 9999.0)]
     assert latencies_ms(frames, rows, live_from_street_ms=100_000) == [400.0, 900.0]
+
+
+def test_readings_that_never_happened_are_counted_by_the_gaps() -> None:
+    frames = [frame((1,), minute * 60_000.0) for minute in (0, 1, 2, 5, 6, 8)]
+    assert skipped(frames, 60, 0) == 3
+    assert skipped(frames, 60, 5 * 60_000) == 1
+    jittered = [frame((1,), minute * 60_000.0 + 20_000 * (minute % 2)) for minute in range(9)]
+    assert skipped(jittered, 60, 0) == 0
 
 
 def test_percentiles_by_nearest_rank() -> None:

@@ -90,7 +90,7 @@ def test_an_unknown_station_is_named_and_nothing_stays_running(tmp_path: Path) -
         text=True,
         timeout=200,
     )
-    assert run.returncode == 3
+    assert run.returncode == 2
     assert "East" in run.stderr
     assert "North, South" in run.stderr
     assert processes_of(city) == []
