@@ -1,8 +1,8 @@
 """Live events: one LISTEN on PostgreSQL for the whole process, handed to many streams of server-sent events.
 
-What a listener has not fetched yet is one set of devices, so a slow listener costs no memory, loses no device
-and keeps nobody waiting. After an interruption of the LISTEN everybody is told to look anew: events may be
-missing.
+What a listener has not fetched yet is one set of devices and one of incidents, so a slow listener costs no
+memory, loses nothing and keeps nobody waiting. After an interruption of the LISTEN everybody is told to look
+anew: events may be missing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from weakref import WeakSet
@@ -21,7 +21,9 @@ from fleet_server.errors import TooManyRequests
 
 log = logging.getLogger(__name__)
 
-CHANNEL = "lamppost_live"  # ingest says NOTIFY on it after a commit: {"devices": [ids]}
+CHANNEL = (
+    "lamppost_live"  # NOTIFY at a commit: {"devices": [ids], "incidents": [ids]}, either may be left out
+)
 KEEPALIVE_S = 15.0  # proxies cut a silent connection after 30 to 60 s
 RECONNECT_S = 1.0
 PROBE_S = 10.0  # a connection that died without a word is found within this and the next
@@ -32,10 +34,11 @@ CONNECT_TIMEOUT_S = 5
 
 @dataclass(frozen=True)
 class Change:
-    """Devices with something new since the last one; `missed` when anything may have changed."""
+    """Devices and incidents with something new since the last one; `missed`: anything may have changed."""
 
     devices: frozenset[int]
     missed: bool = False
+    incidents: frozenset[int] = frozenset()
 
 
 @dataclass(eq=False)
@@ -43,13 +46,15 @@ class Listener:
     """One stream's share: what it has not fetched yet."""
 
     _devices: set[int] = field(default_factory=set)
+    _incidents: set[int] = field(default_factory=set)
     _missed: bool = False
     _closed: bool = False
     _something: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def add(self, devices: set[int], *, missed: bool = False) -> None:
-        self._devices |= devices
-        self._missed = self._missed or missed
+    def add(self, change: Change) -> None:
+        self._devices |= change.devices
+        self._incidents |= change.incidents
+        self._missed = self._missed or change.missed
         self._something.set()
 
     def close(self) -> None:
@@ -67,8 +72,9 @@ class Listener:
         if self._closed or not self._something.is_set():
             return None
         self._something.clear()
-        change = Change(frozenset(self._devices), self._missed)
+        change = Change(frozenset(self._devices), self._missed, frozenset(self._incidents))
         self._devices.clear()
+        self._incidents.clear()
         self._missed = False
         return change
 
@@ -112,7 +118,7 @@ class LiveHub:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     if not first:
                         log.info("live events come again")
-                        self._tell(set(), missed=True)
+                        self._tell(Change(frozenset(), missed=True))
                     first = False
                     await self._pass_on(connection)
             except (psycopg.Error, OSError) as lost:
@@ -123,30 +129,35 @@ class LiveHub:
     async def _pass_on(self, connection: psycopg.AsyncConnection) -> None:
         while True:
             async for notification in connection.notifies(timeout=PROBE_S):
-                self._tell(devices_of(notification.payload))
+                self._tell(change_of(notification.payload))
             await asyncio.wait_for(connection.execute("SELECT 1"), PROBE_TIMEOUT_S)
 
-    def _tell(self, devices: set[int], *, missed: bool = False) -> None:
+    def _tell(self, change: Change) -> None:
         for listener in self._listeners:
-            if devices or missed:
-                listener.add(devices, missed=missed)
+            if change.devices or change.incidents or change.missed:
+                listener.add(change)
 
 
-def devices_of(payload: str) -> set[int]:
-    """The device ids of a notification; none where it is not one of ours."""
+def change_of(payload: str) -> Change:
+    """What a notification tells; nothing where it is not one of ours."""
     try:
-        told = json.loads(payload)["devices"]
-        return {each for each in told if isinstance(each, int) and not isinstance(each, bool)}
-    except (ValueError, KeyError, TypeError):
+        told = json.loads(payload)
+        return Change(_ids(told.get("devices", [])), incidents=_ids(told.get("incidents", [])))
+    except (ValueError, AttributeError, TypeError):
         log.warning("a notification on %s is not understood", CHANNEL)
-        return set()
+        return Change(frozenset())
+
+
+def _ids(told: Iterable[object]) -> frozenset[int]:
+    return frozenset(each for each in told if isinstance(each, int) and not isinstance(each, bool))
 
 
 async def event_stream(hub: LiveHub, listener: Listener) -> AsyncIterator[bytes]:
     """Server-sent events (WHATWG HTML, section 9.2): `change` events, comments to keep the line open.
 
-    A change is `{"devices": [ids]}`; with `"missed": true` anything may have changed. Events have no id:
-    what a browser missed while it was away it fetches, so its Last-Event-ID is of no use here.
+    A change is `{"devices": [ids]}`, with `"incidents": [ids]` where there are any; with `"missed": true`
+    anything may have changed. Events have no id: what a browser missed while it was away it fetches, so its
+    Last-Event-ID is of no use here.
     """
     try:
         yield b"retry: 2000\n: live\n\n"
@@ -156,6 +167,8 @@ async def event_stream(hub: LiveHub, listener: Listener) -> AsyncIterator[bytes]
                 yield b": still here\n\n"
                 continue
             body: dict[str, object] = {"devices": sorted(change.devices)}
+            if change.incidents:
+                body["incidents"] = sorted(change.incidents)
             if change.missed:
                 body["missed"] = True
             yield f"event: change\ndata: {json.dumps(body)}\n\n".encode()

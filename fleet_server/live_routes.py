@@ -28,7 +28,10 @@ SESSION_LOOK_S = 60.0  # a stream outlives its session by this at most
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def live(ctx: Ctx, request: Request, principal: Asker) -> StreamingResponse:
-    """A stream of `change` events, `{"devices": [ids]}`, sent when data of these devices was committed."""
+    """A stream of `change` events, sent when something of these devices or incidents was committed.
+
+    `{"devices": [ids], "incidents": [ids]}`, the second only where there are any.
+    """
     service.authorize(principal, Action.DEVICES_READ)
     hub = cast(LiveHub, request.app.state.live)
     stream = _while_signed_in(event_stream(hub, hub.listen()), ctx, token_of(request))

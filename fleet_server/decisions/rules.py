@@ -179,9 +179,9 @@ def severity(lampposts: int, level: int) -> Severity:
 
 def title(first: str, district: str, lampposts: int) -> str:
     """One line for a list. first: the lamppost (or its site) where it began."""
-    where = f"{district}, {first}" if district else first
+    where = f"in {district}: {first}" if district else f"at {first}"
     more = "" if lampposts < 2 else f" and {lampposts - 1} more"
-    return f"Episode at {where}{more}"
+    return f"Episode {where}{more}"
 
 
 def is_told(what: What, silenced_until_ms: int | None, now_ms: int, *, late: bool) -> bool:

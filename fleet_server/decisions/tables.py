@@ -61,6 +61,7 @@ class IncidentMember(SQLModel, table=True):
     peak_score: float = column(Float)
     peak_level: int = column(SmallInteger, default="0")  # of the air quality index, 1 to 6; 0 unknown
     verdicts: int = column(Integer)
+    live_at: datetime | None = maybe_instant()  # the last that came in time; late ones hold nothing open
 
 
 class IncidentVerdict(SQLModel, table=True):

@@ -20,7 +20,7 @@ from fleet_server.access import service
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.embedded_server import EmbeddedServer
 from fleet_server.errors import TooManyRequests
-from fleet_server.live import LiveHub, devices_of
+from fleet_server.live import Change, LiveHub, change_of
 from fleet_server.migrations import upgrade
 from fleet_server.setup_role import certify
 from tests.support.serve import Serve
@@ -36,19 +36,24 @@ def notify(url: str, payload: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "devices"),
+    ("payload", "devices", "incidents"),
     [
-        ('{"devices": [1, 2]}', {1, 2}),
-        ('{"devices": ["a", true, null, 3]}', {3}),
-        ('{"devices": 3}', set()),
-        ("{}", set()),
-        ("", set()),
-        ("[]", set()),
-        ("nonsense", set()),
+        ('{"devices": [1, 2]}', {1, 2}, set()),
+        ('{"devices": ["a", true, null, 3]}', {3}, set()),
+        ('{"devices": [1], "incidents": [7, 8, false]}', {1}, {7, 8}),
+        ('{"incidents": [7]}', set(), {7}),
+        ('{"devices": 3}', set(), set()),
+        ('{"devices": [1], "incidents": null}', set(), set()),
+        ("{}", set(), set()),
+        ("", set(), set()),
+        ("[]", set(), set()),
+        ("nonsense", set(), set()),
     ],
 )
-def test_a_notification_that_is_not_understood_is_passed_over(payload: str, devices: set[int]) -> None:
-    assert devices_of(payload) == devices
+def test_a_notification_that_is_not_understood_is_passed_over(
+    payload: str, devices: set[int], incidents: set[int]
+) -> None:
+    assert change_of(payload) == Change(frozenset(devices), incidents=frozenset(incidents))
 
 
 async def until_heard(hub: LiveHub, url: str, payload: str) -> live.Change:
@@ -180,6 +185,9 @@ def test_a_stream_over_http(api: tuple[Serve, str], database_url: str) -> None:
         told = read_until(stream, b"]}\n\n")
         assert b"event: change\n" in told
         assert f'data: {{"devices": [{device}]}}'.encode() in told
+    notify(database_url, '{"devices": [7], "incidents": [3, 2]}')
+    told = read_until(stream, b"]}\n\n")
+    assert b'data: {"devices": [7], "incidents": [2, 3]}' in told
     for connection in (stream, *stalled):
         connection.close()
 

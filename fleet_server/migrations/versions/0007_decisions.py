@@ -70,6 +70,7 @@ TABLES = (
         peak_score FLOAT NOT NULL,
         peak_level SMALLINT DEFAULT 0 NOT NULL,
         verdicts INTEGER NOT NULL,
+        live_at TIMESTAMP WITH TIME ZONE,
         PRIMARY KEY (incident_id, device_id, sensor_unit),
         CONSTRAINT incident_member_incident_fkey FOREIGN KEY(incident_id) REFERENCES incident (id),
         CONSTRAINT incident_member_device_fkey FOREIGN KEY(device_id) REFERENCES device (id)
