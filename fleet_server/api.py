@@ -16,6 +16,7 @@ from fleet_server import health_routes, live_routes, problems
 from fleet_server.access import routes as access_routes
 from fleet_server.access.asker import signed_in
 from fleet_server.context import Context
+from fleet_server.decisions import routes as decisions_routes
 from fleet_server.devices import routes as devices_routes
 from fleet_server.enrolment import routes as enrolment_routes
 from fleet_server.envelope import Envelope
@@ -30,6 +31,7 @@ GUARDED: tuple[APIRouter, ...] = (
     devices_routes.router,
     telemetry_routes.router,
     enrolment_routes.router,
+    decisions_routes.router,
     live_routes.router,
 )
 # Everything else needs a session.
