@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import diagrams, public_names
+from tools import diagrams, leaving, public_names
 from tools.imports import ROOT
 
 
@@ -17,6 +17,7 @@ def generated() -> dict[Path, str]:
     """Every generated file: path -> what it must hold."""
     files = diagrams.render()
     files[public_names.SNAPSHOT] = public_names.render()
+    files[leaving.PAGE] = leaving.render()
     for path, render in _specifications().items():
         files[path] = render()
     return files
