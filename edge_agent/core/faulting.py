@@ -28,7 +28,7 @@ HOLDS_AFTER: Mapping[FaultCode, int] = MappingProxyType(
 # Minutes on end without it before it is over: swells and spikes pause.
 OVER_AFTER: Mapping[FaultCode, int] = MappingProxyType(
     {
-        FaultCode.SPIKE: 1,
+        FaultCode.SPIKE: 30,
         FaultCode.FLAT_LINE: 2,
         FaultCode.HUMIDITY_SWELL: 10,
         FaultCode.DRIFT: 60,

@@ -1,6 +1,6 @@
 """What is wrong with a sensor unit, told from pollution by its values alone. Pure; one function a fault.
 
-Spike: values that the spike test flagged. Flat line: a vector of values that repeats for longer than air and
+Spike: values that stand alone. Flat line: a vector of values that repeats for longer than air and
 a sensor of this resolution can. Humidity swell: the mass rises with the relative humidity by what water
 explains. Drift: the unit and the second one on its post part. (Unplugging is not in the values: the sensor's
 own loop knows.)
@@ -16,8 +16,9 @@ from air_quality.humidity import growth_factor
 from edge_agent.core.gathering import MINUTE_MS, Seen
 from firmware_bridge.kinds import SPECS, SensorKind
 
-SPIKE_MEMORY_MS = 10 * MINUTE_MS
-SPIKES = 2  # suspect ones; one that fails the test is enough
+SPIKE_MEMORY_MS = 30 * MINUTE_MS
+SPIKES = 3  # a lorry below the post is one; a value that fails the spike test is enough by itself
+LONE, LONE_UG_M3 = 3.0, 30.0  # so far above both neighbours, in shares of them and in ug/m3
 
 FLAT_MS = 15 * MINUTE_MS  # 15 equal samples at the usual cadence; the same air twice is already rare
 FLAT_SAMPLES = 5
@@ -48,19 +49,39 @@ FLOOR_UG_M3 = 3.0  # added to both: near zero a ratio is noise
 
 @dataclass(frozen=True)
 class Spikes:
-    """Times of the spikes of the last minutes."""
+    """Times of the spikes of the last half hour, of the last one that failed the spike test, and the last two
+    values of PM2.5."""
 
     times_ms: tuple[int, ...] = ()
     failed_ms: int = 0
+    before: float | None = None
+    last: float | None = None
+    last_ms: int = 0
 
 
-def with_spike(spikes: Spikes, seen: Seen) -> Spikes:
-    """Remember what the sample brought, forget what is old."""
+def with_spike(spikes: Spikes, seen: Seen) -> tuple[Spikes, int | None]:
+    """Take a sample in; and the time of the sample before where it turns out to have been a spike: by the
+    spike test's flag, or as it stands LONE-fold above both its neighbours."""
+    value = mass_of(seen)
+    spiked_ms = seen.spiked_ms
+    if spikes.before is not None and spikes.last is not None and value is not None:
+        around = max(spikes.before, value)
+        if spikes.last - around > max(LONE_UG_M3, LONE * around):
+            spiked_ms = spikes.last_ms
     times = tuple(each for each in spikes.times_ms if seen.time_ms - each < SPIKE_MEMORY_MS)
-    if seen.spiked_ms is None:
-        return spikes if times == spikes.times_ms else replace(spikes, times_ms=times)
-    failed_ms = seen.spiked_ms if seen.spike_failed else spikes.failed_ms
-    return Spikes((*times, seen.spiked_ms), failed_ms)
+    failed_ms = spikes.failed_ms
+    if spiked_ms is not None:
+        times = (*times, spiked_ms)
+        failed_ms = spiked_ms if seen.spike_failed else failed_ms
+    return Spikes(times, failed_ms, spikes.last, value, seen.time_ms), spiked_ms
+
+
+def mass_of(seen: Seen) -> float | None:
+    """PM2.5 of a sample, whatever its flag; None where the kind has none, or the sample."""
+    for channel, value in zip(SPECS[seen.kind].channels, seen.values, strict=False):
+        if channel.name == "pm2_5" and value is not None:
+            return value * 10.0**channel.exponent
+    return None
 
 
 def spiking(spikes: Spikes, now_ms: int) -> str:
@@ -69,7 +90,7 @@ def spiking(spikes: Spikes, now_ms: int) -> str:
     failed = spikes.failed_ms and now_ms - spikes.failed_ms < SPIKE_MEMORY_MS
     if len(recent) < SPIKES and not failed:
         return ""
-    return f"{len(recent)} value{'s' if len(recent) > 1 else ''} alone far from its neighbours within 10 min"
+    return f"{len(recent)} value{'s' if len(recent) > 1 else ''} far from both neighbours within 30 min"
 
 
 @dataclass(frozen=True)

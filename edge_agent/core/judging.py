@@ -13,6 +13,7 @@ from models.features.window import Window
 from wire_contract.verdict_kinds import RULE
 
 RULE_MANIFEST = rule_manifest()
+WORTH_A_WORD = 0.2  # another kind of event that the model holds for this likely is named beside its score
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def by_model(window: Window, outputs: Sequence[float], manifest: Manifest, runti
             ruled.score, ruled.confidence, ruled.signal, ruled.reason, RULE, ruled.input_hash, unsure=True
         )
     confidence = max(score, 1.0 - score)
-    kinds = sorted(zip(outputs[1:], manifest.outputs[1:], strict=True), reverse=True)
-    like = f"; most like {kinds[0][1]}" if kinds else ""
+    others = zip(manifest.outputs[1:], outputs[1:], strict=True)
+    like = "".join(f"; {name} {value:.2f}" for name, value in others if value >= WORTH_A_WORD)
     reason = _air(window) + like
     title = f"{manifest.title}/{runtime}"
     return Judgement(score, confidence, _signal(score, manifest.thresholds), reason, title, window.hash())

@@ -70,6 +70,11 @@ class UnitState:
     def faulty(self) -> bool:
         return any(fault.holds for fault in self.faults.values())
 
+    @property
+    def believed(self) -> bool:
+        """Whether its values say something of the air. A drift's still do: slowly, as the background learns."""
+        return not any(each.suspected for each in self.faults.values() if each.code is not FaultCode.DRIFT)
+
     def damp(self) -> list[Damp]:
         """The minutes of which mass and humidity are known."""
         return [
@@ -132,13 +137,14 @@ def take(post: Post, seen: Seen, identity: UnitIdentity) -> tuple[Post, tuple[Du
     step = gather(state.gathering, seen)
     if step.set_back:
         state = _set_back(state, seen.time_ms)
+    spikes, spiked_ms = with_spike(state.spikes, seen)
     state = replace(
         state,
         seen=seen,
         gathering=step.state,
         flat=with_values(state.flat, seen),
-        spikes=with_spike(state.spikes, seen),
-        minutes=_without_spike(state.minutes, seen),
+        spikes=spikes,
+        minutes=_without_spike(state.minutes, seen.every_s, spiked_ms),
     )
     dues = []
     for gathered in step.complete:
@@ -221,11 +227,11 @@ def _set_back(state: UnitState, now_ms: int) -> UnitState:
     )
 
 
-def _without_spike(minutes: tuple[Minute, ...], seen: Seen) -> tuple[Minute, ...]:
+def _without_spike(minutes: tuple[Minute, ...], every_s: float, spiked_ms: int | None) -> tuple[Minute, ...]:
     """A minute that was one sample, which turned out to be a spike, is a gap after all."""
-    if seen.spiked_ms is None or seen.every_s * 1000 < MINUTE_MS / 2:
+    if spiked_ms is None or every_s * 1000 < MINUTE_MS / 2:
         return minutes
-    start_ms = seen.spiked_ms - seen.spiked_ms % MINUTE_MS
+    start_ms = spiked_ms - spiked_ms % MINUTE_MS
     return tuple(each for each in minutes if each.time_ms != start_ms)
 
 
@@ -240,10 +246,10 @@ def _complete(post: Post, state: UnitState, gathered: Gathered) -> tuple[Post, U
     minute = Minute(
         gathered.start_ms, mass, means.get("pm10"), means.get("pm1"), humidity, means.get("temperature")
     )
-    believed = None if state.faulty else mass
+    believed = mass if state.believed else None
     return post, replace(
         state,
         minutes=(*state.minutes, minute)[-HOUR_MINUTES:],
         context=observe(state.context, gathered.start_ms, believed),
-        hours=with_mass(state.hours, gathered.start_ms, mass),
+        hours=with_mass(state.hours, gathered.start_ms, believed),
     )
