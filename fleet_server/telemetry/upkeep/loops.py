@@ -14,7 +14,6 @@ import psycopg
 from fleet_server.air import upkeep as air
 from fleet_server.context import Context
 from fleet_server.decisions.deciding import VERDICTS_A_TICK, decide
-from fleet_server.decisions.deciding import VERDICTS_A_TICK, decide
 from fleet_server.errors import DatabaseUnreachable
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
@@ -75,9 +74,6 @@ LOOPS = (
     Loop("fold the ledger", 15.0, lambda b: fold(b.connection), STREAMS_A_TICK),
     Loop("roll up hours and days", 10.0, lambda b: roll_up(b.connection), MARKS_A_TICK),
     Loop("air", 5.0, lambda b: air.follow(b.connection, b.context.clock.now()), air.MARKS_A_TICK),
-    Loop(
-        "decide on verdicts", 1.0, lambda b: decide(b.connection, b.context.clock.now()), VERDICTS_A_TICK
-    ),
     Loop(
         "decide on verdicts", 1.0, lambda b: decide(b.connection, b.context.clock.now()), VERDICTS_A_TICK
     ),
