@@ -23,6 +23,7 @@ examples:
   lamppost agent doctor --config agent.toml        what is wrong, and what to do about it
   lamppost agent run --config agent.toml           the daemon, in the foreground
   lamppost agent status --config agent.toml        what the running agent says of itself
+  lamppost agent model --config agent.toml         the model or the rule that decides, checked
   lamppost agent spool --config agent.toml --json  what is kept, acknowledged, given up
   sudo lamppost agent install --config /etc/lamppost/agent.toml
 """
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     rehearse = add("rehearse", "fill the spool from the sensors as if offline", _rehearse)
     rehearse.add_argument("--hours", type=float, default=48.0, help="how far back (default 48)")
     rehearse.add_argument("--until-ms", type=int, required=True, help="where it ends, ms since 1970")
+    add("model", "what decides here, and whether it passes its checks", _model, json_too=True)
     install = add("install", "write the systemd unit", _install)
     install.add_argument("--print", action="store_true", help="only show it")
     install.add_argument("--root", type=Path, default=Path("/"), help="an image's root folder")
@@ -150,6 +152,14 @@ def _rehearse(args: argparse.Namespace) -> int:
         return PROBLEM
     print(f"{taken} samples spooled")
     return 0
+
+
+def _model(args: argparse.Namespace) -> int:
+    from edge_agent.model_report import report, shown
+
+    told = report(load(args.config))
+    print(json.dumps({**vars(told), "ok": told.ok}, indent=1) if args.json else shown(told))
+    return 0 if told.ok else PROBLEM
 
 
 def _install(args: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ from edge_agent.core.stamping import clock_is_set
 from edge_agent.errors import AgentError, ConfigError
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.paho_broker import PahoBroker, tls_context
+from edge_agent.model_report import report
 from edge_agent.ports import BrokerEvents, Session
 from firmware_bridge.errors import SensorError, SensorWarmingUp
 from firmware_bridge.kinds import SensorKind
@@ -73,7 +74,7 @@ def examine(config_file: Path) -> list[Check]:
         checks.append(
             Check("broker", False, "not tried without a valid certificate", "First the certificate.")
         )
-    checks += _sensors(config)
+    checks += [*_sensors(config), _model(config)]
     return checks
 
 
@@ -89,6 +90,12 @@ def shown(checks: list[Check]) -> str:
     problems = sum(not check.ok for check in checks)
     lines.append("nothing is wrong" if not problems else f"{problems} problem{'s' if problems > 1 else ''}")
     return "\n".join(lines)
+
+
+def _model(config: AgentConfig) -> Check:
+    told = report(config)
+    what = f"{told.decides} on {told.runtime}, golden vector right" if told.golden else told.detail
+    return Check("model", told.ok, what, told.remedy)
 
 
 def _clock() -> Check:

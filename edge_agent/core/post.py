@@ -72,7 +72,7 @@ class UnitState:
 
     @property
     def believed(self) -> bool:
-        """Whether its values say something of the air. A drift's still do: slowly, as the background learns."""
+        """Whether its values say something of the air. A drift's still do, more or less."""
         return not any(each.suspected for each in self.faults.values() if each.code is not FaultCode.DRIFT)
 
     def damp(self) -> list[Damp]:
