@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fleet_server import health_routes, live_routes, problems
 from fleet_server.access import routes as access_routes
 from fleet_server.access.asker import signed_in
+from fleet_server.air import routes as air_routes
 from fleet_server.context import Context
 from fleet_server.decisions import routes as decisions_routes
 from fleet_server.devices import routes as devices_routes
@@ -30,6 +31,7 @@ OPENAPI_PATH = "/api/v1/openapi.json"
 GUARDED: tuple[APIRouter, ...] = (
     devices_routes.router,
     telemetry_routes.router,
+    air_routes.router,
     enrolment_routes.router,
     decisions_routes.router,
     live_routes.router,

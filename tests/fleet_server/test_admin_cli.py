@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from fleet_server import admin_cli
@@ -107,6 +108,35 @@ def test_what_is_no_pair_of_numbers_is_told(at: str, capsys: pytest.CaptureFixtu
     assert "is not LAT,LON" in capsys.readouterr().err
 
 
+def test_calibrations_are_entered_listed_and_taken_away(console: Console, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO device (tenant, name) VALUES ('city', 'lamp-07')")
+        connection.execute(
+            "INSERT INTO sensor_unit (device_id, kind, layout, declared_at)"
+            " SELECT id, 'sds011', '', now() FROM device"
+        )
+        connection.execute(
+            "INSERT INTO series (sensor_unit_id, slot, channel, unit, exponent)"
+            " SELECT id, 0, 'pm2_5', 'ug/m3', -1 FROM sensor_unit"
+        )
+    [made] = console.rows(
+        "calibration", "set", "lamp-07", "--slope", "0.62", "--offset=-3.1", "--from", "2026-11-01"
+    )  # fmt: skip
+    assert (made["slope"], made["offset"], made["valid from"]) == (0.62, -3.1, "2026-11-01T00:00:00+00:00")
+    assert made["by"].startswith("console:")
+    assert console.rows("calibration", "list", "lamp-07") == [made]
+    assert console.rows("calibration", "remove", made["id"]) == []
+    assert console.text("calibration", "remove", made["id"])[0] == 1
+    assert console.text("calibration", "set", "lamp-07", "--channel", "pm10")[0] == 1
+
+
+@pytest.mark.parametrize("arguments", [["--from", "yesterday"], ["--slope", "steep"], ["--channel", "co2"]])
+def test_what_is_no_calibration_is_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        admin_cli.main(["calibration", "set", "lamp-07", *arguments])
+    assert arguments[1] in capsys.readouterr().err
+
+
 def test_reject_and_withdraw(console: Console) -> None:
     [claim] = console.rows("claim", "new")
     claim_id, _, secret = claim["claim"].partition(".")
@@ -145,6 +175,8 @@ def test_dead_letters(console: Console) -> None:
         (["claim", "new", "--at", "91,0"], 1, "Latitude 91"),
         (["claim", "new", "--at", "nan,nan"], 1, "Latitude nan"),
         (["claim", "new", "--district", "x" * 65], 1, "at most 64"),
+        (["calibration", "set", "lamp-07", "--slope", "nan"], 1, "Slope = nan"),
+        (["calibration", "list", "nowhere"], 1, "no device"),
         (["place", "set", "lamp-07"], 1, "nothing to change"),
         (["place", "set", "lamp-07", "--at", "0,0"], 1, "no device"),
         (["claim", "withdraw", "nothing"], 1, "no claim"),
