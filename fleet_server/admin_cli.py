@@ -1,4 +1,4 @@
-"""`lamppost fleet`: operators, lampposts, claims, enrolments and dead letters, from a terminal."""
+"""`lamppost fleet`: operators, lampposts, claims, enrolments, incidents, dead letters, from a terminal."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fleet_server import admin_commands as run
+from fleet_server import incident_commands as on
 from fleet_server.access.rules import HUMAN_ROLES
 from fleet_server.admin_commands import Row, coordinates, duration
 from fleet_server.air.commands import instant
 from fleet_server.air.rules import POLLUTANTS
 from fleet_server.config import ServerConfig, load_config
 from fleet_server.context import Context, command_context
+from fleet_server.decisions.rules import State as IncidentState
 from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment.rules import CLAIM_LIFE, State
 from fleet_server.errors import ConfigurationError, LamppostError
@@ -30,6 +32,8 @@ examples:
   lamppost fleet place set lamp-07 --at 41.1496,-8.6109 --district Harbour
   lamppost fleet lamppost quarantine lamp-07     stolen? this shuts it out within seconds
   lamppost fleet calibration set lamp-07 --slope 0.62 --humidity -0.05 --offset 3.1 --from 2026-11-01
+  lamppost fleet incidents list --state open
+  lamppost fleet incidents ack 12
   lamppost fleet dead-letters list --json
   lamppost fleet dead-letters replay 41 42
 
@@ -43,7 +47,7 @@ Command = Callable[[Context, argparse.Namespace], list[Row]]
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="lamppost fleet",
-        description="Operators, lampposts, claims, enrolments and dead letters.",
+        description="Operators, lampposts, claims, enrolments, incidents and dead letters.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -54,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     _lampposts(_group(groups, "lamppost", "who is in the street, and who may come in"))
     _places(_group(groups, "place", "where a lamppost stands"))
     _calibrations(_group(groups, "calibration", "what a sensor unit's raw values become"))
+    _incidents(_group(groups, "incidents", "what happens in the city, and who looks after it", on.EXAMPLES))
     _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
     return made
 
@@ -62,11 +67,16 @@ Commands = argparse._SubParsersAction  # the type argparse gives no public name
 
 
 def _group(
-    groups: Commands[argparse.ArgumentParser], name: str, what: str
+    groups: Commands[argparse.ArgumentParser], name: str, what: str, examples: str = ""
 ) -> Commands[argparse.ArgumentParser]:
-    return groups.add_parser(name, help=what, description=what).add_subparsers(
-        dest="command", required=True, metavar="COMMAND"
+    made = groups.add_parser(
+        name,
+        help=what,
+        description=what,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    return made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
 
 def _command(
@@ -170,6 +180,29 @@ def _calibrations(group: Commands[argparse.ArgumentParser]) -> None:
 def _add_place(made: argparse.ArgumentParser, district: str | None) -> None:
     made.add_argument("--at", type=coordinates, metavar="LAT,LON", help="degrees, as in 41.1496,-8.6109")
     made.add_argument("--district", default=district, metavar="NAME", help="for the district's index")
+
+
+def _incidents(group: Commands[argparse.ArgumentParser]) -> None:
+    listed = _command(group, "list", "the newest first, without those that were merged", on.incidents_list)
+    states = list(map(str, IncidentState))
+    listed.add_argument("--state", choices=states, metavar="STATE", help=", ".join(states))
+    listed.add_argument("--limit", type=int, default=100)
+    listed.add_argument("--after", type=int, metavar="ID", help="those older than this one")
+    shown = _command(group, "show", "one, with its lampposts, verdicts and history", on.incidents_show)
+    ack = _command(group, "ack", "say that you look after it", on.incidents_ack)
+    silence = _command(group, "silence", "let nobody be told of it for a while", on.incidents_silence)
+    span = silence.add_mutually_exclusive_group(required=True)
+    span.add_argument("--for", dest="span", type=duration, metavar="TIME", help="30m, 2h, 7d at most")
+    span.add_argument("--off", action="store_true", help="end the silence")
+    note = _command(group, "note", "add a note to its history", on.incidents_note)
+    close = _command(group, "close", "say that it is over", on.incidents_close)
+    for each in (shown, ack, silence, note, close):
+        each.add_argument("id", type=int)
+    note.add_argument("text")
+    close.add_argument("--reason", default="", metavar="TEXT")
+    for each in (ack, silence, close):
+        what = "the version you have seen: refused where it has changed since"
+        each.add_argument("--version", type=int, metavar="N", help=what)
 
 
 def _dead_letters(group: Commands[argparse.ArgumentParser]) -> None:
