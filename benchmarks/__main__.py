@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("wire", "ingest", "agent")
+BENCHMARKS = ("wire", "ingest", "agent", "map")
 
 
 def main(names: list[str]) -> int:

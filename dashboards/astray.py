@@ -13,8 +13,8 @@ from dashboards.sign_in import plain_page
 log = logging.getLogger("lamppost.ui")
 
 _BACK = '<p><a class="button" href="/">To the map</a></p>'
-_MISSING = f'<p class="muted">There is no page at this address. It may have been moved, or mistyped.</p>{_BACK}'
-_FAILED = f'<p class="muted">The server made a mistake; its log has the reason. Trying again may help.</p>{_BACK}'
+_MISSING = f'<p class="muted">No page has this address. It may have moved, or be mistyped.</p>{_BACK}'
+_FAILED = f'<p class="muted">The server made a mistake; its log has the reason.</p>{_BACK}'
 
 
 def register() -> None:
