@@ -103,6 +103,8 @@ BESIDES = {
     "wire_contract.decode_numpy": {"numpy"},
     # Recordings are read on a bench, with the demo's extra; imported when asked for.
     "firmware_bridge.emulator": {"pyarrow"},
+    # The second runtime comes with the extra "onnx", and is imported when a configuration asks for it.
+    "edge_agent.io.onnx_runner": {"onnxruntime"},
 }
 DISTRIBUTION_OF = {
     "OpenSSL": "pyopenssl",
