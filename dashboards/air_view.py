@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from air_quality.calibration import CALIBRATION
+from air_quality.corrections import CORRECTIONS, NONE
 from air_quality.tables import EU_EAQI, INDICES, US_AQI
 from dashboards import words
 from dashboards.air_model import IndexTrace, Trace
@@ -44,21 +46,14 @@ def corrected(found: Trace, begins_ms: int, ends_ms: int) -> dict[str, Any]:
     }
 
 
-_CORRECTIONS = {
-    "calibration": "this unit's own calibration",
-    "none": "none: as the sensor gave it",
-    "kappa_koehler": "water on the particles taken off (kappa-Köhler)",
-    "barkjohn2021": "US EPA correction for Plantower sensors (Barkjohn 2021)",
-    "barkjohn2022": "US EPA correction for Plantower sensors, smoke included (Barkjohn 2022)",
-    "epa_fasm_343": "US EPA Fire and Smoke Map correction",
-    "fasm2021_atm": "US EPA Fire and Smoke Map correction (ATM channel)",
-}
-
-
 def correction(name: str) -> str:
     """`barkjohn2022@1` in words; one that is not known by its own name."""
-    base = name.partition("@")[0]
-    return _CORRECTIONS.get(base, base.replace("_", " "))
+    if name == CALIBRATION:
+        return "this unit's own calibration"
+    if name == NONE:
+        return "nothing, the value is as the sensor gave it"
+    known = CORRECTIONS.get(name)
+    return known.title if known else name
 
 
 def index_bars(found: IndexTrace, begins_ms: int, ends_ms: int) -> dict[str, Any]:

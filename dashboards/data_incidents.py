@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 from dashboards.data import Services
 from dashboards.incident_model import Happening, Incident, Member, Story, Verdict
+from dashboards.incident_view import VERDICTS_MAX
 from fleet_server.access.service import SignedIn
 from fleet_server.decisions import service as decisions
 from fleet_server.decisions.service import EventRecord, IncidentRecord, MemberRecord, VerdictRecord
 from fleet_server.errors import NotFound
 
 LISTED_MAX = 500  # of the list; beyond it a page would be a scroll nobody ends
-VERDICTS_MAX = 200  # of one incident: the newest; three lampposts make them in eleven hours
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")  # what a bigint holds
 
 

@@ -57,11 +57,15 @@ class IncidentHead(ui.element, component="elements/incident_head.js"):
 class IncidentEvidence(
     ui.element, component="elements/incident_evidence.js", esm={"nicegui-echart": str(ECHARTS)}
 ):
-    """What was measured and decided."""
+    """What was measured around the time."""
 
 
 class IncidentStory(ui.element, component="elements/incident_story.js"):
     """Who is in it and what happened."""
+
+
+class IncidentVerdicts(ui.element, component="elements/incident_verdicts.js"):
+    """What was decided, with reasons."""
 
 
 class IncidentsViewer(PageViewer):
@@ -189,6 +193,7 @@ def register(frame: Frame, common: CommonSource, source: IncidentSource, evidenc
             with ui.element("div").classes("two"):
                 IncidentEvidence()
                 IncidentStory()
+            IncidentVerdicts()
         return viewer
 
 

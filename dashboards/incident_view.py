@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from dashboards import verdict_words
+from dashboards import air_view, verdict_words
 from dashboards.air_model import Trace
 from dashboards.incident_model import Happening, Incident, Member, Story, Verdict
 
 BEFORE_MS = 60 * 60_000  # of the evidence: an hour of the street as it usually is,
 AFTER_MS = 30 * 60_000  # and half an hour of how it went on
 LONGEST_MS = 48 * 3600_000  # a chart of minutes; of a longer incident its end is drawn
+VERDICTS_MAX = 200  # of one incident: the newest; three lampposts make them in eleven hours
 DRAWN_MAX = 8  # lines that can still be told apart
-GAP_MS = 150_000.0  # minutes come each minute; two and a half missing are a gap
-MARKS_MAX = 60  # verdict marks in a chart; more are a hatching
 
 
 def href(address: str) -> str:
@@ -53,10 +52,8 @@ def story(found: Story) -> dict[str, Any]:
     return {
         "head": row(found.incident),
         "members": [_member(m) for m in found.members],
-        "verdicts": [
-            verdict_words.verdict(v, href(v.address))
-            for v in sorted(found.verdicts, key=lambda v: (-v.time_ms, -v.id))
-        ],
+        "verdicts": verdict_words.rows(found.verdicts, href),
+        "verdicts_limit": VERDICTS_MAX,
         "history": [_happening(h) for h in sorted(found.history, key=lambda h: (-h.at_ms, -h.id))],
     }
 
@@ -111,15 +108,10 @@ def drawn(members: Sequence[Member]) -> list[str]:
 def evidence(
     traces: Sequence[Trace], verdicts: Sequence[Verdict], begins_ms: int, ends_ms: int
 ) -> dict[str, Any]:
-    """PM2.5 of every lamppost around the time, with what was decided as marks."""
-    return {
-        "title": "PM2.5, corrected",
-        "unit": "µg/m³",
-        "decimals": 1,
-        "zero": True,
-        "gap_ms": GAP_MS,
-        "from": begins_ms,
-        "to": ends_ms,
+    """PM2.5 of every lamppost around the time, with its first verdict of an episode as a mark."""
+    step_s = max((t.step_s for t in traces), default=60)
+    return air_view.blank("PM2.5, corrected", "µg/m³", 1, begins_ms, ends_ms) | {
+        "gap_ms": step_s * 1000 * air_view.GAP_STEPS,
         "lines": [
             {
                 "id": trace.address,
@@ -130,22 +122,16 @@ def evidence(
             }
             for trace in traces
         ],
-        "marks": marks(verdicts, begins_ms, ends_ms),
+        "marks": marks([t.address for t in traces], verdicts, begins_ms, ends_ms),
     }
 
 
-def marks(verdicts: Sequence[Verdict], begins_ms: int, ends_ms: int) -> list[dict[str, Any]]:
-    """The first verdict of each lamppost and its last word: what comes between only repeats."""
-    found: dict[tuple[str, str], Verdict] = {}
-    for v in sorted(verdicts, key=lambda v: v.time_ms):
-        if begins_ms <= v.time_ms <= ends_ms:
-            found.setdefault((v.address, v.kind), v)
-    shown = sorted(found.values(), key=lambda v: v.time_ms)[:MARKS_MAX]
-    return [
-        {
-            "t": v.time_ms,
-            "tone": "bad" if v.kind == "episode" else "quiet",
-            "short": v.address.partition("/")[2] if v.kind == "episode" and len(shown) <= DRAWN_MAX else "",
-        }
-        for v in shown
-    ]
+def marks(
+    lines: Sequence[str], verdicts: Sequence[Verdict], begins_ms: int, ends_ms: int
+) -> list[dict[str, int]]:
+    """When each of the lampposts drawn first said that it sees an episode; `line` is its line's position."""
+    first: dict[str, int] = {}
+    for v in verdicts:
+        if v.kind == "episode" and begins_ms <= v.time_ms <= ends_ms:
+            first[v.address] = min(v.time_ms, first.get(v.address, v.time_ms))
+    return [{"t": first[address], "line": at} for at, address in enumerate(lines) if address in first]

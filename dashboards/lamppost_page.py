@@ -70,8 +70,12 @@ class PostSensors(ui.element, component="elements/lamppost_page_sensors.js"):
     """Sensor units with health and calibrations."""
 
 
+class PostPart(ui.element, component="elements/lamppost_page_part.js"):
+    """The incidents it took part in."""
+
+
 class PostHistory(ui.element, component="elements/lamppost_page_history.js"):
-    """Incidents it took part in, and its verdicts with reasons."""
+    """Its verdicts with reasons."""
 
 
 class PostViewer(PageViewer):
@@ -171,7 +175,7 @@ class PostViewer(PageViewer):
         state["post_facts"] = lamppost_view.facts(facts) if facts else None
         verdicts, incidents = found.get(self._key("verdicts"), (None, None))
         if verdicts is not None:
-            state["post_verdicts"] = [verdict_words.verdict(v) for v in verdicts]
+            state["post_verdicts"] = verdict_words.rows(verdicts)
             state["post_incidents"] = [incident_view.row(i) for i in incidents]
         return state if detail is None else state | self._measured(snapshot, detail)
 
@@ -247,6 +251,7 @@ def register(frame: Frame, common: CommonSource, source: PostSource, air: AirSou
                 with ui.element("div").classes("stacked"):
                     sensors = PostSensors()
                     sensors.on("calibrate", calibrate)
+                    PostPart()
             PostHistory()
         return viewer
 

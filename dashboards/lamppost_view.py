@@ -168,7 +168,6 @@ def units(detail: Detail, calibrations: Sequence[Calibration], now_ms: int) -> l
             "site": s.site,
             "declared": s.declared_ms,
             "channels": ", ".join(words.channel(c, named.get((s.id, c), "")) for c in s.channels),
-            "conditions": [condition(c) for c in wrong(s, detail)],
             "health": health(s, detail),
             "calibrates": [{"key": c, "title": words.channel(c)} for c in CALIBRATED if c in s.channels],
             "calibrations": _calibrations([c for c in calibrations if c.unit == s.id], now_ms),
@@ -187,12 +186,13 @@ def wrong(sensor: Sensor, detail: Detail) -> list[Condition]:
     return by_severity(about)
 
 
-def health(sensor: Sensor, detail: Detail) -> dict[str, str]:
+def health(sensor: Sensor, detail: Detail) -> dict[str, Any]:
     """In one word: the worst condition, or what its newest readings are worth."""
     found = wrong(sensor, detail)
     if found:
         worst = found[0].severity
-        return {"words": words.condition(found[0].code), "mark": worst, "tone": _TONE.get(worst, "tone-warn")}
+        look = {"mark": worst, "tone": _TONE.get(worst, "tone-warn"), "since": found[0].raised_ms}
+        return look | {"words": words.condition(found[0].code)}
     newest = [r for r in detail.readings if r.sensor == sensor.id and r.time_ms is not None]
     if not newest:
         return {"words": "no reading yet", "mark": "none", "tone": "tone-quiet"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dashboards.incident_model import Verdict
@@ -57,6 +58,12 @@ def reason(found: Verdict) -> str:
     """A fault's reason without the code that its words repeat."""
     code, colon, words = found.reason.partition(":")
     return words.strip().capitalize() if colon and code in FAULTS else found.reason
+
+
+def rows(found: Iterable[Verdict], href: Callable[[str], str] = lambda _: "") -> list[dict[str, Any]]:
+    """A table of verdicts, newest first. href: the page of an address."""
+    newest_first = sorted(found, key=lambda v: (-v.time_ms, -v.id))
+    return [verdict(v, href(v.address)) for v in newest_first]
 
 
 def verdict(found: Verdict, href: str = "") -> dict[str, Any]:

@@ -20,12 +20,12 @@ export default {
       <p class="crumb"><a href="/incidents">Incidents</a> <span aria-hidden="true">/</span> {{ h.id }}</p>
       <div class="title-line"><h1 id="incident-title" tabindex="-1" data-skip-to>{{ h.title }}</h1><Severity :of="h.severity" /><span :class="['state', h.state]">{{ h.state }}</span></div>
       <dl class="summary">
-        <div><dt>Began</dt><dd><When :ms="h.first" exact /> <span class="muted num">{{ ago(h.first, s.now) }}</span></dd></div>
-        <div><dt>Last sign</dt><dd><When :ms="h.last" exact /> <span class="muted num">{{ ago(h.last, s.now) }}</span></dd></div>
-        <div v-if="h.closed"><dt>Closed</dt><dd><When :ms="h.closed" exact /> <span class="muted">{{ h.closed_by ? 'by ' + h.closed_by : 'by itself' }}</span></dd></div>
+        <div><dt>Began</dt><dd><When :ms="h.first" exact /><span class="muted num beneath">{{ ago(h.first, s.now) }}</span></dd></div>
+        <div><dt>Last sign</dt><dd><When :ms="h.last" exact /><span class="muted num beneath">{{ ago(h.last, s.now) }}</span></dd></div>
+        <div v-if="h.closed"><dt>Closed</dt><dd><When :ms="h.closed" exact /><span class="muted beneath">{{ h.closed_by ? 'by ' + h.closed_by : 'by itself' }}</span></dd></div>
         <div><dt>Where</dt><dd>{{ h.district || 'no district known' }}</dd></div>
         <div><dt>Lampposts</dt><dd class="num">{{ h.lampposts }}</dd></div>
-        <div><dt>Acknowledged</dt><dd><template v-if="h.acknowledged_by">by {{ h.acknowledged_by }} <When :ms="h.acknowledged" /></template><span v-else-if="h.state === 'open'" class="tone-warn"><span v-html="marks.warning"></span>not yet</span><template v-else>never</template></dd></div>
+        <div><dt>Acknowledged</dt><dd><template v-if="h.acknowledged_by">by {{ h.acknowledged_by }}<span class="muted beneath"><When :ms="h.acknowledged" /></span></template><span v-else-if="h.state === 'open'" class="tone-warn"><span v-html="marks.warning"></span>not yet</span><template v-else>never</template></dd></div>
         <div v-if="silent"><dt>Silenced</dt><dd>until <When :ms="h.silenced_until" exact /></dd></div>
       </dl>
       <p v-if="h.state !== 'open' && h.close_reason" class="note"><span class="label">Reason</span> {{ h.close_reason }}</p>

@@ -11,8 +11,7 @@ export default {
       <div class="panel-head"><h2 id="units-title">Sensors <span class="muted num">{{ units.length }}</span></h2></div>
       <p v-if="!units.length" class="empty">The lamppost has declared no sensor yet.</p>
       <ul v-else class="units"><li v-for="u in units" :key="u.id">
-        <p class="line"><strong>{{ u.title }}</strong><span :class="u.health.tone"><span v-html="marks[u.health.mark]"></span>{{ u.health.words }}</span></p>
-        <div v-for="c in u.conditions" :key="c.code" class="wrong"><strong>{{ c.title }}</strong>, since <When :ms="c.raised" exact /><template v-if="c.detail">. {{ c.detail }}</template><br><span v-if="c.remedy"><span class="label">What to do</span> {{ c.remedy }}</span></div>
+        <p class="line"><strong>{{ u.title }}</strong><span :class="u.health.tone"><span v-html="marks[u.health.mark]"></span>{{ u.health.words }}</span><span v-if="u.health.since" class="muted small">since <When :ms="u.health.since" /></span></p>
         <dl><div><dt>Serial</dt><dd><code>{{ u.serial || 'not told' }}</code></dd></div><div><dt>Position</dt><dd>{{ u.site || 'not told' }}</dd></div><div><dt>Declared</dt><dd class="num">{{ stamp(u.declared) }}</dd></div></dl>
         <p class="small muted">{{ u.channels }}</p>
         <div v-if="u.calibrations.length" class="scroll" tabindex="0" role="region" :aria-label="'Calibrations of ' + u.title"><table class="calibrations">

@@ -43,10 +43,10 @@ export const Verdicts = {
       <thead><tr><th scope="col">Time</th><th v-if="places" scope="col">Lamppost</th><th scope="col">Verdict</th><th scope="col" class="right">Score</th><th scope="col" class="right">Sure</th><th scope="col">Reason</th><th scope="col">Decided by</th></tr></thead>
       <tbody><tr v-for="v in of" :key="v.id">
         <td class="num nowrap"><When :ms="v.time" exact /></td>
-        <td v-if="places"><a :href="v.href">{{ v.name }}</a></td>
+        <td v-if="places" class="nowrap"><a :href="v.href">{{ v.name }}</a></td>
         <td class="nowrap"><span :class="v.tone"><span v-html="marks[v.mark]"></span>{{ v.words }}</span></td>
-        <td class="right num">{{ v.score }}</td><td class="right num">{{ v.confidence }}</td>
-        <td class="reason">{{ v.reason }}</td><td><span class="nowrap">{{ v.decided }}</span> <code v-if="v.model" class="muted">{{ v.model }}</code></td></tr></tbody></table></div>`,
+        <td class="right num"><span class="label narrow">score </span>{{ v.score }}</td><td class="right num nowrap"><span class="label narrow">sure </span>{{ v.confidence }}</td>
+        <td class="reason">{{ v.reason }}</td><td><span class="label narrow">by </span><span class="nowrap">{{ v.decided }}</span> <code v-if="v.model" class="muted">{{ v.model }}</code></td></tr></tbody></table></div>`,
   components: { When },
   data: () => ({ marks: MARKS }),
 };

@@ -14,7 +14,7 @@ const escape = (text) => String(text).replace(/[&<>"']/g, (x) => `&#${x.charCode
 function palette(host) {
   const probe = host.appendChild(document.createElement("span"));
   const read = (name) => ((probe.style.color = `var(--${name})`), getComputedStyle(probe).color);
-  const names = ["text", "muted", "rule", "gap", "warn", "bad", "surface", "accent", "line-raw"];
+  const names = ["text", "muted", "rule", "gap", "warn", "surface", "line-raw", "level-edge"];
   const ink = Object.fromEntries(names.map((n) => [n, read(n)]));
   ink.line = [...DASHES.keys()].map((i) => read(`line-${i + 1}`));
   ink.level = Array.from({ length: LEVELS + 1 }, (_, i) => read(`level-${i}`));
@@ -58,12 +58,10 @@ function lineSeries(spec, ink) {
   });
 }
 
+// When a line's lamppost first saw an episode: a vertical line of the same colour and dash, with a point on top.
 const marks = (spec, ink) => ({
-  silent: true, symbol: "none", animation: false,
-  data: (spec.marks ?? []).map((m) => ({
-    xAxis: m.t, lineStyle: { color: m.tone === "bad" ? ink.bad : ink.muted, type: m.tone === "bad" ? "solid" : [4, 3], width: 1, opacity: 0.8 },
-    label: { show: Boolean(m.short), formatter: m.short ?? "", color: m.tone === "bad" ? ink.bad : ink.muted, fontSize: 11, position: "end" },
-  })),
+  silent: true, symbol: ["none", "triangle"], symbolSize: 9, symbolRotate: 180, animation: false, label: { show: false },
+  data: (spec.marks ?? []).map((m) => ({ xAxis: m.t, lineStyle: { color: ink.line[m.line % ink.line.length], type: DASHES[m.line % DASHES.length], width: 1.2 } })),
 });
 
 // Index values as bars from their instant to the next; a bar's level tells its colour.
@@ -75,7 +73,7 @@ const bars = (spec, ink) => ({
     const box = echarts.graphic.clipRectByRect(
       { x: from[0], y: to[1], width: Math.max(1, to[0] - from[0] - 1), height: Math.max(1, from[1] - to[1]) },
       { x: params.coordSys.x, y: params.coordSys.y, width: params.coordSys.width, height: params.coordSys.height });
-    return box && { type: "rect", shape: box, style: { fill: ink.level[api.value(3)] ?? ink.muted } };
+    return box && { type: "rect", shape: box, style: { fill: ink.level[api.value(3)] ?? ink.muted, stroke: ink["level-edge"], lineWidth: 1 } };
   },
 });
 
@@ -96,13 +94,13 @@ function options(spec, host) {
   return {
     animation: false,
     textStyle: { fontFamily: getComputedStyle(host).fontFamily, color: ink.text },
-    grid: { left: 8, right: 14, top: spec.marks?.some((m) => m.short) ? 24 : 12, bottom: 6, containLabel: true },
+    grid: { left: 8, right: 14, top: spec.marks?.length ? 18 : 12, bottom: 6, containLabel: true },
     xAxis: {
       type: "time", min: spec.from, max: spec.to,
       axisLine: { lineStyle: { color: ink.rule } }, axisTick: { lineStyle: { color: ink.rule } }, splitLine: { show: false },
       axisLabel: { color: ink.muted, hideOverlap: true, formatter: { year: "{yyyy}", month: "{MM}-{dd}", day: "{MM}-{dd}", hour: "{HH}:{mm}", minute: "{HH}:{mm}", second: "{HH}:{mm}:{ss}" } },
     },
-    yAxis: { type: "value", scale: !spec.zero, min: spec.zero ? (e) => Math.min(0, e.min) : undefined, axisLabel: { color: ink.muted }, splitLine: { lineStyle: { color: ink.rule } } },
+    yAxis: { type: "value", minInterval: spec.bars ? 1 : undefined, scale: !spec.zero, min: spec.zero ? (e) => Math.min(0, e.min) : undefined, axisLabel: { color: ink.muted }, splitLine: { lineStyle: { color: ink.rule } } },
     tooltip: {
       trigger: "axis", confine: true, backgroundColor: ink.surface, borderColor: ink.rule, textStyle: { color: ink.text, fontSize: 13 },
       axisPointer: { lineStyle: { color: ink.muted } }, formatter: tooltip(spec),
@@ -148,6 +146,7 @@ export const TimeChart = {
       <div class="canvas-box"><div ref="canvas" class="canvas" :class="{ tall }" role="img" :aria-label="words"></div>
         <p v-if="!spec" class="over">Reading.</p><p v-else-if="!something" class="over">{{ empty }}</p></div>
       <ul v-if="spec && spec.lines.length > 1" class="keys-of-lines"><li v-for="(l, i) in spec.lines" :key="l.id"><svg width="26" height="8" aria-hidden="true"><line x1="0" y1="4" x2="26" y2="4" stroke-width="2" :stroke="l.raw ? 'var(--line-raw)' : 'var(--line-' + (i % 8 + 1) + ')'" :stroke-dasharray="dash(l, i)"/></svg><a v-if="l.href" :href="l.href">{{ l.name }}</a><template v-else>{{ l.name }}</template></li></ul>
+      <p v-if="spec && spec.lines.length === 1 && something" class="legend"><span><i class="key-line"></i>{{ spec.title }}, {{ spec.unit }}: {{ spec.step ? 'mean of each ' + spec.step : 'every sample' }}</span><span><i class="key-gap"></i>{{ gaps ? plural(gaps, 'gap') + ' without data' : 'no gap' }}</span><span><i class="key-flag"></i>{{ flagged ? plural(flagged, 'flagged point') : 'no point flagged' }}</span></p>
       <details v-if="spec && something" class="as-table" @toggle="open = $event.target.open"><summary>As a table</summary>
         <div v-if="open" class="scroll" tabindex="0" role="region" :aria-label="(name || spec.title) + ' as a table'">
           <p v-if="table.every > 1" class="muted">One row in {{ table.every }} is shown.</p>
@@ -158,6 +157,8 @@ export const TimeChart = {
   computed: {
     words() { return this.spec ? told(this.spec) : "Chart, nothing drawn yet"; },
     something() { return this.spec && (this.spec.bars?.length || this.spec.lines.some((l) => l.v.some((v) => v !== null))); },
+    gaps() { return broken(this.spec.lines[0], this.spec).gaps.length; },
+    flagged() { return this.spec.lines[0].flag?.filter(Boolean).length ?? 0; },
     table() { return tableOf(this.spec); },
   },
   watch: {
