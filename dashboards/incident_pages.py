@@ -15,6 +15,7 @@ from dashboards.air_model import IndexTrace, Trace
 from dashboards.data_incidents import LISTED_MAX, incident_number
 from dashboards.frame import Frame, Opened
 from dashboards.hub import Hub, Snapshot
+from dashboards.incident_asking import asked_for
 from dashboards.incident_model import Incident, Story
 from dashboards.topics import NOTHING, CommonSource, Key, Topic
 from dashboards.viewer import Line, Message, PageViewer
@@ -24,8 +25,6 @@ from fleet_server.errors import LamppostError
 ECHARTS = Path(nicegui.__file__).parent / "elements" / "echart" / "dist"  # the bundle that NiceGUI ships
 INCIDENTS: Key = ("incidents",)
 EVIDENCE_EVERY_S = 5.0  # eight lampposts' minutes: new ones need not be drawn each second
-LATEST_MS = 32_503_680_000_000  # the year 3000; what a browser sends may be any number
-TEXT_MAX = 2_000
 STYLE = '<link rel="stylesheet" href="/assets/work.css">'
 
 
@@ -215,19 +214,3 @@ async def _act(
     head.run_method("answered", asked[0] if asked else "", problem)
     hub.forget(viewer.key)
     hub.forget(INCIDENTS)
-
-
-def asked_for(sent: Any) -> tuple[str, int, str, int | None] | None:
-    """(what, version, text, until) of what a browser sent; None for garbage."""
-    if not isinstance(sent, dict):
-        return None
-    what, version, text, until = (sent.get(k) for k in ("what", "version", "text", "until"))
-    if isinstance(until, float) and until.is_integer():
-        until = int(until)
-    if not isinstance(what, str) or not isinstance(version, int) or isinstance(version, bool):
-        return None
-    if not isinstance(text, str | None) or len(text or "") > TEXT_MAX:
-        return None
-    if until is not None and not (isinstance(until, int) and 0 <= until <= LATEST_MS):
-        return None
-    return what, version, text or "", until

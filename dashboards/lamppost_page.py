@@ -18,7 +18,7 @@ from dashboards.hub import Hub, Snapshot
 from dashboards.incident_model import Incident, Verdict
 from dashboards.lamppost_calibrating import Entry, entry_of
 from dashboards.lamppost_model import Calibration, Facts, Series
-from dashboards.lamppost_period import OWN, Period, period_of, sent_period
+from dashboards.lamppost_period import OWN, Period, named, period_of, sent_period
 from dashboards.model import Detail, Lamppost, Reading
 from dashboards.topics import NOTHING, CommonSource, Key, Topic
 from dashboards.viewer import Line, Message, PageViewer
@@ -28,7 +28,6 @@ from fleet_server.errors import LamppostError
 ECHARTS = Path(nicegui.__file__).parent / "elements" / "echart" / "dist"  # the bundle that NiceGUI ships
 CHARTS_EVERY_S = 5.0  # a chart of hours: nobody sees a second
 FACTS_EVERY_S = 10.0  # certificate and calibrations: people change them, seldom
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # as the wire allows it
 SERIES = re.compile(r"[0-9]{1,9}")  # what an integer column holds
 STYLE = '<link rel="stylesheet" href="/assets/work.css">'
 
@@ -212,12 +211,6 @@ def _detail_key(post: Lamppost) -> Key:
 
 def _topic(key: Key, read: Any, *, every_s: float) -> Topic:
     return Topic(key, read, of=NOTHING, every_s=every_s)
-
-
-def named(tenant: Any, name: Any) -> tuple[str, str] | None:
-    """Tenant and name of an address, where they can be a lamppost's."""
-    fit = NAME.fullmatch(str(tenant)) and NAME.fullmatch(str(name))
-    return (str(tenant), str(name)) if fit else None
 
 
 def register(frame: Frame, common: CommonSource, source: PostSource, air: AirSource) -> None:

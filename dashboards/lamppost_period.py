@@ -1,12 +1,17 @@
-"""The time range of a lamppost's page, as its address asks for it. Pure; garbage becomes a sentence."""
+"""What the address of a lamppost's page asks for: which lamppost, what time range. Pure.
+
+Garbage in it becomes a sentence on the page.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # a tenant's or lamppost's, as the wire allows it
 HOUR_MS = 3_600_000
 PERIODS = {"1h": 1, "6h": 6, "24h": 24, "7d": 7 * 24}  # key: hours up to now
 DEFAULT = "6h"
@@ -35,6 +40,12 @@ class Period:
     def moves(self, now_ms: int) -> bool:
         """Does it show the present, so that it has to be read again?"""
         return self.key != OWN or self.ends_ms > now_ms
+
+
+def named(tenant: Any, name: Any) -> tuple[str, str] | None:
+    """Tenant and name of an address, where they can be a lamppost's."""
+    fit = NAME.fullmatch(str(tenant)) and NAME.fullmatch(str(name))
+    return (str(tenant), str(name)) if fit else None
 
 
 def period_of(query: Mapping[str, str]) -> Period:

@@ -36,8 +36,13 @@ def post(lamppost: Lamppost, detail: Detail | None) -> dict[str, Any]:
         "waiting": dict(lamppost.backlog).get("history", 0),
         "version": detail.version if detail else "",
         "clock_ok": detail.clock_ok if detail else None,
-        "conditions": [condition(c) for c in by_severity(detail.conditions)] if detail else [],
+        "conditions": post_conditions(detail) if detail else [],
     }
+
+
+def post_conditions(detail: Detail) -> list[dict[str, Any]]:
+    """All that is wrong now, worst first."""
+    return [condition(c) for c in by_severity(detail.conditions)]
 
 
 def by_severity(found: Sequence[Condition]) -> list[Condition]:
