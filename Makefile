@@ -7,7 +7,7 @@ PY := .venv/bin/python
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs bench pins clean venv
+.PHONY: help demo test check fix docs bench models pins clean venv
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -43,9 +43,13 @@ bench: venv ## the benchmarks; each prints a ratio to a floor measured in the sa
 	@tools/ensure_system.sh mosquitto
 	@exec $(PY) -m benchmarks $(ARGS)
 
+models: venv ## trains, quantizes and measures the lamppost's model anew; ARGS="--quick" tries the way
+	@tools/ensure_train.sh
+	@exec nice .venv-train/bin/python -m models.air_anomaly build $(ARGS)
+
 pins: venv ## writes constraints.txt from what is installed in .venv
 	@$(PY) -m tools.pins
 
 clean: ## removes what make made
-	rm -rf .venv .tools .demo build dist lamppost.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .nicegui
+	rm -rf .venv .venv-train .tools .demo build dist lamppost.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .nicegui
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

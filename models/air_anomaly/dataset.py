@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,8 @@ Floats32 = NDArray[np.float32]
 class Dataset:
     """`x` [n, steps, channels]; `y` [n, outputs]: 1, 0, or -1 where it is not asked. `station` and `event`
     index `stations` and list(Event); `since`: minutes since the onset, -1 outside an episode; `unsure`: near
-    a fast rise of the reference."""
+    a fast rise of the reference. `segment` and `last`: of which segment, and which minute the window ends
+    with."""
 
     x: Floats32
     y: NDArray[np.int8]
@@ -36,6 +38,8 @@ class Dataset:
     event: NDArray[np.int8]
     since: NDArray[np.int16]
     unsure: NDArray[np.bool_]
+    segment: NDArray[np.int32]
+    last: NDArray[np.int16]
     stations: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -48,7 +52,7 @@ Progress = Callable[[str], None]
 def draw(source: Source, seed: int, segments: int, progress: Progress) -> Dataset:
     """Windows of `segments` segments, in a fixed order."""
     names = source.stations
-    parts: list[tuple[NDArray[np.generic], ...]] = []
+    parts: list[tuple[NDArray[Any], ...]] = []
     for index in range(segments):
         if index and index % 1000 == 0:
             progress(f"  {source.part}: {index} of {segments} segments")
@@ -65,10 +69,14 @@ def draw(source: Source, seed: int, segments: int, progress: Progress) -> Datase
             np.full(count, list(Event).index(segment.event), np.int8),
             since_onset(segment, last),
             segment.unsure[last],
+            np.full(count, index, np.int32),
+            last.astype(np.int16),
         )
         parts.append(tuple(column[usable] for column in columns))
-    x, y, station, event, since, unsure = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Dataset(x, y, station, event, since, unsure, tuple(names))
+    x, y, station, event, since, unsure, of, ending = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    return Dataset(x, y, station, event, since, unsure, of, ending, tuple(names))
 
 
 def ends(segment: Segment, rng: np.random.Generator) -> NDArray[np.int64]:
