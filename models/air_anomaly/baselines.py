@@ -89,7 +89,7 @@ class IsolationForest:
         from sklearn.ensemble import IsolationForest as Forest
 
         calm = data.x[data.y[:, 0] == 0]
-        return cls(Forest(n_estimators=TREES, random_state=seed, n_jobs=2).fit(summaries(calm)))
+        return cls(Forest(n_estimators=TREES, random_state=seed, n_jobs=1).fit(summaries(calm)))
 
     def score(self, x: Floats32) -> Floats:
         return np.asarray(-self.forest.score_samples(summaries(x)))  # type: ignore[attr-defined]

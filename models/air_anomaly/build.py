@@ -25,17 +25,16 @@ FORMS = {"float": "model, float", "litert": MAIN, "onnx": "model, int8 ONNX"}
 
 @dataclass(frozen=True)
 class Size:
-    """How much is drawn, and how long it is learned."""
+    """Segments that are drawn, epochs of learning, streams of each kind (validation and test)."""
 
     train: int
-    validation: int
     test: int
     epochs: int
     streams_each: int
 
 
-FULL = Size(train=12_000, validation=1000, test=4000, epochs=24, streams_each=100)
-QUICK = Size(train=400, validation=120, test=200, epochs=2, streams_each=4)
+FULL = Size(train=8000, test=3000, epochs=16, streams_each=100)
+QUICK = Size(train=400, test=200, epochs=2, streams_each=4)
 
 
 def build(data: Path, out: Path, size: Size, seed: int, progress: Progress) -> dict[str, Any]:
@@ -113,7 +112,7 @@ def _card(
         "per_station": evaluate.per_station(test_set, few),
         "per_event": evaluate.per_event(test_set, few),
         "per_age": evaluate.per_age(test_set, few),
-        "split": split_of(sources, {"train": size.train, "validation": size.validation, "test": size.test}),
+        "split": split_of(sources, {"train": size.train, "test": size.test}),
         "counts": {
             "test_windows": len(test_set),
             "asked": int(evaluate.asked(test_set).sum()),

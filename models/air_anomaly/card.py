@@ -174,7 +174,8 @@ def _origin(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"Recipe {trained['recipe']}, seed {trained['seed']}, {trained['windows']} windows of training."
     yield ""
     for part, names in split["stations"].items():
-        yield f"- {part}: {split['segments'][part]} segments of {', '.join(names)}"
+        count = split["segments"].get(part)
+        yield f"- {part}: {f'{count} segments' if count else 'streams'} of {', '.join(names)}"
     from_when = ", ".join(f"{group} {when}" for group, when in split["test_from"].items())
     months = ", ".join(str(month) for month in split["validation_months"])
     yield f"- months of the test: from {from_when}; of validation, before that: {months}; the others train"
