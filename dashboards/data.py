@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
 from air_quality.place import BadCell, cell_centre
 from dashboards import words
-from dashboards.fold import Bucket, fold
-from dashboards.model import Chart, Condition, Detail, Lamppost, Pending, Place, Reading, Sensor, Span
+from dashboards.model import Condition, Detail, Lamppost, Pending, Place, Reading, Sensor
 from fleet_server.access import service as access
 from fleet_server.access.service import SignedIn
 from fleet_server.config import ServerConfig
@@ -138,33 +137,6 @@ class Services:
             readings=tuple(reading for unit in units for reading in _readings(unit, readings)),
         )
 
-    async def chart(self, by: SignedIn, reading: Reading, span: Span, now_ms: int) -> Chart:
-        begins, ends = _at(now_ms - span.length_s * 1000), _at(now_ms)
-        found = await self._call(
-            telemetry.series,
-            self._context,
-            by.principal,
-            reading.series,
-            begins,
-            ends,
-            telemetry.Resolution(span.resolution),
-        )
-        points = [Bucket(_ms(p.time), p.value, p.low, p.high, p.n, p.flagged, p.flag) for p in found.points]
-        if span.fold_s:
-            points = list(fold(points, span.fold_s))
-        return Chart(
-            series=reading.series,
-            span=span,
-            from_ms=_ms(begins),
-            to_ms=now_ms,
-            step_s=span.fold_s or STEPS_S[str(found.resolution)],
-            time_ms=tuple(p.time_ms for p in points),
-            mean=tuple(p.mean for p in points),
-            low=tuple(p.low for p in points),
-            high=tuple(p.high for p in points),
-            flag=tuple(words.doubt(p.flag, p.n, p.bad) for p in points),
-        )
-
     async def pending(self, by: SignedIn) -> Sequence[Pending]:
         waiting = await self._call(
             enrolment.list_enrolments, self._context, by.principal, (enrolment.State.PENDING,)
@@ -250,10 +222,6 @@ def _readings(unit: SensorUnitRecord, newest: Mapping[int, LatestReading]) -> It
             flag=found.flag if found else 0,
             time_ms=_ms(found.time) if found else None,
         )
-
-
-def _at(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _maybe_ms(at: datetime | None) -> int | None:

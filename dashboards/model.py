@@ -104,52 +104,6 @@ class Detail:
 
 
 @dataclass(frozen=True)
-class Span:
-    """A range of the chart: its key in the address, its words, its length, and how finely it is asked for.
-
-    fold_s: the stored buckets are folded into ones of this length; 0 leaves them.
-    """
-
-    key: str
-    label: str
-    length_s: int
-    resolution: str  # raw | 1m | 1h | 1d | auto
-    fold_s: int = 0
-
-
-SPANS: dict[str, Span] = {
-    span.key: span
-    for span in (
-        Span("1h", "1 h", 3600, "auto"),
-        Span("6h", "6 h", 6 * 3600, "auto"),
-        Span("48h", "48 h", 48 * 3600, "1m", fold_s=600),
-        Span("7d", "7 d", 7 * 86400, "1h"),
-    )
-}
-DEFAULT_SPAN = "6h"
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Columns of equal length, oldest first. `step_s` is 0 where every sample is a point.
-
-    `low` and `high` equal `mean` without a rollup; all three are None where the sensor gave nothing.
-    `flag` is a word where a point is suspect, else "".
-    """
-
-    series: int
-    span: Span
-    from_ms: int
-    to_ms: int
-    step_s: int
-    time_ms: tuple[int, ...]
-    mean: tuple[float | None, ...]
-    low: tuple[float | None, ...]
-    high: tuple[float | None, ...]
-    flag: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Band:
     """One level of an index: name, values, colour on the map, and the text colour readable on that."""
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dashboards.model import Chart, Detail, Lamppost, Pending, Reading, Span
+from dashboards.model import Lamppost, Pending
 from fleet_server.access.service import SignedIn
 
 Key = tuple[Any, ...]
@@ -42,13 +42,6 @@ class CommonSource(Protocol):
     async def incidents_open(self, by: SignedIn) -> int | None: ...
 
 
-class ChartSource(Protocol):
-    """One lamppost and one of its series."""
-
-    async def detail(self, by: SignedIn, lamppost: Lamppost) -> Detail: ...
-    async def chart(self, by: SignedIn, reading: Reading, span: Span, now_ms: int) -> Chart: ...
-
-
 def common(source: CommonSource) -> Iterable[Topic]:
     """The enrolments that wait, and how many incidents are open."""
     yield Topic(PENDING, source.pending, of=NOTHING, every_s=PENDING_EVERY_S)
@@ -72,30 +65,3 @@ def lamppost(source: LamppostSource, tenant: str, name: str) -> Topic:
         return await source.lamppost(by, tenant, name)
 
     return Topic(lamppost_key(tenant, name), read)
-
-
-def detail_key(lamppost: int) -> Key:
-    return ("detail", lamppost)
-
-
-def detail(source: ChartSource, lamppost: Lamppost) -> Topic:
-    """Conditions, sensors and newest readings of one lamppost."""
-
-    async def read(by: SignedIn) -> Detail:
-        return await source.detail(by, lamppost)
-
-    return Topic(detail_key(lamppost.id), read, of=frozenset({lamppost.id}), stamp=lamppost)
-
-
-def chart_key(series: int, span: Span) -> Key:
-    return ("chart", series, span.key)
-
-
-def chart(source: ChartSource, lamppost: Lamppost, reading: Reading, span: Span, now_ms: int) -> Topic:
-    """One series over the span that ends now; read again when it has slid by a hundredth of its width."""
-
-    async def read(by: SignedIn) -> Chart:
-        return await source.chart(by, reading, span, now_ms)
-
-    stamp = (lamppost, now_ms // (span.length_s * 10))
-    return Topic(chart_key(reading.series, span), read, of=frozenset({lamppost.id}), stamp=stamp)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from dashboards import words
 from dashboards.model import (
-    SPANS,
-    Chart,
     Condition,
-    Detail,
     District,
     IndexCourse,
     Lamppost,
@@ -23,8 +19,6 @@ from dashboards.model import (
 Row = dict[str, Any]
 INDEX_KEYS = ("us", "eu")  # short names of the indices: columns of a row, and in the page's address
 HISTORY_WORTH_TELLING = 2  # one batch in flight is no backlog
-GAP_STEPS = 2.5  # a bucket may be missed once by jitter; more is a gap
-GAP_SAMPLES = 3.0  # the same for samples, in multiples of their usual distance
 PREFERRED_CHANNELS = ("pm2_5", "pm10", "co2", "pm1")
 
 
@@ -71,40 +65,6 @@ def row(lamppost: Lamppost, drain: Draining | None) -> Row:
     }
 
 
-def detail(found: Detail) -> dict[str, Any]:
-    units = {(r.sensor, r.channel): r.unit for r in found.readings}
-    titles = {s.id: " ".join(filter(None, (words.kind(s.kind), s.site or s.serial))) for s in found.sensors}
-    several = len(found.sensors) > 1
-    return {
-        "id": found.id,
-        "version": found.version,
-        "clock_ok": found.clock_ok,
-        "conditions": [condition(c) for c in found.conditions],
-        "sensors": [
-            {
-                "id": s.id,
-                "title": words.kind(s.kind),
-                "serial": s.serial,
-                "site": s.site,
-                "channels": ", ".join(words.channel(c, units.get((s.id, c), "")) for c in s.channels),
-                "declared": s.declared_ms,
-            }
-            for s in found.sensors
-        ],
-        "readings": [
-            _reading(r, titles.get(r.sensor, "") if several else "") for r in found.readings if r.time_ms
-        ],
-        "channels": [
-            {
-                "id": r.series,
-                "title": words.channel(r.channel, r.unit),
-                "group": titles.get(r.sensor, "Sensor"),
-            }
-            for r in found.readings
-        ],
-    }
-
-
 def condition(c: Condition) -> dict[str, Any]:
     return {
         "code": c.code,
@@ -133,19 +93,6 @@ def course(found: IndexCourse) -> dict[str, Any]:
     }
 
 
-def _reading(reading: Reading, sensor: str) -> dict[str, Any]:
-    return {
-        "series": reading.series,
-        "title": words.channel(reading.channel, reading.unit),
-        "sensor": sensor,
-        "value": reading.value if reading.value is not None else "–",
-        "unit": words.unit(reading.unit),
-        "flag": words.flag(reading.flag),
-        "flagged": bool(words.remarkable(reading.flag)),
-        "time": reading.time_ms,
-    }
-
-
 def first_series(readings: Sequence[Reading]) -> int | None:
     """The series to draw when nobody chose one: PM2.5 where there is one, from the sensor that spoke last."""
 
@@ -155,62 +102,6 @@ def first_series(readings: Sequence[Reading]) -> int | None:
         return place, -(reading.time_ms or 0), reading.series
 
     return min(readings, key=rank).series if readings else None
-
-
-def chart(found: Chart, reading: Reading, lamppost: int) -> dict[str, Any]:
-    """The columns of a chart. Its `key` is the same as long as more of it may be added."""
-    rollup = found.step_s > 0
-    return {
-        "key": f"{found.series}:{found.span.key}:{found.step_s}",
-        "lamppost": lamppost,
-        "series": found.series,
-        "title": words.channel(reading.channel, reading.unit),
-        "unit": words.unit(reading.unit),
-        "decimals": max(0, -reading.exponent) + (1 if rollup else 0),
-        "from_zero": reading.channel not in {"temperature", "humidity", "co2"},
-        "rollup": rollup,
-        "step": words.step(found.step_s),
-        "gap_ms": gap_ms(found),
-        "from": found.from_ms,
-        "to": found.to_ms,
-        "t": list(found.time_ms),
-        "v": list(found.mean),
-        "lo": list(found.low),
-        "hi": list(found.high),
-        "flag": list(found.flag),
-    }
-
-
-def gap_ms(found: Chart) -> float:
-    """Neighbours further apart than this have a gap between them."""
-    distances = [b - a for a, b in zip(found.time_ms, found.time_ms[1:], strict=False)]
-    usual = median(distances) if distances else 60_000.0
-    return max(found.step_s * 1000 * GAP_STEPS, usual * GAP_SAMPLES)
-
-
-COLUMNS = ("t", "v", "lo", "hi", "flag")
-
-
-def growth(old: Mapping[str, Any] | None, new: dict[str, Any]) -> dict[str, Any] | None:
-    """What to add to the chart that the browser has, or None when it must be sent whole.
-
-    The browser's last point is sent again: a running bucket changes while it fills.
-    """
-    if (
-        old is None
-        or old["key"] != new["key"]
-        or old["gap_ms"] != new["gap_ms"]
-        or not old["t"]
-        or not new["t"]
-    ):
-        return None
-    if new["t"][0] not in old["t"] or new["t"][-1] < old["t"][-1]:
-        return None
-    first = old["t"].index(new["t"][0])
-    same = len(old["t"]) - first - 1
-    if any(old[name][first:-1] != new[name][:same] for name in COLUMNS):
-        return None
-    return {"key": new["key"], "from": new["from"], "to": new["to"]} | {n: new[n][same:] for n in COLUMNS}
 
 
 def pending(waiting: Sequence[Pending]) -> list[dict[str, Any]]:
@@ -225,7 +116,3 @@ def pending(waiting: Sequence[Pending]) -> list[dict[str, Any]]:
         }
         for p in waiting
     ]
-
-
-def ranges() -> list[dict[str, str]]:
-    return [{"key": span.key, "label": span.label} for span in SPANS.values()]

@@ -8,7 +8,6 @@ from typing import Any
 
 from dashboards import topics, view
 from dashboards.hub import Snapshot
-from dashboards.model import Chart, Reading
 from dashboards.topics import INCIDENTS_OPEN, PENDING, CommonSource, Topic
 from fleet_server.access.service import SignedIn
 
@@ -69,20 +68,3 @@ class PageViewer:
         message |= {k: v for k, v in state.items() if k not in self._sent or self._sent[k] != v}
         self._sent |= state
         self._line.send(message | self.changes(snapshot))
-
-
-class ChartFeed:
-    """The chart that a browser has: `told` gives the message that brings it up to the one found."""
-
-    def __init__(self) -> None:
-        self._sent: dict[str, Any] | None = None
-
-    def told(self, found: Chart | None, reading: Reading | None, lamppost: int) -> Message:
-        if found is None or reading is None:
-            return {}
-        chart = view.chart(found, reading, lamppost)
-        old, self._sent = self._sent, chart
-        if old == chart:
-            return {}
-        more = view.growth(old, chart)
-        return {"chart": chart} if more is None else {"grow": more}

@@ -21,12 +21,6 @@ export const store = reactive({
   rows: {}, // by id
   loaded: false, // has a first list arrived
   picked: null, // id of the picked lamppost
-  detail: null,
-  channel: null,
-  range: "6h",
-  ranges: [],
-  chart: null, // columns of the chart; replaced or grown, never changed in place
-  narrow: "list", // which half a narrow screen shows
   ...seed,
 });
 
@@ -44,20 +38,6 @@ export function apply(message) {
     store.speed = speed;
   }
   for (const [name, value] of Object.entries(rest)) (takers[name] ?? ((v) => (store[name] = v)))(value);
-}
-
-take("rows", (rows) => { for (const row of rows) store.rows[row.id] = row; });
-take("gone", (ids) => { for (const id of ids) delete store.rows[id]; });
-take("grow", (more) => { if (store.chart?.key === more.key) store.chart = grown(store.chart, more); });
-
-// New points replace what is at or after their first instant: a running rollup bucket is sent again as it fills.
-function grown(chart, more) {
-  const columns = ["t", "v", "lo", "hi", "flag"];
-  const keep = more.t.length ? chart.t.findLastIndex((t) => t < more.t[0]) + 1 : chart.t.length;
-  const first = chart.t.findIndex((t) => t >= more.from);
-  const next = { ...chart, from: more.from, to: more.to };
-  for (const name of columns) next[name] = chart[name].slice(Math.max(first, 0), keep).concat(more[name]);
-  return next;
 }
 
 // A reload, or a link sent to a colleague, shows the same: what is null or "" is left out of the address.

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from air_quality.tables import EU_EAQI, US_AQI
 from tests.support.postgres import with_database
 
 CHANNELS = {
@@ -46,15 +47,46 @@ class City:
             cursor = connection.execute(statement, parameters)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
 
-    def lamppost(self, name: str, site: str = "", *, presence: str = "online", backlog: int = 0) -> int:
+    def lamppost(
+        self,
+        name: str,
+        site: str = "",
+        *,
+        presence: str = "online",
+        backlog: int = 0,
+        at: tuple[float, float] | None = None,
+        cell: str = "",
+        district: str = "",
+    ) -> int:
         return int(
             self.execute(
                 "INSERT INTO device (tenant, name, site, presence, presence_session, presence_at,"
-                " last_seen_at, agent_version, clock_ok, backlog)"
-                " VALUES (%s, %s, %s, %s, 1, now(), now(), '0.1.0', true, %s) RETURNING id",
+                " last_seen_at, agent_version, clock_ok, backlog, latitude, longitude, cell, district)"
+                " VALUES (%s, %s, %s, %s, 1, now(), now(), '0.1.0', true, %s, %s, %s, %s, %s) RETURNING id",
                 self.tenant, name, site, presence, json.dumps({"history": backlog} if backlog else {}),
+                *(at or (None, None)), cell, district,
             )[0][0]
         )  # fmt: skip
+
+    def air(self, device: int, value: int, level: int, hours: int = 1) -> None:
+        """US AQI `value` and EAQI `level` of the running hour and those before it."""
+        for index, number in ((US_AQI, value), (EU_EAQI, level)):
+            self.execute(
+                "INSERT INTO air_index (device_id, time, index_id, value, level, category, driver,"
+                " concentration, correction, through)"
+                " SELECT %s, date_trunc('hour', now()) - hour * interval '1 hour', %s, %s, %s, '', 'pm2_5',"
+                " 12.0, 'barkjohn2022@1', now() FROM generate_series(0, %s) hour",
+                device, index, number, level, hours - 1,
+            )  # fmt: skip
+
+    def district_air(self, district: str, value: int, level: int, lampposts: int) -> None:
+        for index, number in ((US_AQI, value), (EU_EAQI, level)):
+            self.execute(
+                "INSERT INTO district_index"
+                " (tenant, district, time, index_id, value, level, category, driver, n)"
+                " VALUES (%s, %s, date_trunc('hour', now()), %s, %s, %s, '', 'pm2_5', %s)",
+                self.tenant, district, index, number, level, lampposts,
+            )  # fmt: skip
 
     def sensor(self, device: int, kind: str, serial: str = "", site: str = "") -> Unit:
         layout = json.dumps(CHANNELS[kind])
@@ -124,15 +156,23 @@ class City:
 
 
 def furnish(city: City) -> dict[str, Unit]:
-    """Three lampposts: one well, one in trouble and long silent, one that never spoke."""
+    """Three lampposts: one well, one in trouble and long silent, one that never spoke and stands nowhere."""
     well = city.sensor(
-        city.lamppost("bahnhof-nord", "Bahnhofstraße, stop A", backlog=400), "pms5003", site="3 m up"
+        city.lamppost(
+            "bahnhof-nord", "Bahnhofstraße, stop A", backlog=400, at=(41.1496, -8.6109), district="Altstadt"
+        ),
+        "pms5003",
+        site="3 m up",
     )
+    city.air(well.device, 52, 2, hours=20)
+    city.district_air("Altstadt", 52, 2, 1)
     for back in range(30, -1, -1):
         if not 10 <= back < 16:  # a gap of six minutes
             city.sample(well, minute(back), [8, 12 + back % 3, 20], SPIKE if back == 20 else GOOD)
     silent = city.sensor(
-        city.lamppost("rathaus", "Rathausgasse 1", presence="offline"), "sds011", serial="a1b2"
+        city.lamppost("rathaus", "Rathausgasse 1", presence="offline", cell="ez3fh5", district="Altstadt"),
+        "sds011",
+        serial="a1b2",
     )
     city.sample(silent, minute(180), [71, 118])
     city.condition(

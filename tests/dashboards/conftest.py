@@ -149,11 +149,11 @@ class Watched:
         self.page.wait_for_selector(".bar .city")
 
     def pick(self, name: str) -> None:
-        """Click a lamppost and wait for its chart."""
+        """Click a lamppost in the map page's list and wait for what the server tells of it."""
         self.page.click(f"tr:has(strong:text-is('{name}'))")
         self.page.wait_for_function(
             "name => { const s = window.lamppost?.store; const row = s?.rows[s.picked];"
-            " return row?.name === name && s.detail?.id === s.picked && s.chart?.lamppost === s.picked }",
+            " return row?.name === name && s.course?.lamppost === s.picked }",
             arg=name,
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -13,14 +12,11 @@ from playwright.sync_api import expect
 
 from fleet_server.access import rules
 from fleet_server.enrolment import service as enrolment
-from tests.dashboards.city import minute
 from tests.dashboards.conftest import NAME, PASSWORD, Console, Open, Watched
 from tests.support.mosquitto import make_request
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
-
-CHART = "() => window.lamppost.chart.getOption().series.find(s => s.id === '{0}').data"
 
 
 def row(window: Watched, name: str) -> Any:
@@ -64,81 +60,6 @@ def test_the_list_shows_presence_freshness_value_and_trouble(console: Console, b
     expect(silent).to_contain_text("error")
     expect(row(window, "schule-west")).to_contain_text("never seen")
     expect(row(window, "schule-west")).to_contain_text("none yet")
-
-
-def test_the_filter_and_the_chips_narrow_the_list(console: Console, browse: Open) -> None:
-    window = browse()
-    window.sign_in(console.url)
-    rows = window.page.locator("tr[data-id]")
-    expect(rows).to_have_count(3)
-    window.page.fill("input[type=search]", "gasse")
-    expect(rows).to_have_count(1)
-    window.page.fill("input[type=search]", "nothing like it")
-    window.page.click("text=Show all")
-    expect(rows).to_have_count(3)
-    window.page.click("button:has-text('not online')")
-    expect(rows).to_have_count(2)
-
-
-def test_the_picked_lamppost_shows_chart_conditions_sensors_and_readings(
-    console: Console, browse: Open
-) -> None:
-    window = browse()
-    window.sign_in(console.url)
-    window.pick("bahnhof-nord")
-    page = window.page
-    points = page.evaluate(CHART.format("line"))
-    values = [value for _, value in points]
-    assert len([v for v in values if v is not None]) >= 25
-    assert values.count(None) >= 1, "a gap must break the line"
-    assert {12, 13, 14} >= {v for v in values if v is not None}
-    areas = page.evaluate(
-        "() => window.lamppost.chart.getOption().series.find(s => s.id === 'line').markArea.data"
-    )
-    assert any(360_000 <= to["xAxis"] - start["xAxis"] <= 480_000 for start, to in areas)
-    assert len(page.evaluate(CHART.format("flagged"))) == 1
-    expect(page.get_by_role("img", name=re.compile("PM2.5 over the last 6h"))).to_be_visible()
-    expect(page.locator("section:has(#sensors-title)")).to_contain_text("PMS5003")
-    expect(page.locator("section:has(#readings-title)")).to_contain_text("PM10")
-    window.pick("rathaus")
-    trouble = page.locator("section:has(#conditions-title)")
-    expect(trouble).to_contain_text("No frame for two hours.")
-    expect(trouble).to_contain_text("Look at the sensor's plug.")
-
-
-def test_channel_and_range_change_the_chart_and_the_address(console: Console, browse: Open) -> None:
-    window = browse()
-    window.sign_in(console.url)
-    window.pick("bahnhof-nord")
-    page = window.page
-    page.select_option("section.chart select", label="PM10")
-    page.wait_for_function("window.lamppost.store.chart.title === 'PM10'")
-    page.click("text='48 h'")
-    page.wait_for_function("window.lamppost.store.chart.key.includes(':48h:')")
-    page.click("text='1 h'")
-    page.wait_for_function("window.lamppost.store.chart.key.includes(':1h:')")
-    assert {v for _, v in page.evaluate(CHART.format("line")) if v is not None} == {20}
-    assert "lamppost=demo%2Fbahnhof-nord" in page.url
-    page.reload()
-    page.wait_for_function("window.lamppost?.store.chart?.title === 'PM10'")
-    expect(page.locator("input[name=range][value='1h']")).to_be_checked()
-
-
-def test_a_committed_sample_appears_without_a_reload(console: Console, browse: Open) -> None:
-    window = browse()
-    window.sign_in(console.url)
-    window.pick("bahnhof-nord")
-    page = window.page
-    page.evaluate("window.same_page = true")
-    before = page.evaluate("window.lamppost.store.chart.t.length")
-    whole = page.evaluate("window.lamppost.store.chart.t[0]")
-    console.city.sample(console.units["bahnhof-nord"], datetime.now(UTC), [9, 37, 50])
-    expect(row(window, "bahnhof-nord")).to_contain_text("37")
-    page.wait_for_function("before => window.lamppost.store.chart.t.length > before", arg=before)
-    assert page.evaluate(CHART.format("line"))[-1][1] == 37
-    expect(page.locator("section:has(#readings-title)")).to_contain_text("37")
-    assert page.evaluate("window.lamppost.store.chart.t[0]") == whole
-    assert page.evaluate("window.same_page") is True
 
 
 def test_a_new_lamppost_appears_in_the_list(console: Console, browse: Open) -> None:
@@ -188,72 +109,19 @@ def test_rejecting_asks_twice(console: Console, browse: Open) -> None:
     assert console.city.execute("SELECT state FROM enrolment WHERE device = 'park-2'") == [("rejected",)]
 
 
-def test_the_keyboard_alone_signs_in_and_picks(console: Console, browse: Open) -> None:
-    window = browse()
-    page = window.page
-    page.goto(console.url)
-    expect(page.locator("#name")).to_be_focused()
-    page.keyboard.type(NAME)
-    page.keyboard.press("Tab")
-    page.keyboard.type(PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("tr[data-id]")
-    page.keyboard.press("/")
-    page.keyboard.type("a")
-    page.keyboard.press("ArrowDown")
-    expect(row(window, "bahnhof-nord")).to_be_focused()
-    page.keyboard.press("ArrowDown")
-    expect(row(window, "rathaus")).to_be_focused()
-    expect(row(window, "rathaus")).to_have_attribute("aria-selected", "true")
-    page.keyboard.press("Enter")
-    expect(page.locator("#detail-title")).to_be_focused()
-    expect(page.locator("#detail-title")).to_have_text("rathaus")
-
-
-def test_the_database_away_is_told_and_recovery_needs_nobody(console: Console, browse: Open) -> None:
-    window = browse()
-    window.sign_in(console.url)
-    window.pick("bahnhof-nord")
-    notice = window.page.locator("[data-notice=fault]")
-    try:
-        console.city.allow_connections(False)
-        expect(notice).to_contain_text("The database does not answer.", timeout=20_000)
-        expect(row(window, "bahnhof-nord")).to_contain_text("online")
-        assert len(window.page.evaluate(CHART.format("line"))) > 20
-    finally:
-        console.city.allow_connections(True)
-    expect(notice).to_have_count(0, timeout=20_000)
-    console.city.sample(console.units["rathaus"], minute(2), [444, 555])
-    expect(row(window, "rathaus")).to_contain_text("44.4", timeout=20_000)
-
-
-@pytest.mark.parametrize("width", [390, 1024])
-def test_nothing_hangs_over_the_edge(console: Console, browse: Open, width: int) -> None:
-    window = browse(width=width, height=844)
-    window.sign_in(console.url)
-    page = window.page
-    page.wait_for_selector("tr[data-id]")
-    overhang = "document.documentElement.scrollWidth - window.innerWidth"
-    assert page.evaluate(overhang) <= 0
-    window.pick("rathaus")
-    assert page.evaluate(overhang) <= 0
-    if width == 390:
-        expect(page.locator("section.list")).to_be_hidden()
-        page.click("text=All lampposts")
-        expect(page.locator("section.list")).to_be_visible()
-
-
 def test_colours_follow_the_person(console: Console, browse: Open) -> None:
     window = browse(scheme="dark")
     window.sign_in(console.url)
     page = window.page
     background = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(background) == "rgb(15, 19, 23)"
-    page.get_by_role("button", name=re.compile("Colours")).click()
+    page.get_by_label("Colours").select_option("light")
     page.wait_for_function("document.documentElement.dataset.theme === 'light'")
     assert page.evaluate(background) != "rgb(15, 19, 23)"
     page.reload()
     page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+    page.get_by_label("Colours").select_option("as the system")
+    assert page.evaluate(background) == "rgb(15, 19, 23)"
 
 
 @pytest.mark.parametrize(
@@ -274,6 +142,54 @@ def test_every_address_is_behind_the_login(console: Console, path: str) -> None:
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/sign-in")
     assert httpx.get(console.url + path).status_code == 401
+
+
+def test_an_address_that_leads_nowhere_has_a_page_of_its_own(console: Console, browse: Open) -> None:
+    window = browse()
+    window.sign_in(console.url)
+    answer = window.page.goto(f"{console.url}/nothing-here")
+    assert answer is not None
+    assert answer.status == 404
+    expect(window.page.locator("h1")).to_have_text("This page is not here")
+    window.page.click("text=To the map")
+    expect(window.page.locator(".bar .city")).to_have_text("demo")
+    assert [c for c in window.complaints if "404" not in c] == []
+    window.complaints.clear()  # the browser logs the missing page itself
+
+
+def test_the_header_tells_the_street_clock_with_its_time_zone(console: Console, browse: Open) -> None:
+    window = browse()
+    window.sign_in(console.url)
+    expect(window.page.locator(".street")).to_contain_text(
+        re.compile(r"\d\d:\d\d:\d\d\s+(UTC|GMT|[A-Z]{3,4})")
+    )
+
+
+def test_the_keyboard_is_explained_and_goes_to_the_areas(console: Console, browse: Open) -> None:
+    window = browse()
+    window.sign_in(console.url)
+    page = window.page
+    page.wait_for_selector("tr[data-id]")
+    page.keyboard.press("?")
+    help_ = page.get_by_role("dialog", name="Keyboard")
+    expect(help_).to_contain_text("Filter the lampposts")
+    page.keyboard.press("Escape")
+    expect(help_).to_be_hidden()
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+    expect(page).to_have_url(f"{console.url}/incidents")
+    expect(page.locator(".areas a[aria-current]")).to_contain_text("Incidents")
+
+
+def test_the_skip_link_is_first_and_goes_to_the_content(console: Console, browse: Open) -> None:
+    window = browse()
+    window.sign_in(console.url)
+    page = window.page
+    page.wait_for_selector("tr[data-id]")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
 
 
 def test_the_socket_is_for_pages_of_the_same_session_and_origin(console: Console, browse: Open) -> None:
@@ -309,7 +225,7 @@ def test_a_link_on_another_site_does_not_sign_out(console: Console, browse: Open
     page = window.context.new_page()
     page.goto(console.url.replace("127.0.0.1", "localhost") + "/sign-in")  # another site than 127.0.0.1
     page.evaluate("url => { location.href = url }", f"{console.url}/?lamppost=demo/rathaus")
-    expect(page.locator("#detail-title")).to_have_text("rathaus")
+    expect(page.locator("#panel-title")).to_have_text("rathaus")
     assert {c["name"]: c["value"] for c in window.context.cookies(console.url)}.keys() == before.keys()
     window.page.reload()
     expect(window.page.locator(".bar .city")).to_have_text("demo")
