@@ -20,7 +20,7 @@ from dashboards.incident_model import Incident, Story
 from dashboards.topics import NOTHING, CommonSource, Key, Topic
 from dashboards.viewer import Line, Message, PageViewer
 from fleet_server.access.service import SignedIn
-from fleet_server.errors import LamppostError
+from fleet_server.errors import Conflict, LamppostError
 
 ECHARTS = Path(nicegui.__file__).parent / "elements" / "echart" / "dist"  # the bundle that NiceGUI ships
 INCIDENTS: Key = ("incidents",)
@@ -204,13 +204,25 @@ async def _act(
     head: IncidentHead,
 ) -> None:
     asked = asked_for(event.args)
-    problem = "" if asked and viewer.number is not None else "The browser sent what is not understood."
-    if asked and viewer.number is not None:
+    problem, meanwhile = "The browser sent what is not understood.", None
+    if asked is not None and viewer.number is not None:
         what, version, text, until_ms = asked
+        problem = ""
         try:
             await source.act(viewer.who, viewer.number, what, version, text, until_ms)
         except LamppostError as refused:
             problem = str(refused)
-    head.run_method("answered", asked[0] if asked else "", problem)
+            if isinstance(refused, Conflict):
+                meanwhile = await _meanwhile(viewer, source)
+    head.run_method("answered", asked[0] if asked else "", problem, meanwhile)
     hub.forget(viewer.key)
     hub.forget(INCIDENTS)
+
+
+async def _meanwhile(viewer: IncidentViewer, source: IncidentSource) -> dict[str, Any] | None:
+    """Who did what to it last, for the one who came second; None where that cannot be told."""
+    assert viewer.number is not None
+    try:
+        return incident_view.newest(await source.story(viewer.who, viewer.number))
+    except LamppostError:
+        return None  # what was refused is told all the same

@@ -91,6 +91,12 @@ def _happening(found: Happening) -> dict[str, Any]:
     }
 
 
+def newest(found: Story) -> dict[str, Any] | None:
+    """The newest line of its history, where there is one."""
+    last = max(found.history, key=lambda h: h.id, default=None)
+    return _happening(last) if last else None
+
+
 def window(found: Incident, now_ms: int) -> tuple[int, int]:
     """From when to when the evidence is drawn, in whole minutes."""
     ends = min(now_ms, (found.closed_ms or found.last_ms) + AFTER_MS) if found.state == "closed" else now_ms

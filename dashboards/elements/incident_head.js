@@ -67,7 +67,6 @@ export default {
   watch: {
     h(now, before) {
       if (!before || !now || before.version === now.version) return;
-      this.problem = "";
       const news = this.s.incident.history[0];
       if (news && news.id !== this.heard) say(`${news.what}${news.by ? ` by ${news.by}` : ""}. ${news.text}`);
       this.heard = news?.id;
@@ -101,10 +100,12 @@ export default {
       this.busy = true;
       this.$emit("act", { what, version: this.h.version, ...more });
     },
-    answered(what, problem) { // called by the server
+    // Called by the server. `meanwhile`: what another did to it, where that is why.
+    answered(what, problem, meanwhile) {
       this.busy = false;
-      this.problem = problem;
-      if (problem) return say(problem);
+      const who = meanwhile && `${meanwhile.by || "The city"}: ${meanwhile.what.toLowerCase()}, ${ago(meanwhile.at, this.s.now)}${meanwhile.text ? ` (${meanwhile.text})` : ""}.`;
+      this.problem = [problem, who].filter(Boolean).join(" ");
+      if (problem) return say(this.problem);
       say(DONE[what] ?? "Done");
       if (this.asked) this.$refs.dialog.close();
       document.getElementById("incident-title")?.focus();
