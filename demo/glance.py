@@ -11,7 +11,7 @@ from demo.api import Api, ApiRefused
 
 @dataclass(frozen=True)
 class Glance:
-    """`index`: by lamppost, value and category; `incidents`: a line each, of those that are open."""
+    """`index`: by lamppost's name, value and category; `incidents`: a line each, of those that are open."""
 
     index: Mapping[str, str] = field(default_factory=dict)
     incidents: tuple[str, ...] = ()
@@ -22,12 +22,12 @@ def look(api: Api, before: Glance) -> Glance:
     try:
         indices = api.call("GET", "/api/v1/indices?limit=100")["indices"]
         incidents = api.call("GET", "/api/v1/incidents?state=open")["incidents"]
+        return Glance(
+            {each["device"].partition("/")[2]: f"{each['value']} {each['category']}" for each in indices},
+            tuple(_line(each) for each in incidents),
+        )
     except (ApiRefused, OSError, ValueError, KeyError, TypeError):
         return before
-    return Glance(
-        {each["device"]: f"{each['value']} {each['category']}" for each in indices},
-        tuple(_line(each) for each in incidents),
-    )
 
 
 def _line(incident: Mapping[str, Any]) -> str:

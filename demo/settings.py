@@ -10,7 +10,7 @@ from firmware_bridge.emulator.air import BadPlan
 from firmware_bridge.emulator.replay import replay_scene
 
 # What six lampposts, their sensors and the server hold on two cores without missing a street minute.
-HISTORY_SPEED = 1440.0
+HISTORY_SPEED = 720.0
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 

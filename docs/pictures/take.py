@@ -1,8 +1,9 @@
-"""Take docs/pictures/dashboard.png from pages that run: signs in, picks a lamppost, waits for its chart.
+"""Take the pictures of docs/pictures from pages that run: the map, the newest incident, a lamppost.
 
-    LAMPPOST_PASSWORD=… python docs/pictures/take.py --url http://127.0.0.1:8080 --name admin
+    LAMPPOST_PASSWORD=… python docs/pictures/take.py --url http://127.0.0.1:8080 --name admin --wait 300
 
-While `make demo` runs in another terminal, that is a picture of the demo.
+While `make demo` runs in another terminal, those are pictures of the demo: `--wait` waits so many seconds for
+the incident of its story, and the lamppost is the one whose sensor is stuck.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Error, Page, sync_playwright
 
 HERE = Path(__file__).parent
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-SETTLE_MS = 1500  # fonts and the chart's first drawing
+SETTLE_MS = 2_500  # fonts, the charts' first drawing, the map's last zoom
+TIMEOUT_MS = 30_000
+INCIDENT = "a[href^='/incidents/']"
 
 
 def sign_in(page: Page, url: str, name: str, password: str) -> None:
@@ -24,36 +29,50 @@ def sign_in(page: Page, url: str, name: str, password: str) -> None:
     page.fill("#name", name)
     page.fill("#password", password)
     page.keyboard.press("Enter")
-    page.wait_for_selector("tr[data-id]", timeout=30_000)
+    page.wait_for_selector(".bar .city", timeout=TIMEOUT_MS)
 
 
-def pick(page: Page, lamppost: str | None, span: str) -> None:
-    row = page.locator(f"tr:has(strong:text-is('{lamppost}'))" if lamppost else "tr[data-id]").first
-    row.click()
-    page.click(f"label:has(input[name=range][value='{span}'])")
-    page.wait_for_function(
-        "span => { const s = window.lamppost.store;"
-        " const drawn = s.chart?.lamppost === s.picked && s.chart.key.includes(`:${span}:`);"
-        " return drawn && s.chart.t.length > 1 }",
-        arg=span,
-        timeout=30_000,
-    )
-    page.wait_for_timeout(SETTLE_MS)
+def show_map(page: Page, given: argparse.Namespace) -> None:
+    page.goto(given.url)
+    page.wait_for_selector(".map .mark-box", timeout=TIMEOUT_MS)
 
 
-def main() -> int:
+def show_incident(page: Page, given: argparse.Namespace) -> None:
+    page.goto(f"{given.url}/incidents")
+    page.wait_for_selector(INCIDENT, timeout=max(TIMEOUT_MS, given.wait * 1000))
+    page.locator(INCIDENT).first.click()
+    page.wait_for_selector(".incident-head .title-line", timeout=TIMEOUT_MS)
+
+
+def show_lamppost(page: Page, given: argparse.Namespace) -> None:
+    page.goto(f"{given.url}/lamppost/{given.lamppost}")
+    page.wait_for_selector("h1", timeout=TIMEOUT_MS)
+
+
+PICTURES: Mapping[str, Callable[[Page, argparse.Namespace], None]] = MappingProxyType(
+    {"incident": show_incident, "map": show_map, "lamppost": show_lamppost}
+)
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--url", default="http://127.0.0.1:8080")
     parser.add_argument("--name", default="admin")
-    parser.add_argument("--lamppost", help="its name; the first of the list otherwise")
-    parser.add_argument("--range", default="6h", choices=["1h", "6h", "48h", "7d"])
+    parser.add_argument("--only", action="append", choices=list(PICTURES), help="again for more; default all")
+    parser.add_argument("--lamppost", default="demo/post-05", metavar="TENANT/NAME")
+    parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="for an incident to be there")
     parser.add_argument("--scheme", default="light", choices=["light", "dark"])
     parser.add_argument("--width", type=int, default=1440)
     parser.add_argument("--height", type=int, default=900)
-    parser.add_argument("--to", type=Path, default=HERE / "dashboard.png")
-    given = parser.parse_args()
+    parser.add_argument("--whole", action="store_true", help="all of a page that is longer than the window")
+    parser.add_argument("--to", type=Path, default=HERE, metavar="FOLDER")
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = arguments()
     password = os.environ.get("LAMPPOST_PASSWORD")
     if not password:
         print("take.py: set LAMPPOST_PASSWORD to the password of --name", file=sys.stderr)
@@ -63,11 +82,20 @@ def main() -> int:
         page = browser.new_page(
             viewport={"width": given.width, "height": given.height}, color_scheme=given.scheme
         )
-        sign_in(page, given.url, given.name, password)
-        pick(page, given.lamppost, given.range)
-        page.screenshot(path=given.to)
-        browser.close()
-    print(given.to)
+        try:
+            sign_in(page, given.url, given.name, password)
+            for picture in PICTURES:  # the incident first: it is what --wait waits for
+                if given.only is None or picture in given.only:
+                    PICTURES[picture](page, given)
+                    page.wait_for_timeout(SETTLE_MS)
+                    file = given.to / f"{picture}{'-dark' * (given.scheme == 'dark')}.png"
+                    page.screenshot(path=file, full_page=given.whole)
+                    print(file)
+        except Error as failed:
+            print(f"take.py: {failed.message.splitlines()[0]}", file=sys.stderr)
+            return 1
+        finally:
+            browser.close()
     return 0
 
 
