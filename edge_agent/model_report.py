@@ -1,4 +1,4 @@
-"""`lamppost agent model`, and the doctor's line on it: what decides here, tried as the running agent tries it."""
+"""`lamppost agent model`, and the doctor's line on it: what decides here, tried as the agent tries it."""
 
 from __future__ import annotations
 

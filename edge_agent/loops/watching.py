@@ -67,6 +67,7 @@ class WatchingLoop:
         self._model: Model | None = None
         self._why = ""  # no model decides
         self._saved_at_s = self._ticked_at_s = clock.wire_s()
+        self._ready_s = 0.0  # wire clock; when there was a model, or none to come
         self._running = True
         self._failed = False
         self.judged = 0  # windows since the start
@@ -113,6 +114,7 @@ class WatchingLoop:
             log.exception("the model could not be loaded")
             self._without_model(ModelRefused(f"{type(error).__name__}: {error}"))
         self._decides(self._model.title if self._model else f"{RULE}: {self._why}")
+        self._ready_s = self._clock.wire_s()
 
     def _without_model(self, error: ModelRefused) -> None:
         if self._model is not None:
@@ -172,7 +174,7 @@ class WatchingLoop:
             self._tell(told)
             if window is not None:
                 self.judged += 1
-                self.delays_ms.append((self._clock.wire_s() - at_s) * 1000)
+                self.delays_ms.append((self._clock.wire_s() - max(at_s, self._ready_s)) * 1000)
             if self._failed:
                 self._failed = False
                 self._board.clear("agent_error", "watching")
