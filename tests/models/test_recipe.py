@@ -236,7 +236,8 @@ def pure_windows(segment: Segment, last: list[int]) -> dict[int, tuple[np.ndarra
         rule_manifest(),
         thresholds=dataclasses.replace(rule_manifest().thresholds, min_coverage=MIN_COVERAGE),
     )
-    readings, context, hour = segment.readings, Context(), []
+    readings, context = segment.readings, Context()
+    hour: list[Minute] = []
     found: dict[int, tuple[np.ndarray, float] | None] = {}
     for index in range(max(last) + 1):
         time_ms = START_MS + index * MINUTE_MS
