@@ -155,7 +155,7 @@ def test_what_lies_on_one_spot_is_a_cluster_that_tells_the_worst(console: Consol
         cluster = page.get_by_role(
             "button", name=re.compile("^12 lampposts, US AQI 20 to 160, worst Unhealthy")
         )
-        expect(cluster).to_have_class(re.compile(r"cluster l4"))
+        expect(cluster).to_have_class(re.compile(r"cluster l4"), timeout=20_000)
         expect(cluster.locator("text")).to_have_text("12")
         expect(cluster.locator(".arc")).to_have_count(2)
         cluster.click()  # no zoom takes them apart: the list shows them
