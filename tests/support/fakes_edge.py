@@ -1,16 +1,17 @@
-"""The agent's ports in memory: a Spool, a Broker with a server, a Sensor. Same contracts, no I/O."""
+"""The agent's ports in memory: Spool, Broker with a server, Sensor, Runner. Same contracts, no I/O."""
 
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from edge_agent.core.records import ClassCounters, Head, Row, Sealed, Stamp, Stored, Unit, Usage, Weight
 from edge_agent.core.spool_policy import Shed, joined
 from edge_agent.core.window import AckMark
-from edge_agent.errors import LinkError, LinkLost, SpoolFull
-from edge_agent.ports import BrokerEvents, Rescue, Session
+from edge_agent.errors import LinkError, LinkLost, ModelRefused, SpoolFull
+from edge_agent.ports import BrokerEvents, ModelShape, Rescue, Session
 from firmware_bridge.errors import SensorError, SensorGone
 from firmware_bridge.kinds import SPECS, KindSpec, SensorKind
 from firmware_bridge.ports import Reading
@@ -327,3 +328,39 @@ class ScriptedSensor:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+class FakeRunner:
+    """A Runner without a runtime. Its model is a few words; `answer` is what it says of every window, by
+    default a fair coin for each output."""
+
+    name = "litert"
+    _HEAD = "fake model"
+
+    def __init__(self, answer: tuple[float, ...] | None = None) -> None:
+        self.answer = answer
+        self.scored = 0
+        self.closed = False
+        self._shape: ModelShape | None = None
+
+    @classmethod
+    def model(cls, shape: ModelShape) -> bytes:
+        return f"{cls._HEAD} {shape.steps} {shape.channels} {shape.outputs} end".encode()
+
+    def load(self, model: bytes, shape: ModelShape) -> None:
+        if model != self.model(shape):
+            raise ModelRefused("the fake does not take the model")
+        self._shape = shape
+
+    def score(self, window: array[float]) -> tuple[float, ...]:
+        shape = self._shape
+        if shape is None or len(window) != shape.steps * shape.channels:
+            raise ModelRefused("the fake failed: a window of another length")
+        self.scored += 1
+        return (0.5,) * shape.outputs if self.answer is None else self.answer
+
+    def version(self) -> str:
+        return "fake"
+
+    def close(self) -> None:
+        self.closed = True
