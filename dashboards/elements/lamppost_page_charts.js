@@ -53,6 +53,7 @@ export default {
   watch: {
     "s.period": { handler() { this.fill(); this.keep(); } },
     "s.post_series"() { this.keep(); },
+    "s.index_kind"() { this.keep(); },
   },
   methods: {
     age, stamp,
