@@ -57,7 +57,7 @@ def test_unattended_run_reports_a_city_that_lost_nothing(tmp_path: Path) -> None
     assert told["spooled"] == told["stored"] > told["history_stored"]
     assert told["live_samples"] >= 6 * 5
     assert told["bytes_per_reading"] <= 1.5
-    assert told["agent_pss_mb"] <= 40
+    assert told["agent_pss_mb"] <= 60, "with the model, on LiteRT"
     assert 0 < told["latency_p50_ms"] <= told["latency_p99_ms"]
     assert processes_of(city) == []
 
