@@ -38,12 +38,14 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_argument("--for", dest="run_for", metavar="TIME", help="stop after this long: 90s, 5m, 2h")
+    options.add_argument(
+        "--for", dest="run_for", metavar="TIME", help="stop so long after the link is back: 90s, 5m, 2h"
+    )
     options.add_argument("--report", metavar="FILE", help="write the run's figures as JSON")
     options.add_argument("--speed", type=float, default=60.0, help="how fast the street's clock runs (60)")
     options.add_argument("--posts", type=int, default=6, help="how many lampposts (6)")
     options.add_argument(
-        "--history", default="48h", metavar="TIME", help="how long they were offline before (48h)"
+        "--history", default="48h", metavar="TIME", help="how much street time lies before that (48h)"
     )
     options.add_argument(
         "--live-history",
