@@ -44,12 +44,11 @@ class Snapshot:
 def draw(snapshot: Snapshot) -> Group:
     """The table and the two lines around it."""
     street = datetime.fromtimestamp(snapshot.street_ms / 1000, UTC)
-    left = "" if snapshot.run_for_s is None else f" of {snapshot.run_for_s:.0f} s"
     head = Text.assemble(
         ("Lamppost ", "bold"),
         f"{snapshot.dashboard}   {snapshot.login}\n",
         (f"street time {street:%Y-%m-%d %H:%M} UTC, {snapshot.speed:g} times as fast, ", "dim"),
-        (_running(snapshot) + left, "dim"),
+        (_running(snapshot), "dim"),
     )
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name, right in (
@@ -87,7 +86,8 @@ def draw(snapshot: Snapshot) -> Group:
 def _running(snapshot: Snapshot) -> str:
     if snapshot.running_s < 0:
         return f"{-snapshot.running_s:.0f} s until history is lived through"
-    return f"running {snapshot.running_s:.0f} s"
+    left = "" if snapshot.run_for_s is None else f" of {snapshot.run_for_s:.0f} s"
+    return f"running {snapshot.running_s:.0f} s{left}"
 
 
 def _happening(snapshot: Snapshot) -> list[Text]:

@@ -44,4 +44,7 @@ def test_every_part_of_the_picture() -> None:
 
 
 def test_while_history_is_lived_through_it_says_for_how_long() -> None:
-    assert "12 s until history is lived through" in shown(replace(SNAPSHOT, running_s=-12.4, story=()))
+    text = shown(replace(SNAPSHOT, running_s=-12.4, story=()))
+    assert "12 s until history is lived through\n" in "".join(
+        f"{line.rstrip()}\n" for line in text.splitlines()
+    )
