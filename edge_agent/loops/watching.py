@@ -6,6 +6,7 @@ A thread of its own: whatever goes wrong here, sampling and delivery go on.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -71,9 +72,8 @@ class WatchingLoop:
         self._running = True
         self._failed = False
         self.judged = 0  # windows since the start
-        self.delays_ms: deque[float] = deque(
-            maxlen=DELAYS
-        )  # from the last sample of a window to its judgement
+        self._delays_ms: deque[float] = deque(maxlen=DELAYS)  # from a window's last sample to what it means
+        self._work_ms: deque[float] = deque(maxlen=DELAYS)  # of that, processor time
         self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned
 
     def see(self, seen: Seen, identity: UnitIdentity) -> None:
@@ -82,10 +82,15 @@ class WatchingLoop:
             self._inbox.put((seen, identity, self._clock.wire_s()))
 
     def figures(self) -> dict[str, float]:
-        """For the status file. `delay_ms`: from the last sample of a window to its judgement."""
-        delays = sorted(self.delays_ms)
-        p99 = delays[min(len(delays) - 1, int(0.99 * len(delays)))] if delays else 0.0
-        return {"judged": self.judged, "delay_ms_p99": round(p99, 3)}
+        """For the status file. `delay_ms`: from a window's last sample to its verdict, waiting for a core
+        included; `work_ms`: the processor's time for it."""
+        delays, work = sorted(self._delays_ms), sorted(self._work_ms)
+        return {
+            "judged": self.judged,
+            "delay_ms_p50": _at(delays, 0.5),
+            "delay_ms_p99": _at(delays, 0.99),
+            "work_ms_p99": _at(work, 0.99),
+        }
 
     def stop(self) -> None:
         self._inbox.put(None)
@@ -168,13 +173,15 @@ class WatchingLoop:
 
     def _decide(self, dues: tuple[Due, ...], at_s: float) -> None:
         for due in dues:
+            start_s = time.thread_time()
             window = window_of(self._post, due, self._model.manifest if self._model else RULE_MANIFEST)
             judgement = self._judge(window) if window is not None else None
             self._post, told = decide(self._post, due, judgement)
             self._tell(told)
             if window is not None:
                 self.judged += 1
-                self.delays_ms.append((self._clock.wire_s() - max(at_s, self._ready_s)) * 1000)
+                self._delays_ms.append((self._clock.wire_s() - max(at_s, self._ready_s)) * 1000)
+                self._work_ms.append((time.thread_time() - start_s) * 1000)
             if self._failed:
                 self._failed = False
                 self._board.clear("agent_error", "watching")
@@ -196,3 +203,7 @@ class WatchingLoop:
             self._shelf.save(self._post.to_keep())
         except SpoolFull as error:
             log.info("the units' background is not kept: %s", error.detail)  # the room's conditions say more
+
+
+def _at(ordered: list[float], share: float) -> float:
+    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3) if ordered else 0.0
