@@ -8,7 +8,7 @@ import { drawGraticule } from "/assets/graticule.js";
 import { clusterMark, clusterWords, postMark, postWords } from "/assets/marks.js";
 import { kindOf } from "/assets/city.js";
 
-const RADIUS_PX = 46; // marks nearer than this would lie over each other
+const RADIUS_PX = 58; // marks nearer than this would lie over each other
 const ALONE_FROM_ZOOM = 17; // from here on only what lies on the same spot is one mark
 const SPOT_PX = 20;
 const MAX_ZOOM = 19;
@@ -207,7 +207,7 @@ export default {
   },
   created() { this.marks = new Map(); },
   mounted() {
-    const map = L.map(this.$refs.map, { zoomControl: false, attributionControl: false, maxZoom: MAX_ZOOM, minZoom: 2, zoomSnap: 1, worldCopyJump: false, renderer: L.svg({ padding: 0.5 }) });
+    const map = L.map(this.$refs.map, { zoomControl: false, attributionControl: false, maxZoom: MAX_ZOOM, minZoom: 2, zoomSnap: this.s.tiles.address ? 1 : 0.5, worldCopyJump: false, renderer: L.svg({ padding: 0.5 }) });
     this.map = markRaw(map);
     for (const [name, z] of [["districts", 250], ["graticule", 260], ["names", 640]]) {
       const pane = map.createPane(name);

@@ -55,7 +55,7 @@ export default {
               <span class="muted place">{{ where(r) }}</span>
               <span v-if="r.draining" class="drain"><progress :max="r.draining.total" :value="r.draining.total - r.draining.waiting" :aria-label="'History of ' + r.name + ' drained'"></progress><span class="muted num">{{ r.draining.waiting < r.draining.total ? 'history ' + percent(r.draining) + ' %' : 'history to come' }}</span></span></td>
             <td role="gridcell" class="right"><span v-if="r[s.index]" class="index num" :class="'l' + r[s.index][1]" :title="kind.bands[r[s.index][1] - 1].name">{{ r[s.index][0] }}<span class="sr"> {{ kind.bands[r[s.index][1] - 1].name }}</span></span><span v-else class="muted">–</span></td>
-            <td role="gridcell" class="right value num">{{ r.value ?? '–' }}<span v-if="r.value && r.unit !== unit" class="unit">&nbsp;{{ r.unit }}</span><span v-if="r.flag" class="flagged">{{ r.flag }}</span></td>
+            <td role="gridcell" class="right value num">{{ r.value ?? '–' }}<span v-if="r.value" class="unit" :class="{ sr: r.unit === unit }">&nbsp;{{ r.unit }}</span><span v-if="r.flag" class="flagged">{{ r.flag }}</span></td>
             <td role="gridcell" class="state"><span :class="tone(r.fresh)"><span v-html="marks[r.fresh]"></span>{{ r.fresh === 'none' ? 'none yet' : r.fresh }}<span v-if="r.latest" class="muted num">&nbsp;{{ age(s.now - r.latest) }}</span></span>
               <span v-if="r.presence !== 'online'" class="link-state" :class="tone(r.presence)"><span v-html="marks[r.presence]"></span>{{ presence(r.presence) }}</span><span v-else class="sr">online</span></td>
           </tr>

@@ -60,13 +60,16 @@ class Console:
 
 
 @contextmanager
-def running_console(url: str, home: Path) -> Iterator[tuple[str, Path]]:
-    """The `ui` role on a free port, its data under `home`; yields its address and its working directory."""
+def running_console(url: str, home: Path, ui: str = "") -> Iterator[tuple[str, Path]]:
+    """The `ui` role on a free port, its data under `home`; yields its address and its working directory.
+
+    ui: further lines of the configuration's section [ui].
+    """
     port = free_port()
     file = home / "server.toml"
     file.write_text(
         f'data_dir = "{home / "data"}"\n[tenant]\nname = "demo"\n[database]\nurl = "{url}"\n'
-        f'[ui]\nlisten = "127.0.0.1:{port}"\n'
+        f'[ui]\nlisten = "127.0.0.1:{port}"\n{ui}'
     )
     config = load_config(file)
     Authority.init(config.authority.directory, "Testing")

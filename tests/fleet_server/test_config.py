@@ -39,6 +39,17 @@ GARBAGE = [
     ("ingest.workers", "[ingest]\nworkers = 1.5", "1.5", "1 to 64"),
     ("ingest.group_age_ms", "[ingest]\ngroup_age_ms = 0", "0", "1 to 5000"),
     ("authority.server_names", '[authority]\nserver_names = ["a b"]', "['a b']", "a list of host names"),
+    ("ui.map_tiles", '[ui]\nmap_tiles = "https://t.example/{z}/{x}.png"', "{x}.png'", "{z}, {x} and {y}"),
+    ("ui.map_tiles", '[ui]\nmap_tiles = "ftp://t.example/{z}/{x}/{y}"', "'ftp://", "https://HOST/"),
+    ("ui.map_tiles", '[ui]\nmap_tiles = "https://a; script-src *"', "script-src", "https://HOST/"),
+    (
+        "ui.map_tiles",
+        '[ui]\nmap_tiles = "https://t.example/{z}/{x}/{y};img-src"',
+        ";img-src",
+        "https://HOST/",
+    ),
+    ("ui.map_tiles", "[ui]\nmap_tiles = 1", "1", "https://HOST/"),
+    ("ui.map_attribution", '[ui]\nmap_attribution = "a\\nb"', "a\\nb", "200 printable characters"),
     ("authority.server_names", "[authority]\nserver_names = []", "[]", "a list of host names"),
 ]
 
