@@ -196,6 +196,7 @@ class PostViewer(PageViewer):
             "post_corrected": air_view.corrected(trace, begins, ends) if trace else None,
             "post_index": air_view.index_bars(index, begins, ends) if index else None,
             "index_bands": air_view.bands(index) if index else [],
+            "post_unplaced": lamppost_view.unplaced(detail),
             "post_units": lamppost_view.units(detail, found.get(self.calibrations_key, ()), snapshot.now_ms),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
@@ -17,6 +18,7 @@ GAP_SAMPLES = 3.0  # the same for samples, in multiples of their usual distance
 CALIBRATED = ("pm2_5", "pm10")
 PM_CHANNELS = {"pm2_5", "pm2_5_cf1", "pm10", "pm10_cf1"}
 FROM_ZERO = {"temperature", "humidity", "co2", "pressure"}  # whose charts do not begin at zero
+_CODE = re.compile(r"^model_[a-z_]+: ")  # the condition's code; its title stands among the conditions
 _RANK = {"error": 0, "warning": 1, "info": 2}
 _TONE = {"error": "tone-bad", "warning": "tone-warn", "info": "tone-quiet"}
 
@@ -71,15 +73,17 @@ def facts(found: Facts) -> dict[str, Any]:
 
 
 def model(told: str) -> dict[str, str]:
-    """`air_anomaly@1.0.0/litert`, or `rule@1` and why, as the lamppost tells it."""
-    name, _, why = told.strip().partition(" ")
+    """`air_anomaly@1.0.0/litert`, or `rule@1: ` and why, as the lamppost tells it."""
+    name, _, rest = told.strip().partition(" ")
     rule = name.partition("@")[0] == "rule"
+    why = _CODE.sub("", rest.strip(" ()").removeprefix("because "))
+    if why and why != "as configured":
+        why = f"because {why}"
     return {
         "name": name.rstrip(":,;"),
         "by": "the rule" if rule else "the model",
-        "why": why.strip(" ()").removeprefix("because ")
-        and f", because {why.strip(' ()').removeprefix('because ')}",
-        "tone": "tone-warn" if rule and why else "",
+        "why": f", {why}" if why else "",
+        "tone": "tone-warn" if rule and why.startswith("because") else "",
     }
 
 
@@ -183,12 +187,22 @@ def units(detail: Detail, calibrations: Sequence[Calibration], now_ms: int) -> l
 
 def wrong(sensor: Sensor, detail: Detail) -> list[Condition]:
     """The conditions that are about this unit: by its kind, serial or position, or as the only one."""
-    names = {n.lower() for n in (sensor.kind, sensor.serial, sensor.site) if n}
     only = len(detail.sensors) == 1
-    about = [
-        c for c in detail.conditions if c.code.startswith("sensor") and (only or c.subject.lower() in names)
-    ]
-    return by_severity(about)
+    about = (c for c in detail.conditions if c.code.startswith("sensor"))
+    return by_severity([c for c in about if only or c.subject.lower() in _names(sensor)])
+
+
+def unplaced(detail: Detail) -> list[dict[str, Any]]:
+    """Conditions about a sensor by a name that no unit of this lamppost tells of itself."""
+    if len(detail.sensors) == 1:
+        return []
+    known = {name for sensor in detail.sensors for name in _names(sensor)}
+    about = [c for c in detail.conditions if c.code.startswith("sensor")]
+    return [condition(c) for c in by_severity([c for c in about if c.subject.lower() not in known])]
+
+
+def _names(sensor: Sensor) -> set[str]:
+    return {name.lower() for name in (sensor.kind, sensor.serial, sensor.site) if name}
 
 
 def health(sensor: Sensor, detail: Detail) -> dict[str, Any]:

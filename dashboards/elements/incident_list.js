@@ -33,7 +33,7 @@ export default {
       <p v-if="unread" class="note tone-warn" role="status">The address asks for {{ unread }}, which is not known; it is left out.</p>
       <p v-if="!s.incidents_loaded" class="empty">Reading the incidents.</p>
       <div v-else-if="!shown.length" class="calm">
-        <svg viewBox="0 0 48 48" width="48" height="48" aria-hidden="true"><circle cx="24" cy="24" r="20" fill="none" stroke="currentColor" stroke-width="2"/><path d="m15 25 6.5 6.5L33.5 18" fill="none" stroke="currentColor" stroke-width="3"/></svg>
+        <svg v-if="!narrowed" viewBox="0 0 48 48" width="48" height="48" aria-hidden="true"><circle cx="24" cy="24" r="20" fill="none" stroke="currentColor" stroke-width="2"/><path d="m15 25 6.5 6.5L33.5 18" fill="none" stroke="currentColor" stroke-width="3"/></svg>
         <template v-if="narrowed"><h2>Nothing matches</h2><p>{{ plural(all.length, 'incident is', 'incidents are') }} left out by what you chose. <button type="button" class="link" @click="clear">Show all</button></p></template>
         <template v-else-if="!all.length"><h2>No incident so far</h2><p>None was ever opened. One opens by itself when lampposts see an episode; it appears here within seconds.</p></template>
         <template v-else><h2>{{ calm }}</h2><p>The last one: <a :href="'/incidents/' + last.id">{{ last.title }}</a>, over <When :ms="newest(last)" />. <button type="button" class="link" @click="clear">Show all {{ count(all.length) }}</button></p></template>

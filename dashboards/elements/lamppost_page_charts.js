@@ -3,7 +3,7 @@ import { MARKS, age, stamp } from "/assets/words.js";
 import { TimeChart } from "/assets/time_chart.js";
 import { When } from "/assets/parts.js";
 
-const PERIODS = { "1h": "1 h", "6h": "6 h", "24h": "24 h", "7d": "7 d", own: "own" };
+const PERIODS = { "1h": "1 h", "6h": "6 h", "24h": "24 h", "7d": "7 d", own: "custom" };
 // Wall time of this browser, as <input type=datetime-local> wants it.
 const local = (ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60e3).toISOString().slice(0, 16);
 

@@ -9,6 +9,7 @@ export default {
   template: `
     <section v-if="s.post && !s.post_missing" class="panel" aria-labelledby="units-title">
       <div class="panel-head"><h2 id="units-title">Sensors <span class="muted num">{{ units.length }}</span></h2></div>
+      <p v-for="c in s.post_unplaced" :key="c.code + c.subject" class="note" :class="tone(c.severity)"><span v-html="marks[c.severity]"></span>{{ c.title }}: the sensor that is called “{{ c.subject }}” on the lamppost</p>
       <p v-if="!units.length" class="empty">The lamppost has declared no sensor yet.</p>
       <ul v-else class="units"><li v-for="u in units" :key="u.id">
         <p class="line"><strong>{{ u.title }}</strong><span :class="u.health.tone"><span v-html="marks[u.health.mark]"></span>{{ u.health.words }}</span><span v-if="u.health.since" class="muted small">since <When :ms="u.health.since" /></span></p>

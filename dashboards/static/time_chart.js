@@ -25,16 +25,16 @@ function palette(host) {
 // -> [[time, value]] with null where the line must break, and the stretches without data.
 export function broken(line, spec) {
   const points = [], gaps = [];
-  let seen = null;
+  const gap = (from, to) => { if (to - from > spec.gap_ms) gaps.push([from, to]); };
+  let seen = spec.from;
   line.t.forEach((t, i) => {
     if (line.v[i] === null) return;
-    if (seen !== null && t - seen > spec.gap_ms) {
-      points.push([seen + 1, null]);
-      gaps.push([seen, t]);
-    }
+    if (t - seen > spec.gap_ms && points.length) points.push([seen + 1, null]);
+    gap(seen, t);
     points.push([t, line.v[i]]);
     seen = t;
   });
+  gap(seen, spec.to);
   return { points, gaps };
 }
 
@@ -143,9 +143,9 @@ export const TimeChart = {
   props: { spec: Object, name: String, tall: Boolean, empty: { type: String, default: "Nothing in this range." } },
   template: `
     <div class="time-chart">
-      <div class="canvas-box"><div ref="canvas" class="canvas" :class="{ tall }" role="img" :aria-label="words"></div>
+      <div class="canvas-box" :class="{ nothing: spec && !something }"><div ref="canvas" class="canvas" :class="{ tall }" role="img" :aria-label="words"></div>
         <p v-if="!spec" class="over">Reading.</p><p v-else-if="!something" class="over">{{ empty }}</p></div>
-      <ul v-if="spec && spec.lines.length > 1" class="keys-of-lines"><li v-for="(l, i) in spec.lines" :key="l.id"><svg width="26" height="8" aria-hidden="true"><line x1="0" y1="4" x2="26" y2="4" stroke-width="2" :stroke="l.raw ? 'var(--line-raw)' : 'var(--line-' + (i % 8 + 1) + ')'" :stroke-dasharray="dash(l, i)"/></svg><a v-if="l.href" :href="l.href">{{ l.name }}</a><template v-else>{{ l.name }}</template></li></ul>
+      <ul v-if="spec && something && spec.lines.length > 1" class="keys-of-lines"><li v-for="(l, i) in spec.lines" :key="l.id"><svg width="26" height="8" aria-hidden="true"><line x1="0" y1="4" x2="26" y2="4" stroke-width="2" :stroke="l.raw ? 'var(--line-raw)' : 'var(--line-' + (i % 8 + 1) + ')'" :stroke-dasharray="dash(l, i)"/></svg><a v-if="l.href" :href="l.href">{{ l.name }}</a><template v-else>{{ l.name }}</template></li></ul>
       <p v-if="spec && spec.lines.length === 1 && something" class="legend"><span><i class="key-line"></i>{{ spec.title }}, {{ spec.unit }}: {{ spec.step ? 'mean of each ' + spec.step : 'every sample' }}</span><span><i class="key-gap"></i>{{ gaps ? plural(gaps, 'gap') + ' without data' : 'no gap' }}</span><span><i class="key-flag"></i>{{ flagged ? plural(flagged, 'flagged point') : 'no point flagged' }}</span></p>
       <details v-if="spec && something" class="as-table" @toggle="open = $event.target.open"><summary>As a table</summary>
         <div v-if="open" class="scroll" tabindex="0" role="region" :aria-label="(name || spec.title) + ' as a table'">

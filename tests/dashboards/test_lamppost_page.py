@@ -109,7 +109,7 @@ def test_the_time_range_is_kept_in_the_address(city: Console, browse: Open) -> N
         "window.lamppost.store.post_chart?.to - window.lamppost.store.post_chart?.from === 864e5"
     )
     assert "range=24h" in page.url
-    page.click(".periods span:text-is('own')")
+    page.click(".periods span:text-is('custom')")
     page.fill("input[type=datetime-local] >> nth=0", "2026-01-02T03:00")
     page.fill("input[type=datetime-local] >> nth=1", "2026-01-01T03:00")
     page.click("text=Show")
@@ -261,7 +261,7 @@ def test_nothing_stops_anybody_from_using_it(city: Console, browse: Open, scheme
     expect(page.locator("section:has(#index-title) summary")).to_be_visible(timeout=15_000)
     expect(page.locator(".verdicts")).to_be_visible(timeout=15_000)
     assert grave(page) == []
-    page.click(".periods span:text-is('own')")
+    page.click(".periods span:text-is('custom')")
     page.click("text=Enter a calibration…")
     assert grave(page) == []
     page.goto(f"{city.url}/lamppost/demo/nobody")

@@ -36,8 +36,9 @@ def detail(
         ("air_anomaly@1.0.0/litert", "air_anomaly@1.0.0/litert", "the model", ""),
         ("rule@1 because the model failed its golden vector", "rule@1", "the rule",
          ", because the model failed its golden vector"),
-        ("rule@1 (model_refused: truncated)", "rule@1", "the rule", ", because model_refused: truncated"),
-        ("rule@1: no model is installed", "rule@1", "the rule", ", because no model is installed"),
+        ("rule@1: model_refused: it is cut off at 512 bytes", "rule@1", "the rule",
+         ", because it is cut off at 512 bytes"),
+        ("rule@1: as configured", "rule@1", "the rule", ", as configured"),
         ("rule@1", "rule@1", "the rule", ""),
         ("", "", "the model", ""),
     ],
@@ -87,6 +88,14 @@ def test_of_two_sensors_the_one_that_is_named_is_ill() -> None:
     two = detail(PLANTOWER, NOVA, conditions=(STUCK,), readings=(PM, replace(PM, series=30, sensor=3)))
     ill, well = lamppost_view.units(two, (), NOW_MS)
     assert (ill["health"]["mark"], well["health"]["words"]) == ("error", "well")
+
+
+def test_a_sensor_under_a_name_that_no_unit_tells_is_not_hidden() -> None:
+    front = replace(STUCK, subject="front")
+    two = detail(PLANTOWER, NOVA, conditions=(front, STUCK, FULL))
+    assert [c["subject"] for c in lamppost_view.unplaced(two)] == ["front"]
+    assert lamppost_view.unplaced(detail(PLANTOWER, conditions=(front,))) == []
+    assert lamppost_view.health(PLANTOWER, detail(PLANTOWER, conditions=(front,)))["words"] == "Sensor stuck"
 
 
 def test_flagged_and_missing_readings_are_part_of_health() -> None:
