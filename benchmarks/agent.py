@@ -316,8 +316,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
         if bars.verdict_ms is not None:
             print(
-                f"        verdict  {agent.verdict_ms_p99} ms p99 after its window, {agent.verdict_ms} median of "
-                f"{agent.judged} (bar {bars.verdict_ms:g} ms)"
+                f"        verdict  {agent.verdict_ms_p99} ms p99 after its window, {agent.verdict_ms} median "
+                f"of {agent.judged} (bar {bars.verdict_ms:g} ms)"
             )
             print(
                 f"        work     {agent.work_ms_p99} ms p99 of a core for it; the runtime's bare call "
