@@ -20,6 +20,7 @@ AROUND, GROUND = "what runs the slices", "the ground"
 MACHINES: dict[str, tuple[str, str, str]] = {
     "enrolment": ("From a claim to a certificate", "fleet_server.enrolment.rules", "diagram"),
     "faulting": ("A sensor's fault, seen in its values", "edge_agent.core.faulting", "TABLE.mermaid"),
+    "incident": ("An incident's life", "fleet_server.decisions.rules", "diagram"),
     "link": ("The link between the agent and its server", "edge_agent.core.link", "TABLE.mermaid"),
     "sensing": ("One sensor's life", "edge_agent.core.sensing", "TABLE.mermaid"),
     "spool_room": ("The room in the spool", "edge_agent.core.spool_policy", "TABLE.mermaid"),

@@ -133,14 +133,14 @@ class City:
         self.evidence[verdict.id] = grown.id
         if not within:
             self._open(grown, late)
-            self._outdated(grown, verdict)
+            self._outdated(grown.id, verdict, woken=False)
             return
         if verdict.device not in {device for device, _ in joined.members}:
             self.lines.append(Line(grown.id, What.JOINED, name=verdict.name))
         # A person said that it was over: who was in it then does not open it again.
         again = not late and (not joined.closed_by or Standing.IN not in stood)
         self._settle(grown, reopen=again)
-        self._outdated(grown, verdict)
+        self._outdated(grown.id, verdict, woken=within[0].state is State.CLOSED)
 
     def _less(self, verdict: Verdict) -> None:
         """An episode's end, or a fault: it opens nothing."""
@@ -166,7 +166,10 @@ class City:
         return self.words.get(unit, Words())
 
     def _within_reach(self, verdict: Verdict) -> list[Incident]:
-        """Incidents near the lamppost whose time, or that of others found, is the verdict's. Oldest first."""
+        """Incidents near the lamppost whose time, or that of others found, is the verdict's. Oldest first.
+
+        One that is closed may come to life again: beside any of its lampposts others may have opened since.
+        """
         around = [each for each in self.incidents.values() if _near(each, verdict)]
         first, last = verdict.at_ms, verdict.at_ms
         found: dict[int, Incident] = {}
@@ -174,10 +177,18 @@ class City:
             for each in more:
                 found[each.id] = each
                 first, last = min(first, each.first_ms), max(last, each.last_ms)
+                around += self._opened_beside(each, around)
         for each in around:
             if each.id not in found and each.state is State.OPEN and each.last_ms < first:
                 self._close(each, Event.QUIET)
         return sorted(found.values(), key=lambda i: (i.id < 0, i.late, abs(i.id)))
+
+    def _opened_beside(self, closed: Incident, known: list[Incident]) -> list[Incident]:
+        if closed.state is not State.CLOSED:
+            return []
+        seen = {each.id for each in known}
+        others = (i for i in self.incidents.values() if i.state is State.OPEN and i.id not in seen)
+        return [other for other in others if _meet(other, closed)]
 
     def _joined(self, within: list[Incident]) -> Incident:
         """The one that was opened first, with the others' members: they were parts of it."""
@@ -214,11 +225,16 @@ class City:
         else:
             self._settle(incident, reopen=False)
 
-    def _outdated(self, incident: Incident, verdict: Verdict) -> None:
-        """Of two open ones beside each other that do not meet in time, the earlier is over."""
-        now = self.incidents[incident.id]
-        newer = (i for i in self.incidents.values() if i.first_ms > now.last_ms and i.state is State.OPEN)
-        if now.state is State.OPEN and any(_near(each, verdict) for each in newer):
+    def _outdated(self, incident: int, verdict: Verdict, *, woken: bool) -> None:
+        """Of two open ones beside each other that do not meet in time, the earlier is over.
+
+        woken: it may have been closed, so that others could open beside any of its members.
+        """
+        now = self.incidents[incident]
+        if now.state is not State.OPEN:
+            return
+        newer = [i for i in self.incidents.values() if i.first_ms > now.last_ms and i.state is State.OPEN]
+        if any(_near(each, verdict) or (woken and _meet(each, now)) for each in newer):
             self._close(now, Event.QUIET)
 
     def _settle(self, incident: Incident, *, reopen: bool) -> None:
@@ -263,6 +279,11 @@ def _near(incident: Incident, verdict: Verdict) -> bool:
         device == verdict.device or near(member.place, verdict.place)
         for (device, _), member in incident.members.items()
     )
+
+
+def _meet(a: Incident, b: Incident) -> bool:
+    places = {member.place for member in b.members.values()}
+    return any(near(member.place, place) for member in a.members.values() for place in places)
 
 
 def _in_time(incident: Incident, first_ms: int, last_ms: int) -> bool:

@@ -230,6 +230,16 @@ def test_worked_off_late_the_end_is_the_same() -> None:
     ]
 
 
+@pytest.mark.parametrize("minute_again", [1, 31])
+def test_one_that_comes_to_life_again_meets_what_has_opened_beside_it(minute_again: int) -> None:
+    """Out of order: 1 and 3 were in it and it closed when 2, whom only 3 is near, opened another."""
+    one, two = Lamp(1), Lamp(2, None, district="Old Town")
+    three = Lamp(3, district="Old Town")
+    city = told(says(one, 0), says(two, 31), says(three, 0), says(one, minute_again))
+    apart(city)
+    assert len(opened(city)) == 1
+
+
 LAMPS = st.builds(
     Lamp,
     st.integers(1, 8),
