@@ -146,7 +146,7 @@ def _detection(found: Sequence[tuple[Stream, Any]]) -> dict[str, Any]:
         "found": _share([d is not None for d in delays]),
         "within_10_min": _share([d is not None and d <= PROMISED_DELAY_MIN for d in delays]),
         "median_delay_min": float(np.median(seen)) if seen else None,
-        "p90_delay_min": float(np.quantile(seen, 0.9)) if seen else None,
+        "p90_delay_min": _round(np.quantile(seen, 0.9), 1) if seen else None,
     }
 
 
