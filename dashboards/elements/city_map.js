@@ -15,7 +15,7 @@ const MAX_ZOOM = 19;
 
 export default {
   template: `
-    <section class="panel map-panel" aria-labelledby="map-title">
+    <section class="panel map-panel" :class="{ old: s.fault || !s.socket }" aria-labelledby="map-title">
       <h2 id="map-title" class="sr">Map</h2>
       <p class="sr">The table of lampposts beside the map holds the same in text.</p>
       <div ref="map" class="map" role="group" aria-label="Map of the lampposts. Arrow keys move it, plus and minus zoom." :style="inks"></div>
