@@ -22,7 +22,8 @@ from edge_agent.errors import SpoolError
 from edge_agent.io import systemd
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.clocks import ScaledClock, SystemClock
-from edge_agent.io.model_folder import load_model, model_directory
+from edge_agent.io.model_folder import MANIFEST_FILE, load_model, model_directory
+from edge_agent.io.model_trial import ModelTrial
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
 from edge_agent.io.sqlite_spool import SqliteSpool
 from edge_agent.io.status_file import StatusFile
@@ -93,6 +94,12 @@ def make_model(config: AgentConfig) -> Model | None:
     if config.model.runtime == "rule":
         return None
     return load_model(model_directory(config.model.directory), config.model.runtime)
+
+
+def model_trial(config: AgentConfig) -> ModelTrial:
+    return ModelTrial(
+        config.data_dir / "model.trying", model_directory(config.model.directory) / MANIFEST_FILE
+    )
 
 
 def watch_file(config: AgentConfig) -> WatchFile:
@@ -196,7 +203,7 @@ class Agent:
             self._clock,
             self.board,
             watch_file(self._config),
-            load=lambda: make_model(self._config),
+            load=lambda: model_trial(self._config).load(lambda: make_model(self._config)),
             say=lambda verdicts: self.spooler.verdicts(verdicts),
             decides=decides,
         )

@@ -257,7 +257,7 @@ def _running_agents_word(config: AgentConfig) -> dict[str, str] | None:
         return None
     told = {keys.name: "" for keys in config.sensors}
     for condition in status.get("conditions", []):
-        if condition["subject"] in told:
+        if condition["subject"] in told and condition["severity"] != "info":
             told[condition["subject"]] = f"{condition['detail']}\n{condition['remedy']}"
     return told
 

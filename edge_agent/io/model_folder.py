@@ -23,6 +23,8 @@ from models.features.manifest import (
     shipped_directory,
 )
 
+__all__ = ["MANIFEST_FILE", "load_model", "model_directory", "read_manifest"]
+
 LARGEST_MODEL_BYTES = 4 << 20  # ours has 100 kB; a device of 512 MB must survive any file it is given
 AGAIN = "Put the whole folder there again, as it was made; or leave [model] directory empty."
 
