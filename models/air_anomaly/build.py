@@ -33,7 +33,7 @@ class Size:
     streams_each: int
 
 
-FULL = Size(train=10_000, test=3000, epochs=16, streams_each=100)
+FULL = Size(train=8000, test=3000, epochs=16, streams_each=100)
 QUICK = Size(train=400, test=200, epochs=2, streams_each=4)
 
 
