@@ -29,14 +29,17 @@ class Incidents:
     def __init__(self, services: Services) -> None:
         self._ask = services.ask
 
-    async def incidents(self, by: SignedIn) -> Sequence[Incident]:
-        """All that are open and the newest of the rest, LISTED_MAX of each at most, newest first."""
-        opened = await self._ask(
+    async def open(self, by: SignedIn) -> Sequence[Incident]:
+        """Those that go on, newest first, LISTED_MAX at most."""
+        found = await self._ask(
             decisions.incidents, by.principal, state=decisions.State.OPEN, limit=LISTED_MAX
         )
-        newest = await self._ask(decisions.incidents, by.principal, limit=LISTED_MAX)
-        found = {each.id: each for each in (*opened, *newest)}
-        return [incident(found[number]) for number in sorted(found, reverse=True)]
+        return [incident(each) for each in found]
+
+    async def newest(self, by: SignedIn) -> Sequence[Incident]:
+        """Open or over, newest first, LISTED_MAX at most."""
+        found = await self._ask(decisions.incidents, by.principal, limit=LISTED_MAX)
+        return [incident(each) for each in found]
 
     async def story(self, by: SignedIn, number: int) -> Story:
         """One incident. Raises NotFound."""

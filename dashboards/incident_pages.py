@@ -23,7 +23,9 @@ from fleet_server.access.service import SignedIn
 from fleet_server.errors import Conflict, LamppostError
 
 ECHARTS = Path(nicegui.__file__).parent / "elements" / "echart" / "dist"  # the bundle that NiceGUI ships
-INCIDENTS: Key = ("incidents",)
+OPEN: Key = ("incidents", "open")
+NEWEST: Key = ("incidents", "newest")
+NEWEST_EVERY_S = 10.0  # what is over changes seldom; whatever becomes of an open one has it read at once
 EVIDENCE_EVERY_S = 5.0  # eight lampposts' minutes: new ones need not be drawn each second
 STYLE = '<link rel="stylesheet" href="/assets/work.css">'
 
@@ -31,7 +33,8 @@ STYLE = '<link rel="stylesheet" href="/assets/work.css">'
 class IncidentSource(Protocol):
     """Raises LinkError; NotFound where there is no such incident."""
 
-    async def incidents(self, by: SignedIn) -> Sequence[Incident]: ...
+    async def open(self, by: SignedIn) -> Sequence[Incident]: ...
+    async def newest(self, by: SignedIn) -> Sequence[Incident]: ...
     async def story(self, by: SignedIn, number: int) -> Story: ...
     async def act(
         self, by: SignedIn, number: int, what: str, version: int, text: str, until_ms: int | None
@@ -75,14 +78,21 @@ class IncidentsViewer(PageViewer):
         self._source = source
         self._rows: dict[int, dict[str, Any]] = {}
 
-    def topics(self, snapshot: Snapshot) -> Iterable[Topic]:  # noqa: ARG002 - the same, whatever was found
-        yield Topic(INCIDENTS, self._source.incidents)
+    def topics(self, snapshot: Snapshot) -> Iterable[Topic]:
+        yield Topic(OPEN, self._source.open)
+        going_on: Sequence[Incident] | None = snapshot.found.get(OPEN)
+        if going_on is not None:
+            stamp = tuple((i.id, i.version) for i in going_on)
+            yield Topic(NEWEST, self._source.newest, of=NOTHING, stamp=stamp, every_s=NEWEST_EVERY_S)
 
     def state(self, snapshot: Snapshot) -> Message:
-        return {"incidents_loaded": INCIDENTS in snapshot.found, "incidents_limit": LISTED_MAX}
+        return {"incidents_loaded": NEWEST in snapshot.found, "incidents_limit": LISTED_MAX}
 
     def changes(self, snapshot: Snapshot) -> Message:
-        rows = {i.id: incident_view.row(i) for i in snapshot.found.get(INCIDENTS, ())}
+        if NEWEST not in snapshot.found:
+            return {}
+        found = (*snapshot.found[NEWEST], *snapshot.found.get(OPEN, ()))
+        rows = {i.id: incident_view.row(i) for i in found}
         changed = [row for number, row in rows.items() if self._rows.get(number) != row]
         gone = [number for number in self._rows if number not in rows]
         self._rows = rows
@@ -216,7 +226,7 @@ async def _act(
                 meanwhile = await _meanwhile(viewer, source)
     head.run_method("answered", asked[0] if asked else "", problem, meanwhile)
     hub.forget(viewer.key)
-    hub.forget(INCIDENTS)
+    hub.forget(NEWEST)
 
 
 async def _meanwhile(viewer: IncidentViewer, source: IncidentSource) -> dict[str, Any] | None:

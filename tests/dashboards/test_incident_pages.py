@@ -13,7 +13,7 @@ from fleet_server.decisions import service as decisions
 from tests.dashboards.accessibility import grave
 from tests.dashboards.city import Unit, minute
 from tests.dashboards.conftest import NAME, Console, Open, Watched
-from tests.dashboards.trouble import Trouble, follow_air, incident, plume, trouble
+from tests.dashboards.trouble import Trouble, clear, follow_air, incident, plume, trouble
 
 pytestmark = pytest.mark.browser
 
@@ -41,8 +41,7 @@ def troubled(city: Console) -> Iterator[Trouble]:
     """Three incidents; none is left behind."""
     units = [city.units["bahnhof-nord"], *_others(city)]
     yield trouble(city.city, units)
-    tables = ("incident_event", "incident_verdict", "incident_member", "incident", "verdict")
-    city.city.execute(f"TRUNCATE {', '.join(tables)}")
+    clear(city.city)
 
 
 def _others(console: Console) -> list[Unit]:
@@ -124,9 +123,8 @@ def test_without_any_the_page_says_since_when(city: Console, troubled: Trouble, 
         decisions.close(context, rules.CONSOLE, troubled.open, "over")
     page.goto(f"{city.url}/incidents")
     expect(page.locator(".calm h2")).to_have_text(re.compile(r"No incident since \d{4}-\d\d-\d\d \d\d:\d\d"))
-    city.city.execute("TRUNCATE incident_event, incident_verdict, incident_member, incident")
-    page.reload()
-    expect(page.locator(".calm h2")).to_have_text("No incident so far")
+    clear(city.city)
+    expect(page.locator(".calm h2")).to_have_text("No incident so far", timeout=20_000)
 
 
 def test_a_new_incident_appears_without_a_reload(city: Console, troubled: Trouble, browse: Open) -> None:
@@ -230,6 +228,26 @@ def test_a_viewer_who_sends_it_all_the_same_is_refused(
     page.click("button:text-is('Acknowledge')")
     expect(page.locator(".incident-head [role=alert]")).to_contain_text("may not", timeout=15_000)
     assert city.city.execute("SELECT acknowledged_by FROM incident WHERE id = %s", troubled.open) == [("",)]
+
+
+def test_the_database_away_is_told_and_nothing_is_lost(
+    city: Console, troubled: Trouble, browse: Open
+) -> None:
+    page = opened(browse(), city, troubled.open)
+    expect(page.locator(".keys-of-lines li")).to_have_count(3, timeout=15_000)
+    page.click("text=Add a note…")
+    page.fill("dialog textarea", "written while the database was away")
+    try:
+        city.city.allow_connections(False)
+        expect(page.locator("[data-notice=fault]")).to_contain_text("does not answer", timeout=20_000)
+        page.click("text=Keep the note")
+        expect(page.locator("dialog [role=alert]")).to_be_visible(timeout=20_000)
+        expect(page.locator("#incident-title")).to_contain_text("Episode at Altstadt")
+    finally:
+        city.city.allow_connections(True)
+    expect(page.locator("[data-notice=fault]")).to_have_count(0, timeout=20_000)
+    page.click("text=Keep the note")
+    expect(page.locator(".timeline")).to_contain_text("written while the database was away", timeout=15_000)
 
 
 @pytest.mark.parametrize(

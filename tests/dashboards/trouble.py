@@ -133,5 +133,7 @@ def trouble(city: City, units: Sequence[Unit]) -> Trouble:
     return Trouble(going_on, over, late)
 
 
-def hours_ago(hours: float) -> datetime:
-    return datetime.now(UTC) - timedelta(hours=hours)
+def clear(city: City) -> None:
+    """No incident was ever. Deletes: what pages read meanwhile may go on."""
+    for table in ("incident_event", "incident_verdict", "incident_member", "incident", "verdict"):
+        city.execute(f"DELETE FROM {table}")
