@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from fastapi import Request
@@ -38,6 +39,11 @@ MAY = {  # what a page may offer, by its name in the browser's store; the servic
     "decide": "enrolments:decide",
     "claim": "claims:create",
 }
+# What is there until the scripts are: the header's ground and its city. header.js takes it away.
+FIRST = (
+    '<div id="first" class="page"><div class="bar"><span class="home"><span class="product">Lamppost</span>'
+    ' <span class="city">{city}</span></span></div><p class="muted">Loading {title}.</p></div>'
+)
 # Before the first paint, so that a dark page never flashes white.
 THEME = "document.documentElement.dataset.theme = localStorage.getItem('lamppost-colours') ?? 'auto'"
 
@@ -103,6 +109,7 @@ class Frame:
                     client.open("/sign-in")
                     return
                 self._build(build, request, client, who, {"area": area})
+                ui.add_body_html(FIRST.format(city=escape(self._city), title=escape(title.lower())))
                 for sheet in ("lamppost.css", *styles):
                     ui.add_head_html(f'<link rel="stylesheet" href="/assets/{sheet}">')
 

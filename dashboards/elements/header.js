@@ -60,6 +60,7 @@ export default {
     help() { if (!this.$refs.help.open) this.$refs.help.showModal(); },
   },
   mounted() {
+    document.getElementById("first")?.remove(); // what stood here until now (frame.py)
     document.documentElement.dataset.theme = this.s.theme;
     this.gone = [
       shortcut("?", "This help", () => this.help()),

@@ -149,7 +149,7 @@ class Watched:
         self.page.fill("#name", NAME)
         self.page.fill("#password", PASSWORD)
         self.page.keyboard.press("Enter")
-        self.page.wait_for_selector(".bar .city")
+        self.page.wait_for_selector(".head .city")
 
     def pick(self, name: str) -> None:
         """Click a lamppost in the map page's list and wait for what the server tells of it."""

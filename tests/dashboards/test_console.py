@@ -37,7 +37,7 @@ def test_a_wrong_password_is_told_and_the_right_one_opens(console: Console, brow
     window.complaints.clear()  # the browser logs the refused attempt itself
     window.page.fill("#password", PASSWORD)
     window.page.keyboard.press("Enter")
-    expect(window.page.locator(".bar .city")).to_have_text("demo")
+    expect(window.page.locator(".head .city")).to_have_text("demo")
     window.page.click("text=Sign out")
     expect(window.page).to_have_url(f"{console.url}/sign-in")
     window.page.goto(console.url)
@@ -152,7 +152,7 @@ def test_an_address_that_leads_nowhere_has_a_page_of_its_own(console: Console, b
     assert answer.status == 404
     expect(window.page.locator("h1")).to_have_text("This page is not here")
     window.page.click("text=To the map")
-    expect(window.page.locator(".bar .city")).to_have_text("demo")
+    expect(window.page.locator(".head .city")).to_have_text("demo")
     assert [c for c in window.complaints if "404" not in c] == []
     window.complaints.clear()  # the browser logs the missing page itself
 
@@ -228,7 +228,7 @@ def test_a_link_on_another_site_does_not_sign_out(console: Console, browse: Open
     expect(page.locator("#panel-title")).to_have_text("rathaus")
     assert {c["name"]: c["value"] for c in window.context.cookies(console.url)}.keys() == before.keys()
     window.page.reload()
-    expect(window.page.locator(".bar .city")).to_have_text("demo")
+    expect(window.page.locator(".head .city")).to_have_text("demo")
 
 
 def test_a_form_from_another_site_is_refused(console: Console) -> None:

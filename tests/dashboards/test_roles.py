@@ -34,7 +34,7 @@ def sign_in(page: Page, url: str, name: str) -> None:
     page.fill("#name", name)
     page.fill("#password", PASSWORD)
     page.keyboard.press("Enter")
-    page.wait_for_selector(".bar .city")
+    page.wait_for_selector(".head .city")
 
 
 def test_each_role_is_offered_what_it_may_do(empty: tuple[str, Context], browse: Open) -> None:
