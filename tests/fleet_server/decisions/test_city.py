@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleet_server.decisions.city import City, Verdict, in_order
@@ -273,7 +273,7 @@ def spoken(draw: st.DrawFn, minutes: int, *, faults: bool = True, late: bool = T
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spoken(minutes=30), st.randoms(use_true_random=False))
 def test_any_order_gives_the_same_incidents(verdicts: list[Verdict], dice: random.Random) -> None:
     shuffled = list(unique(verdicts))
@@ -282,7 +282,7 @@ def test_any_order_gives_the_same_incidents(verdicts: list[Verdict], dice: rando
     assert picture(told(*shuffled)) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spoken(minutes=300), st.randoms(use_true_random=False))
 def test_the_same_verdicts_again_change_nothing(verdicts: list[Verdict], dice: random.Random) -> None:
     city = told(*verdicts)
@@ -292,7 +292,7 @@ def test_the_same_verdicts_again_change_nothing(verdicts: list[Verdict], dice: r
     assert (picture(told(*repeated, city=city)), len(city.lines)) == (before, lines)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spoken(minutes=300), st.booleans())
 def test_two_open_incidents_are_never_within_reach(verdicts: list[Verdict], sort: bool) -> None:
     city = City()

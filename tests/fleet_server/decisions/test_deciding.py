@@ -152,7 +152,9 @@ def test_a_fault_takes_its_lamppost_out(context: Context, street: Street) -> Non
     assert (record.state, record.severity, record.devices) == (State.OPEN, Severity.MINOR, 1)
     out = service.incident(context, VIEWER, record.id).members[1]
     assert (out.standing, out.fault) == (Standing.OUT, "humidity_swell: 97 % humidity")
-    assert (What.LEFT, "worker", "lamp-01: humidity_swell: 97 % humidity") in told(context, record.id)
+    left, milder = reversed(service.incident(context, VIEWER, record.id).events[:2])
+    assert (left.what, left.text) == (What.LEFT, "lamp-01: humidity_swell: 97 % humidity")
+    assert (milder.what, milder.text, milder.told) == (What.SEVERITY, "minor", False)
 
 
 def test_faults_alone_make_no_incident(context: Context, street: Street) -> None:
