@@ -192,7 +192,9 @@ class PostViewer(PageViewer):
             "post_series": reading.series if reading else None,
             "post_chosen": self.series is not None,
             "post_has_pm": lamppost_view.has_pm(detail),
-            "post_chart": lamppost_view.chart(series, reading) if series and reading else None,
+            "post_chart": lamppost_view.chart(series, reading, lamppost_view.born_ms(detail, reading))
+            if series and reading
+            else None,
             "post_corrected": air_view.corrected(trace, begins, ends) if trace else None,
             "post_index": air_view.index_bars(index, begins, ends) if index else None,
             "index_bands": air_view.bands(index) if index else [],

@@ -140,8 +140,13 @@ def has_pm(detail: Detail) -> bool:
     return any(r.channel in PM_CHANNELS for r in detail.readings)
 
 
-def chart(found: Series, reading: Reading) -> dict[str, Any]:
-    """One channel as `static/time_chart.js` draws it."""
+def born_ms(detail: Detail, reading: Reading) -> int | None:
+    """When its sensor was declared: before that there was nothing to miss."""
+    return next((s.declared_ms for s in detail.sensors if s.id == reading.sensor), None)
+
+
+def chart(found: Series, reading: Reading, born: int | None = None) -> dict[str, Any]:
+    """One channel as `static/time_chart.js` draws it. No gap is drawn before `born`, in ms."""
     name = words.channel(reading.channel, reading.unit)
     blank = air_view.blank(
         name,
@@ -154,6 +159,7 @@ def chart(found: Series, reading: Reading) -> dict[str, Any]:
     return blank | {
         "zero": reading.channel not in FROM_ZERO,
         "gap_ms": gap_ms(found),
+        "born": born,
         "lines": [line | {"flag": list(found.flag)}],
         "step": words.step(found.step_s) if found.step_s else "",
     }

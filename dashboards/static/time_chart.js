@@ -26,7 +26,8 @@ function palette(host) {
 export function broken(line, spec) {
   const points = [], gaps = [];
   const gap = (from, to) => { if (to - from > spec.gap_ms) gaps.push([from, to]); };
-  let seen = spec.from;
+  // Before the sensor was there nothing is missing; what it kept from before it was declared counts all the same.
+  let seen = Math.max(spec.from, Math.min(spec.born ?? spec.from, line.t[0] ?? Infinity));
   line.t.forEach((t, i) => {
     if (line.v[i] === null) return;
     if (t - seen > spec.gap_ms && points.length) points.push([seen + 1, null]);

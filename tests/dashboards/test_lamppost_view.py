@@ -143,6 +143,14 @@ def test_a_chart_keeps_the_sensors_digits_flags_and_gaps() -> None:
     assert (minutes["decimals"], minutes["step"], minutes["zero"]) == (2, "minute", False)
 
 
+def test_a_chart_tells_since_when_there_was_a_sensor_to_miss() -> None:
+    series = Series(20, 0, 10, 0, (), (), (), (), ())
+    assert lamppost_view.chart(series, PM, 7_000)["born"] == 7_000
+    detail = Detail(1, "", None, (), (Sensor(PM.sensor, "pms5003", "", "", (), 7_000),), (PM,))
+    assert lamppost_view.born_ms(detail, PM) == 7_000
+    assert lamppost_view.born_ms(replace(detail, sensors=()), PM) is None
+
+
 @pytest.mark.parametrize(
     "query",
     [
