@@ -12,7 +12,7 @@ export default {
       </section>
       <section class="panel" aria-labelledby="evidence-index-title">
         <div class="panel-head"><h2 id="evidence-index-title">{{ s.evidence_index?.title ?? 'Index' }}</h2></div>
-        <TimeChart :spec="s.evidence_index" name="Index" empty="No index around this time." />
+        <TimeChart :spec="s.evidence_index" name="Index" low empty="No index around this time." />
         <ul v-if="s.index_bands?.length" class="bands"><li v-for="b in s.index_bands" :key="b.level"><i :style="{ background: 'var(--level-' + b.level + ')' }"></i>{{ b.name }} <span class="muted num">{{ b.range }}</span></li></ul>
       </section>
     </div>`,

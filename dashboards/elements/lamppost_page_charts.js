@@ -40,7 +40,7 @@ export default {
       <section v-if="s.post_has_pm" class="panel" aria-labelledby="index-title">
         <div class="panel-head"><h2 id="index-title">Index <span class="unit">{{ s.post_index?.index ?? '' }}</span></h2>
           <label class="field"><span class="label">Of</span><select :value="s.index_kind" @change="$emit('index', $event.target.value)"><option v-for="k in s.index_kinds" :key="k.key" :value="k.key">{{ k.title }}</option></select></label></div>
-        <TimeChart :spec="s.post_index" name="Index" empty="No index in this range: an hour needs most of its minutes." />
+        <TimeChart :spec="s.post_index" name="Index" low empty="No index in this range: an hour needs most of its minutes." />
         <ul v-if="s.index_bands?.length" class="bands"><li v-for="b in s.index_bands" :key="b.level"><i :style="{ background: 'var(--level-' + b.level + ')' }"></i>{{ b.name }} <span class="muted num">{{ b.range }}</span></li></ul>
         <p v-if="s.post_index?.table" class="facts-of-air">By the table <code>{{ s.post_index.table }}</code></p>
       </section>

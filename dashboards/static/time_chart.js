@@ -141,10 +141,10 @@ function tableOf(spec) {
 }
 
 export const TimeChart = {
-  props: { spec: Object, name: String, tall: Boolean, empty: { type: String, default: "Nothing in this range." } },
+  props: { spec: Object, name: String, tall: Boolean, low: Boolean, empty: { type: String, default: "Nothing in this range." } },
   template: `
     <div class="time-chart">
-      <div class="canvas-box" :class="{ nothing: spec && !something }"><div ref="canvas" class="canvas" :class="{ tall }" role="img" :aria-label="words"></div>
+      <div class="canvas-box" :class="{ nothing: spec && !something }"><div ref="canvas" class="canvas" :class="{ tall, low }" role="img" :aria-label="words"></div>
         <p v-if="!spec" class="over">Reading.</p><p v-else-if="!something" class="over">{{ empty }}</p></div>
       <ul v-if="spec && something && spec.lines.length > 1" class="keys-of-lines"><li v-for="(l, i) in spec.lines" :key="l.id"><svg width="26" height="8" aria-hidden="true"><line x1="0" y1="4" x2="26" y2="4" stroke-width="2" :stroke="l.raw ? 'var(--line-raw)' : 'var(--line-' + (i % 8 + 1) + ')'" :stroke-dasharray="dash(l, i)"/></svg><a v-if="l.href" :href="l.href">{{ l.name }}</a><template v-else>{{ l.name }}</template></li></ul>
       <p v-if="spec && spec.lines.length === 1 && something" class="legend"><span><i class="key-line"></i>{{ spec.title }}, {{ spec.unit }}: {{ spec.step ? 'mean of each ' + spec.step : 'every sample' }}</span><span><i class="key-gap"></i>{{ gaps ? plural(gaps, 'gap') + ' without data' : 'no gap' }}</span><span><i class="key-flag"></i>{{ flagged ? plural(flagged, 'flagged point') : 'no point flagged' }}</span></p>
@@ -172,7 +172,8 @@ export const TimeChart = {
     draw() {
       if (!this.chart) return;
       if (!this.spec) return this.chart.clear();
-      this.chart.setOption(options(this.spec, this.$refs.canvas), { notMerge: true });
+      const spec = this.something ? this.spec : { ...this.spec, lines: [], marks: [] };
+      this.chart.setOption(options(spec, this.$refs.canvas), { notMerge: true });
     },
   },
   mounted() {

@@ -371,3 +371,11 @@ def test_a_forgotten_topic_is_read_at_once(rig: Rig) -> None:
 def test_topics_with_one_key_are_one_topic() -> None:
     one, other = topic(lambda: 1, every_s=1.0), topic(lambda: 2, every_s=math.inf)
     assert one == other
+
+
+def test_one_pages_mistake_is_not_the_others(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, broken = rig.open()
+    well, _ = rig.open()
+    monkeypatch.setattr(broken, "state", lambda _: 1 // 0)
+    rig.look()
+    assert well.last()["incidents_open"] == 0
