@@ -90,6 +90,18 @@ def test_a_calibration_moves_the_past_from_its_hour_on(context: Context, desk: D
     assert service.calibrations(context, VIEWER, post.address) == []
 
 
+def test_a_calibration_that_begins_with_an_hour_holds_for_that_hour(
+    context: Context, desk: Desk, post: Post
+) -> None:
+    declare(desk, post)
+    say(desk, post, hour(3), 180, SMOKE)
+    settle(desk)
+    service.set_calibration(context, OPERATOR, post.address, Calibration(0.5, 4.0), hour(2))
+    settle(desk)
+    found = service.index_series(context, VIEWER, post.address, EU_EAQI)
+    assert [each.correction for each in found] == ["barkjohn2022@1", "calibration", "calibration"]
+
+
 def test_raw_against_corrected_in_minutes_and_in_hours(context: Context, desk: Desk, post: Post) -> None:
     declare(desk, post)
     say(desk, post, hour(20), 1200, SMOKE)
