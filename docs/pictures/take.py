@@ -32,6 +32,12 @@ def sign_in(page: Page, url: str, name: str, password: str) -> None:
     page.wait_for_selector(".bar .city", timeout=TIMEOUT_MS)
 
 
+def wait_for_incident(page: Page, given: argparse.Namespace) -> None:
+    """Until somebody would be told of it."""
+    page.goto(f"{given.url}/incidents")
+    page.wait_for_selector(INCIDENT, timeout=given.wait * 1000)
+
+
 def show_map(page: Page, given: argparse.Namespace) -> None:
     page.goto(given.url)
     page.wait_for_selector(".map .mark-box", timeout=TIMEOUT_MS)
@@ -39,7 +45,7 @@ def show_map(page: Page, given: argparse.Namespace) -> None:
 
 def show_incident(page: Page, given: argparse.Namespace) -> None:
     page.goto(f"{given.url}/incidents")
-    page.wait_for_selector(INCIDENT, timeout=max(TIMEOUT_MS, given.wait * 1000))
+    page.wait_for_selector(INCIDENT, timeout=TIMEOUT_MS)
     page.locator(INCIDENT).first.click()
     page.wait_for_selector(".incident-head .title-line", timeout=TIMEOUT_MS)
 
@@ -50,7 +56,7 @@ def show_lamppost(page: Page, given: argparse.Namespace) -> None:
 
 
 PICTURES: Mapping[str, Callable[[Page, argparse.Namespace], None]] = MappingProxyType(
-    {"incident": show_incident, "map": show_map, "lamppost": show_lamppost}
+    {"lamppost": show_lamppost, "incident": show_incident, "map": show_map}
 )
 
 
@@ -84,7 +90,9 @@ def main() -> int:
         )
         try:
             sign_in(page, given.url, given.name, password)
-            for picture in PICTURES:  # the incident first: it is what --wait waits for
+            if given.wait:
+                wait_for_incident(page, given)
+            for picture in PICTURES:  # the lamppost first: meanwhile an incident grows
                 if given.only is None or picture in given.only:
                     PICTURES[picture](page, given)
                     page.wait_for_timeout(SETTLE_MS)
