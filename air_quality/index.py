@@ -15,6 +15,10 @@ from air_quality.values import finite
 
 __all__ = ["EU_EAQI", "INDICES", "US_AQI", "IndexValue", "eaqi", "index_of", "us_aqi", "us_aqi_of"]
 
+# What a sum of floats errs by is far below, what an instrument tells apart far above: twelve equal hours of
+# 9.1 have the mean 9.099999999999998, and truncating would take a whole step of that.
+_SAID_DECIMALS = 9
+
 
 @dataclass(frozen=True)
 class IndexValue:
@@ -72,6 +76,7 @@ def _one(table: IndexTable, entry: Pollutant, concentration: float | None) -> tu
     value = finite(concentration)
     if value is None:
         return None
+    value = round(float(value), _SAID_DECIMALS)
     if table.rule is Rule.CLASS:
         beyond = sum(value > high for _, _, high in entry.spans)
         return beyond + 1, table.bands[beyond]
@@ -82,7 +87,7 @@ def _interpolated(table: IndexTable, entry: Pollutant, value: float) -> tuple[in
     """Truncated, then on its band's line, rounded half up; whole numbers all the way."""
     first_band, first_low, _ = entry.spans[0]
     # In decimal, as people read it: 9.1 * 10 is 91, not 90.99.
-    units = max(int(Decimal(str(float(value))).scaleb(entry.decimals)), 0)
+    units = max(int(Decimal(str(value)).scaleb(entry.decimals)), 0)
     if units < first_low:
         return None
     if value <= 0.0:

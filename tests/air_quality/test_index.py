@@ -164,3 +164,10 @@ def test_more_is_never_a_better_band(key: str, one: float, other: float) -> None
     assert low is not None
     assert high is not None
     assert low.value <= high.value
+
+
+def test_what_floats_err_by_is_no_other_band() -> None:
+    for upper in (5, 15, 50, 90, 140):
+        assert eaqi({"pm2_5": upper + 1e-12}) == eaqi({"pm2_5": upper})
+    assert us_aqi_of("pm2_5", 9.1 - 2e-15) == 51
+    assert us_aqi_of("pm2_5", 9.09999) == 50

@@ -76,3 +76,11 @@ def test_it_scales_with_the_air(hours: list[float], factor: float) -> None:
     found, scaled = pm_nowcast(hours), pm_nowcast([value * factor for value in hours])
     assert found is not None
     assert scaled == pytest.approx(found * factor, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("hours", [2, 7, 12])
+def test_equal_hours_have_their_own_index(hours: int) -> None:
+    """A mean in floats is a hair off (of twelve 9.1: 9.099999999999998), which is no step down."""
+    for tenths in range(1, 5000):
+        value = tenths / 10
+        assert us_aqi_of("pm2_5", pm_nowcast([value] * hours)) == us_aqi_of("pm2_5", value), value
