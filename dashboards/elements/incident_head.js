@@ -31,7 +31,7 @@ export default {
       <p v-if="h.state !== 'open' && h.close_reason" class="note"><span class="label">Reason</span> {{ h.close_reason }}</p>
       <p v-if="h.merged_into" class="note">It went on as <a :href="'/incidents/' + h.merged_into">incident {{ h.merged_into }}</a>.</p>
       <p v-if="h.late" class="note">It was found in history that came late, when it was over: it raised no alarm.</p>
-      <div v-if="s.may.work" class="do actions">
+      <div v-if="s.may.work && h.state !== 'merged'" class="do actions">
         <button v-if="h.state !== 'merged' && !h.acknowledged_by" type="button" class="primary" :disabled="busy" @click="act('acknowledge')">Acknowledge</button>
         <button v-if="h.state === 'open'" type="button" :disabled="busy" @click="ask('silence')">Silence…</button>
         <button v-if="silent" type="button" :disabled="busy" @click="act('silence', { until: null })">End the silence</button>
@@ -66,6 +66,7 @@ export default {
   },
   watch: {
     h(now, before) {
+      if (now) document.title = `${now.title} - Lamppost ${this.s.city}`;
       if (!before || !now || before.version === now.version) return;
       const news = this.s.incident.history[0];
       if (news && news.id !== this.heard) say(`${news.what}${news.by ? ` by ${news.by}` : ""}. ${news.text}`);

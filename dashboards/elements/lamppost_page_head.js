@@ -38,5 +38,6 @@ export default {
     </template>`,
   data: () => ({ s: store, marks: MARKS }),
   computed: { p() { return this.s.post; }, f() { return this.s.post_facts; } },
+  watch: { "p.name"(name) { if (name) document.title = `${name} - Lamppost ${this.s.city}`; } },
   methods: { age, plural, presence, stamp, tone },
 };

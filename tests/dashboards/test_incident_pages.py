@@ -156,6 +156,7 @@ def test_the_evidence_is_charted_with_words_and_a_table(
     expect(verdicts).to_contain_text("PM2.5 rose from 12 to 84")
     expect(verdicts).to_contain_text("air_anomaly@1.0.0/litert")
     expect(page.locator(".timeline")).to_contain_text("moderate instead of minor")
+    expect(page).to_have_title(re.compile("Episode at Altstadt.* - Lamppost demo"))
     expect(page.locator(".members a").first).to_have_attribute("href", "/lamppost/demo/bahnhof-nord")
 
 
@@ -186,6 +187,18 @@ def test_what_one_does_the_other_sees(city: Console, troubled: Trouble, browse: 
     expect(other.locator(".incident-head .state")).to_have_text("closed", timeout=15_000)
     expect(other.locator(".incident-head")).to_contain_text("fire drill: training of the brigade")
     assert city.city.execute("SELECT closed_by FROM incident WHERE id = %s", troubled.open) == [(NAME,)]
+
+
+def test_one_that_became_part_of_another_leads_there_and_offers_nothing(
+    city: Console, troubled: Trouble, browse: Open
+) -> None:
+    city.city.execute(
+        "UPDATE incident SET state = 'merged', merged_into = %s WHERE id = %s", troubled.open, troubled.closed
+    )
+    page = opened(browse(), city, troubled.closed)
+    link = page.locator(".incident-head .note a")
+    expect(link).to_have_attribute("href", f"/incidents/{troubled.open}")
+    expect(page.locator(".actions button")).to_have_count(0)
 
 
 def test_closing_can_be_left_and_another_reason_needs_words(

@@ -74,6 +74,7 @@ def test_it_tells_who_where_and_how_it_does(city: Console, browse: Open) -> None
     page = opened(browse(), city)
     head = page.locator(".post-head")
     expect(page.locator("#post-title")).to_have_text("kai-3")
+    expect(page).to_have_title("kai-3 - Lamppost demo")
     for words in ("Kai 3, crane, Hafen", "online", "data fresh", "0.2.0", "cell u1hcvk", "none issued here"):
         expect(head).to_contain_text(words)
     expect(head).to_contain_text("the rule rule@1, because the model failed its golden vector")
