@@ -84,7 +84,7 @@ def verdicts(server: AckingServer) -> list[Verdict]:
     return [each for batch in server.messages(VerdictBatch) for each in batch.verdicts]
 
 
-def first_of(server: AckingServer, kind: VerdictKind, timeout_s: float = 40.0) -> Verdict:
+def first_of(server: AckingServer, kind: VerdictKind, timeout_s: float = 90.0) -> Verdict:
     wait_until(lambda: any(each.kind == kind for each in verdicts(server)), timeout_s, f"a verdict {kind}")
     return next(each for each in verdicts(server) if each.kind == kind)
 
@@ -123,12 +123,12 @@ def test_an_alarm_of_an_outage_is_spooled_at_once_and_leaves_first(
         broker.stop()
         with made.running() as agent:
             wait_until(
-                lambda: agent.spool.counters()[Class.ALARM].waiting_messages >= 2, 40, "two alarms spooled"
+                lambda: agent.spool.counters()[Class.ALARM].waiting_messages >= 2, 90, "two alarms spooled"
             )
             assert agent.spool.counters()[Class.HISTORY].waiting_messages > 0, "much else waits"
             broker.start()
             first_of(server, VerdictKind.EPISODE)
-            wait_until(lambda: server.messages(SampleBatch), 20, "samples after it")
+            wait_until(lambda: server.messages(SampleBatch), 60, "samples after it")
             order = [each.delivery.cls for each in server.deliveries]
             assert order[:2] == [Class.ALARM, Class.ALARM]
 

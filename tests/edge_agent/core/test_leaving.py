@@ -249,6 +249,13 @@ def test_a_new_message_and_a_new_field_are_refused(monkeypatch: pytest.MonkeyPat
         ("lat=-33.86882 lon=151.20930", "lat=-33.… lon=151.…"),
         ("52,516275 13,377704", "52,… 13,…".replace(",", ".")),
         ("52.516N 13.377E", "52.…N 13.…E"),
+        ("""52°30'58.6"N 13°22'39.7"E""", "52°…N 13°…E"),
+        ("52° 30.9765' N", "52°… N"),
+        ("52º30′58″, 13º22′40″", "52°…, 13°…"),
+        ("52.516275.13.377704 x1.52.516275", "52.….13.… x1.52.…"),
+        ("52·516275 52\uff0e516275 52\u066b516275", "52.… 52.… 52.…"),
+        ("9F4MG98H+GQ and G98H+GQ7 Berlin", "9F4M+… and G98H+… Berlin"),
+        ("21 °C, 3.5 °C; it's 5' away; CO2+PM10", "21 °C, 3.5 °C; it's 5' away; CO2+PM10"),
         ("no broker at 192.168.100.12:8883", "no broker at 192.168.100.12:8883"),
         ("12.25 days; 1,234 samples; version 2.10.104", "12.25 days; 1,234 samples; version 2.10.104"),
         ("PM2.5 rose from 8.1 to 95.4 ug/m3", "PM2.5 rose from 8.1 to 95.4 ug/m3"),
@@ -281,6 +288,8 @@ def test_words_are_cut_wherever_they_stand() -> None:
     assert out(Class.REPLY, CommandReply("c", False, PLACE, 5))[0].detail == "52.…, 13.…"
     told = SensorDeclaration(1, "sds011", "", PLACE, (SlotDeclaration("pm2_5", "", 0),), 5)
     assert out(Class.REPLY, told)[0].site == "52.…, 13.…"
+    numbered = msgspec.structs.replace(told, serial=PLACE)  # an operator types it where the kind tells none
+    assert out(Class.REPLY, numbered)[0].serial == "52.…, 13.…"
 
 
 def test_samples_are_not_touched_on_their_way() -> None:

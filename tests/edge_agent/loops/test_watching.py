@@ -29,7 +29,7 @@ from wire_contract.verdict_kinds import RULE, FaultCode, VerdictKind, fault_of
 
 MANIFEST = read_manifest(model_directory(""))
 SHAPE = ModelShape(MANIFEST.steps, len(MANIFEST.channels), len(MANIFEST.outputs))
-HIGH, LOW, UNSURE = (0.99, 0.0, 0.0, 0.0), (0.01, 0.0, 0.0, 0.0), (0.5, 0.0, 0.0, 0.5)
+HIGH, LOW, UNSURE = (1.0, 0.0, 0.0, 0.0), (0.01, 0.0, 0.0, 0.0), (0.5, 0.0, 0.0, 0.5)
 WHO = UnitIdentity("sds011", "58d9", "arm")
 T0 = 1_794_960_000_000
 
@@ -108,7 +108,7 @@ def test_a_sure_model_decides(make: Make) -> None:
     first = watcher.said[0]
     assert first.kind == VerdictKind.EPISODE
     assert first.model == watcher.decides[0] == f"{MANIFEST.title}/litert"
-    assert first.score == pytest.approx(0.99)
+    assert first.score == 1.0
     assert watcher.codes() == set()
     assert watcher.loop.figures()["judged"] > 20
 
