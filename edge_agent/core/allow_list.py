@@ -111,7 +111,9 @@ FIELDS: Mapping[type, Mapping[str, Rule]] = MappingProxyType(
         SensorDeclaration: {
             "unit": _UNIT,
             "kind": AsIs("the sensor's model"),
-            "serial": AsIs("the sensor's own serial number: a replaced unit is another one"),
+            "serial": Words(
+                "the sensor's serial number, its own or as configured: a replaced unit is another one"
+            ),
             "site": Words("where on the post it sits, as configured"),
             "slots": Each(SlotDeclaration, "what its values are"),
             "time_ms": _TIME,

@@ -25,8 +25,19 @@ from wire_contract.topics import Up, class_channel
 
 Stayed = Callable[[str], None]  # called with the name of each entry that stays, never with its value
 
-# Decimal degrees from three digits on are 100 m or better; 192.168.1.2 and 1.25 are no degrees.
-_DEGREES = re.compile(r"(?<![\d.])(-?\d{1,3})(?:\.\d{3,}|,\d{4,})(?!\d|\.\d)")
+# Decimal degrees from three digits on are 100 m or better; 192.168.1.2 and 1.25 are no degrees, but no octet
+# and no version has four digits. Beside the ASCII point: the Arabic, the full-width and the middle one.
+_POINT = "[.\u066b\uff0e\u00b7]"
+_DEGREES = re.compile(
+    rf"(?<!\d)(-?\d{{1,3}})(?:{_POINT}|,)\d{{4,}}|(?<![\d.])(-?\d{{1,3}}){_POINT}\d{{3}}(?!\d|\.\d)"
+)
+# Degrees and minutes, perhaps seconds: 52°30'58.6" is 3 m. The fraction may already be cut.
+_SEXAGESIMAL = re.compile(
+    r"(\d{1,3})\s*[°º]\s*\d{1,2}(?:[.,](?:\d+|…))?\s*['\u2032\u2019]"
+    r"(?:\s*\d{1,2}(?:[.,](?:\d+|…))?\s*(?:[\"\u2033\u201d]|'')?)?"
+)
+# An open location code: four characters are a degree, ten are 14 m.
+_PLUS_CODE = re.compile(r"\b([2-9CFGHJMPQRVWX]{4})[2-9CFGHJMPQRVWX]{0,4}\+[2-9CFGHJMPQRVWX]{2,3}\b")
 _ANY_WORDS = Words("under a listed prefix")
 _CELL = re.compile(f"[{ALPHABET}]{{1,{FINEST_CELL}}}")
 
@@ -44,7 +55,8 @@ def leave(where: Up | Class, message: Message, stayed: Stayed = lambda _name: No
 
 def coarse(text: str) -> str:
     """The text with every coordinate cut to whole degrees, about 100 km."""
-    return _DEGREES.sub(r"\1.…", text)
+    text = _DEGREES.sub(lambda found: f"{found[1] or found[2]}.…", text)
+    return _PLUS_CODE.sub(r"\1+…", _SEXAGESIMAL.sub(r"\1°…", text))
 
 
 @cache
