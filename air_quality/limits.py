@@ -17,7 +17,7 @@ HOUR_S = 3600.0
 class ChannelLimits:
     """Thresholds in the channel's own unit; `rate` per second; None leaves that test out.
 
-    `spike` and `rate` are (suspect, fail); `flat` is (suspect_s, fail_s, tolerance).
+    `spike` and `rate` are (suspect, fail); `flat` is (suspect_s, fail_s, tolerance). `caps`: see RangeTest.
     """
 
     fail: tuple[float, float]
@@ -25,12 +25,15 @@ class ChannelLimits:
     spike: tuple[float, float] | None = None
     rate: tuple[float, float | None] | None = None
     flat: tuple[float, float, float] | None = None
+    caps: tuple[float, ...] = ()
 
 
 _FLAT = (3 * HOUR_S, 12 * HOUR_S, 0.05)
+# Where Plantower's and Nova's firmware and many a reference instrument stop counting.
+_CAPS = (999.0, 999.9)
 # 10 ug/m3 per second: between two seconds a plume's front, or the sensor's electronics.
-_PM = ChannelLimits((0.0, 1000.0), (0.0, 500.0), (100.0, 300.0), (10.0, None), _FLAT)
-_PM10 = ChannelLimits((0.0, 2000.0), (0.0, 1000.0), (200.0, 600.0), (20.0, None), _FLAT)
+_PM = ChannelLimits((0.0, 1000.0), (0.0, 500.0), (100.0, 300.0), (10.0, None), _FLAT, _CAPS)
+_PM10 = ChannelLimits((0.0, 2000.0), (0.0, 1000.0), (200.0, 600.0), (20.0, None), _FLAT, (*_CAPS, 1999.9))
 # Counts per 0.1 L saturate a 16-bit word; large particles are rightly zero for hours: no flat line test.
 _COUNT = ChannelLimits((0.0, 65_535.0), (0.0, 60_000.0))
 _COUNT_CM3 = ChannelLimits((0.0, 3000.0), (0.0, 2500.0))

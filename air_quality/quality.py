@@ -50,15 +50,17 @@ class SpikeMethod(StrEnum):
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Outside `fail` (low, high): FAIL; outside `suspect`: SUSPECT. The ends belong to the span."""
+    """Outside `fail` (low, high): FAIL; outside `suspect`: SUSPECT. The ends belong to the span. `caps`: where
+    an instrument stops counting: there FAIL, since what it says is a ceiling and no value."""
 
     fail: tuple[float, float]
     suspect: tuple[float, float] | None = None
+    caps: tuple[float, ...] = ()
 
     def push(self, value: Value) -> Qartod:
         if value is None:
             return Qartod.MISSING
-        if not self.fail[0] <= value <= self.fail[1]:
+        if not self.fail[0] <= value <= self.fail[1] or value in self.caps:
             return Qartod.FAIL
         if self.suspect and not self.suspect[0] <= value <= self.suspect[1]:
             return Qartod.SUSPECT

@@ -55,7 +55,7 @@ class ChannelQuality:
 
     def __post_init__(self) -> None:
         limits = self.limits
-        self._range = RangeTest(limits.fail, limits.suspect)
+        self._range = RangeTest(limits.fail, limits.suspect, limits.caps)
         self._spike = SpikeTest(*limits.spike) if limits.spike else None
         self._rate = RateTest(*self._rate_limits()) if limits.rate else None
         self._flat = None

@@ -59,7 +59,7 @@ class LatestPage(BaseModel):
 
 
 class PointView(BaseModel):
-    """value: a raw reading, or the mean of a bucket's n good ones; flagged: the suspect, bad, missing."""
+    """value: a raw reading, or the mean of a bucket's n believed ones; flagged: those that are not."""
 
     time: datetime
     value: float | None

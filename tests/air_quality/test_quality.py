@@ -129,7 +129,10 @@ def test_limits_are_sane_for_every_channel_of_the_sensors() -> None:
     assert LIMITS["pm2_5"].suspect == (0.0, 500.0)
 
 
-@pytest.mark.parametrize(("value", "flag"), [(0.0, 1), (1000.0, 3), (1000.1, 4), (-0.1, 4), (500.0, 1)])
+@pytest.mark.parametrize(
+    ("value", "flag"),
+    [(0.0, 1), (1000.0, 3), (1000.1, 4), (-0.1, 4), (500.0, 1), (998.9, 3), (999.0, 4), (999.9, 4)],
+)
 def test_the_ends_of_a_span_belong_to_it(value: float, flag: int) -> None:
     limits = LIMITS["pm2_5"]
-    assert RangeTest(limits.fail, limits.suspect).push(value) == flag
+    assert RangeTest(limits.fail, limits.suspect, limits.caps).push(value) == flag

@@ -17,9 +17,11 @@ from wire_contract.limits import INT32_MAX, INT32_MIN, MAX_SLOTS
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 
-# Readings that are suspect, failed or missing count, but do not enter sum, low and high: a capped 999 is
-# suspect, and a mean does not tell that it was in it.
-EXCLUDED = np.array([Flag(i).qartod in (3, 4, 9) for i in range(16)])
+# Readings that are suspect, failed or missing count, but do not enter sum, low and high: a mean does not tell
+# that they were in it. Not so for what is only high or only fast: the worst smoke and a plume's front are both,
+# and an index without them would be blind when it matters. A capped value is FAIL_RANGE.
+BELIEVED = (Flag.SUSPECT_RANGE, Flag.SUSPECT_RATE)
+EXCLUDED = np.array([Flag(i).qartod in (3, 4, 9) and Flag(i) not in BELIEVED for i in range(16)])
 
 SeriesOfUnit = Mapping[int, Sequence[int]]
 """sensor unit -> the series of its 16 slots, 0 where a slot is not declared."""

@@ -73,7 +73,7 @@ def test_the_us_index_is_of_the_nowcast(desk: Desk, post: Post) -> None:
 def test_flagged_readings_are_never_averaged_in(desk: Desk, post: Post) -> None:
     declare(desk, post, channels=(("pm2_5", "ug/m3"),))
     say(desk, post, hour(1), 60, (12.0,), every=2)
-    capped, broken, absent = (pack_flags([f]) for f in (Flag.SUSPECT_RANGE, Flag.FAIL_RANGE, Flag.MISSING))
+    capped, broken, absent = (pack_flags([f]) for f in (Flag.FAIL_RANGE, Flag.FAIL_SPIKE, Flag.MISSING))
     say(desk, post, hour(1) + timedelta(seconds=10), 60, (999.0,), every=2, flags=capped)
     say(desk, post, hour(1) + timedelta(seconds=20), 60, (-40.0,), every=2, flags=broken)
     say(desk, post, hour(1) + timedelta(seconds=30), 60, (0.0,), every=2, flags=absent)

@@ -32,7 +32,8 @@ from wire_contract.decode_numpy import NumpyBlock
 from wire_contract.flags import Flag, unpack_flags
 from wire_contract.limits import INT32_MAX, INT32_MIN
 
-EXCLUDED = {flag for flag in Flag if flag.qartod in (3, 4, 9)}
+BELIEVED = {Flag.SUSPECT_RANGE, Flag.SUSPECT_RATE}  # the worst smoke, a plume's front
+EXCLUDED = {flag for flag in Flag if flag.qartod in (3, 4, 9)} - BELIEVED
 UNITS = (1, 2, 3)
 SERIES = {unit: tuple(100 * unit + slot for slot in range(16)) for unit in UNITS}
 BEFORE_2000_MS = 946_684_800_000 - 7
