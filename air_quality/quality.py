@@ -50,8 +50,10 @@ class SpikeMethod(StrEnum):
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Outside `fail` (low, high): FAIL; outside `suspect`: SUSPECT. The ends belong to the span. `caps`: where
-    an instrument stops counting: there FAIL, since what it says is a ceiling and no value."""
+    """Outside `fail` (low, high): FAIL; outside `suspect`: SUSPECT. The ends belong to the span.
+
+    `caps`: where an instrument stops counting: there FAIL, since what it says is a ceiling and no value.
+    """
 
     fail: tuple[float, float]
     suspect: tuple[float, float] | None = None

@@ -18,7 +18,7 @@ MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 
 # Readings that are suspect, failed or missing count, but do not enter sum, low and high: a mean does not tell
-# that they were in it. Not so for what is only high or only fast: the worst smoke and a plume's front are both,
+# that they were in it. Not so for what is only high or only fast: the worst smoke and a plume's front are,
 # and an index without them would be blind when it matters. A capped value is FAIL_RANGE.
 BELIEVED = (Flag.SUSPECT_RANGE, Flag.SUSPECT_RATE)
 EXCLUDED = np.array([Flag(i).qartod in (3, 4, 9) and Flag(i) not in BELIEVED for i in range(16)])

@@ -74,9 +74,7 @@ LOOPS = (
     Loop("fold the ledger", 15.0, lambda b: fold(b.connection), STREAMS_A_TICK),
     Loop("roll up hours and days", 10.0, lambda b: roll_up(b.connection), MARKS_A_TICK),
     Loop("air", 5.0, lambda b: air.follow(b.connection, b.context.clock.now()), air.MARKS_A_TICK),
-    Loop(
-        "decide on verdicts", 1.0, lambda b: decide(b.connection, b.context.clock.now()), VERDICTS_A_TICK
-    ),
+    Loop("decide on verdicts", 1.0, lambda b: decide(b.connection, b.context.clock.now()), VERDICTS_A_TICK),
     Loop("replay dead letters", 2.0, _replay, LETTERS_A_TICK),
     Loop("views of sensor kinds", 10.0, lambda b: make_views(b.connection), MAX_VIEWS),
     Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),
