@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 # a label of the wire's names (wire_contract.topics): RFC 1123 host label, lower case
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-TILES = re.compile(r"https?://(?:\{s\}\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(?::\d{1,5})?/[^\s;,'\"<>\\]+")
+TILES = re.compile(
+    r"https?://(?:\{s\}\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(?::\d{1,5})?/[^\s;,'\"<>\\]+"
+)
 HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
 
 
