@@ -13,7 +13,7 @@ from models.features.window import Window
 from wire_contract.verdict_kinds import RULE
 
 RULE_MANIFEST = rule_manifest()
-WORTH_A_WORD = 0.2  # another kind of event that the model holds for this likely is named beside its score
+WORTH_A_WORD = 0.5  # another kind of event is named beside the score where it is likelier than not
 
 
 @dataclass(frozen=True)

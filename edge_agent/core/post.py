@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from edge_agent.core import watching
 from edge_agent.core.faulting import Fault
-from edge_agent.core.faults import Damp, Flat, Hours, Spikes, Swell, with_mass, with_spike, with_values
+from edge_agent.core.faults import Damp, Flat, Hours, Spikes, Swell, stuck, with_mass, with_spike, with_values
 from edge_agent.core.gathering import MINUTE_MS, Gathered, Gathering, Seen, finish, gather
 from edge_agent.core.records import UnitIdentity
 from edge_agent.core.watching import Watch
@@ -235,6 +235,14 @@ def _without_spike(minutes: tuple[Minute, ...], every_s: float, spiked_ms: int |
     return tuple(each for each in minutes if each.time_ms != start_ms)
 
 
+def _without_flat(minutes: tuple[Minute, ...], state: UnitState) -> tuple[Minute, ...]:
+    """The minutes of a flat line are gaps after all: what the sensor says once it is well again is not to be
+    held against what it said while it was stuck."""
+    if not stuck(state.flat, state.seen.kind):
+        return minutes
+    return tuple(each for each in minutes if each.time_ms + MINUTE_MS <= state.flat.since_ms)
+
+
 def _complete(post: Post, state: UnitState, gathered: Gathered) -> tuple[Post, UnitState]:
     means, end_ms = gathered.means, gathered.start_ms + MINUTE_MS
     humidity = means.get("humidity")
@@ -247,9 +255,10 @@ def _complete(post: Post, state: UnitState, gathered: Gathered) -> tuple[Post, U
         gathered.start_ms, mass, means.get("pm10"), means.get("pm1"), humidity, means.get("temperature")
     )
     believed = mass if state.believed else None
+    minutes = _without_flat((*state.minutes, minute)[-HOUR_MINUTES:], state)
     return post, replace(
         state,
-        minutes=(*state.minutes, minute)[-HOUR_MINUTES:],
+        minutes=minutes,
         context=observe(state.context, gathered.start_ms, believed),
         hours=with_mass(state.hours, gathered.start_ms, believed),
     )

@@ -5,6 +5,7 @@ fault of a fault, on both runtimes and by rule.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -12,7 +13,8 @@ from edge_agent.core.post import Post, begin
 from edge_agent.io.model_folder import load_model, model_directory
 from edge_agent.io.watch_file import WatchFile
 from edge_agent.ports import Model
-from firmware_bridge.emulator.events import EventfulScene, Plume
+from firmware_bridge.emulator.air import Air, Scene
+from firmware_bridge.emulator.events import EventfulScene, Plume, ease
 from firmware_bridge.emulator.street_faults import StreetFault, StreetFaultType
 from firmware_bridge.emulator.synthetic import SyntheticScene
 from firmware_bridge.kinds import SensorKind
@@ -105,6 +107,28 @@ def test_a_sensor_that_sticks_within_an_episode_ends_it_as_a_fault() -> None:
     assert kinds == ["episode", "episode", "episode", "fault", "episode_over", "fault_over"]
     over = street.verdicts(VerdictKind.EPISODE_OVER)[0]
     assert "flat_line" in over.reason
+
+
+@dataclass(frozen=True)
+class BuildUp:
+    """Air that becomes three times as much within two hours, and stays so: no episode by the model."""
+
+    base: Scene
+
+    def at(self, street_ms: int) -> Air:
+        air, factor = self.base.at(street_ms), 1 + 2 * ease((street_ms - ONSET_MS) / (2 * HOUR_MS))
+        masses = {name: getattr(air, name) * factor for name in ("pm1", "pm2_5", "pm4", "pm10")}
+        return replace(air, **masses)
+
+
+@pytest.mark.parametrize("runtime", ["litert", "onnx"])
+def test_a_sensor_that_is_well_again_is_not_held_against_what_it_said_while_it_was_stuck(
+    runtime: str,
+) -> None:
+    model = load_model(model_directory(""), runtime)
+    street = Street([faulty(StreetFaultType.STUCK)], BuildUp(SyntheticScene(3, HERE)), model).run(13)
+    assert [each.kind for each in street.verdicts()] == [VerdictKind.FAULT, VerdictKind.FAULT_OVER]
+    model.runner.close()
 
 
 def test_an_episode_is_told_by_a_unit_that_is_read_each_five_minutes_or_not_at_all() -> None:
