@@ -25,7 +25,16 @@ from tests.support.mosquitto import MosquittoBroker
 from tests.support.waiting import wait_until
 from wire_contract.classes import Class
 from wire_contract.envelope import decode
-from wire_contract.messages import Ack, Ask, Command, CommandName, Presence, TwinReported
+from wire_contract.messages import (
+    Ack,
+    Ask,
+    Command,
+    CommandName,
+    Presence,
+    TwinReported,
+    Verdict,
+    VerdictBatch,
+)
 from wire_contract.topics import Up, down_filter
 
 WITHIN_S = 30.0
@@ -71,14 +80,14 @@ class Street:
 
 
 class Role:
-    """`lamppost serve --role ingest` without the supervisor."""
+    """`lamppost serve --role ingest`, or another, without the supervisor."""
 
-    def __init__(self, config: Path, ready: Path, instance: int = 1) -> None:
+    def __init__(self, config: Path, ready: Path, instance: int = 1, name: str = "ingest") -> None:
         ready.unlink(missing_ok=True)
         environment = os.environ | {"LAMPPOST_READY_FILE": str(ready), "LAMPPOST_INSTANCE": str(instance)}
-        command = [sys.executable, "-m", "lamppost", "serve", "--role", "ingest", "--config", str(config)]
+        command = [sys.executable, "-m", "lamppost", "serve", "--role", name, "--config", str(config)]
         self.process = subprocess.Popen(command, env=environment)
-        wait_until(ready.exists, WITHIN_S, "the ingest role to be subscribed")
+        wait_until(ready.exists, WITHIN_S, f"the {name} role to be ready")
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(how)
@@ -109,8 +118,8 @@ key_file = "{files.key}"
 def roles(config: Path, tmp_path: Path) -> Iterator[Callable[..., Role]]:
     started: list[Role] = []
 
-    def start(instance: int = 1) -> Role:
-        started.append(Role(config, tmp_path / f"ready-{instance}", instance))
+    def start(instance: int = 1, name: str = "ingest") -> Role:
+        started.append(Role(config, tmp_path / f"ready-{name}-{instance}", instance, name))
         return started[-1]
 
     yield start
@@ -175,6 +184,25 @@ def test_an_undeclared_sensor_is_asked_for(street: Street, roles: Callable[..., 
     wait_until(street.acked(Class.LIVE, 1), WITHIN_S, "the dead letter's ack")
     wait_until(lambda: street.commands, WITHIN_S, "the command to declare")
     assert street.commands[0].name is CommandName.DECLARE
+
+
+def test_an_alarm_that_comes_before_its_sensor_is_declared_is_stored_once_it_is(
+    desk: Desk, street: Street, roles: Callable[..., Role]
+) -> None:
+    """Alarms leave first: after an outage one may name a sensor whose declaration waits behind it."""
+    roles()
+    roles(name="worker")
+    post, (now_ms,) = street.post, recent(1)
+    said = [Verdict(now_ms, unit, "episode", 0.99, 0.99, "PM2.5", "rule@1", b"") for unit in (1, 2)]
+    street.send(post.publish(Class.ALARM, VerdictBatch(tuple(said))))
+    wait_until(street.acked(Class.ALARM, 1), WITHIN_S, "the letter's ack")
+    wait_until(lambda: street.commands, WITHIN_S, "the command to declare")
+    assert desk.one("SELECT count(*) FROM verdict") == 0
+    for unit in (1, 2):
+        street.send(post.declare(unit=unit, serial=str(unit)))
+    wait_until(lambda: desk.one("SELECT count(*) FROM verdict") == 2, WITHIN_S, "the verdicts")
+    assert desk.one("SELECT bool_and(received_at - time < interval '5 minutes') FROM verdict")
+    assert desk.one("SELECT count(*) FROM dead_letter WHERE replayed_at IS NULL") == 0
 
 
 def test_a_killed_worker_s_messages_come_back(desk: Desk, street: Street, roles: Callable[..., Role]) -> None:
