@@ -23,11 +23,16 @@ from fleet_server.access.service import SignedIn
 from fleet_server.air import service as air
 from fleet_server.decisions import service as decisions
 
+STALE = "stale"
 SHORT = {"us": air.US_AQI, "eu": air.EU_EAQI}
 # Indices are made of hours and counted anew each minute, so most looks take what the last one found.
 INDICES_EVERY_S = 5.0
 INCIDENTS_EVERY_S = 2.0
 INCIDENTS_MOST = 100
+# An index of the last hour is of the present until the running one has its own, ten minutes on; an older one
+# is none even for NowCast. A lamppost whose data is stale keeps what it had: the map draws it hollow.
+INDEX_AGE_MOST_S = 70 * 60.0
+HOUR_S = 3600.0
 
 
 def index_kinds() -> tuple[IndexKind, ...]:
@@ -52,7 +57,7 @@ class MapServices:
     def __init__(self, services: Services, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._services = services
         self._monotonic = monotonic
-        self._indices: Mapping[int, tuple[tuple[str, IndexNow], ...]] = {}
+        self._indices: Mapping[int, tuple[tuple[str, IndexNow, float], ...]] = {}
         self._indices_at_s = -INDICES_EVERY_S
         self._incidents: Mapping[int, int] = {}
         self._incidents_at_s = -INCIDENTS_EVERY_S
@@ -76,20 +81,26 @@ class MapServices:
         if now_s - self._incidents_at_s >= INCIDENTS_EVERY_S:
             self._incidents, self._incidents_at_s = await self._in_incidents(by), now_s
         return [
-            replace(post, index=self._indices.get(post.id, ()), incident=self._incidents.get(post.id))
-            for post in found
+            replace(post, index=self._index(post), incident=self._incidents.get(post.id)) for post in found
         ]
 
-    async def _newest(self, by: SignedIn) -> Mapping[int, tuple[tuple[str, IndexNow], ...]]:
-        """The indices of each lamppost that has one, by its id."""
-        newest: dict[int, tuple[tuple[str, IndexNow], ...]] = {}
+    def _index(self, post: Lamppost) -> tuple[tuple[str, IndexNow], ...]:
+        """None that is old while other data comes: its sensor is at fault, or gone."""
+        had = self._indices.get(post.id, ())
+        return tuple(
+            (key, now) for key, now, age_s in had if age_s <= INDEX_AGE_MOST_S or post.fresh == STALE
+        )
+
+    async def _newest(self, by: SignedIn) -> Mapping[int, tuple[tuple[str, IndexNow, float], ...]]:
+        """The indices of each lamppost that has one and their age in street seconds, by its id."""
+        newest: dict[int, tuple[tuple[str, IndexNow, float], ...]] = {}
         for key, table in SHORT.items():
             for view in await self._services.ask(
                 air.indices, by.principal, index_id=table, limit=LAMPPOSTS_MAX
             ):
                 r = view.record
                 now = IndexNow(r.value, r.level, r.driver)
-                newest[r.device_id] = (*newest.get(r.device_id, ()), (key, now))
+                newest[r.device_id] = (*newest.get(r.device_id, ()), (key, now, view.age_s))
         return newest
 
     async def _in_incidents(self, by: SignedIn) -> Mapping[int, int]:
@@ -110,11 +121,13 @@ class MapServices:
         return {device: incident for (incident, _), devices in oldest_first for device in devices}
 
     async def districts(self, by: SignedIn, kind: str) -> Sequence[District]:
-        """The newest index of each district, by name."""
+        """The index of each district that has one of the present, by name."""
         found = await self._services.ask(air.districts, by.principal, index_id=SHORT[kind])
+        begun = self._services.now() - timedelta(seconds=HOUR_S + INDEX_AGE_MOST_S)
         return [
             District(d.district, IndexNow(d.value, d.level, d.driver), d.n, round(d.time.timestamp() * 1000))
             for d in found
+            if d.time >= begun
         ]
 
     async def course(self, by: SignedIn, lamppost: Lamppost, kind: str, hours: int) -> IndexCourse:
