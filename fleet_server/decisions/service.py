@@ -144,7 +144,7 @@ def verdicts(
     authorize(principal, Action.INCIDENTS_READ, str(address))
     # A lamppost's clock may be ahead: what it said of "tomorrow" is among the newest too.
     ends = _zoned(ends) or ctx.clock.now() + timedelta(days=2)
-    begins = _zoned(begins) or max(min(ends, ctx.clock.now()) - DEFAULT_SPAN, _EARLIEST)
+    begins = _zoned(begins) or max(min(ends, ctx.clock.now()), _EARLIEST + DEFAULT_SPAN) - DEFAULT_SPAN
     if begins >= ends:
         raise InvalidRequest(f"from {begins.isoformat()} is not before to {ends.isoformat()}.")
     with ctx.db.session() as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -264,6 +264,8 @@ def test_the_verdicts_of_a_lamppost(context: Context, street: Street, number: in
         service.verdicts(context, VIEWER, Address("other", "lamp-00"))
     with pytest.raises(InvalidRequest):
         service.verdicts(context, VIEWER, address, NOW, NOW)
+    with pytest.raises(InvalidRequest):  # a day before it is no time at all
+        service.verdicts(context, VIEWER, address, ends=datetime.min.replace(tzinfo=UTC))
 
 
 def test_the_evidence_in_pages(context: Context, street: Street, number: int) -> None:
