@@ -10,6 +10,8 @@ from edge_agent.core.post import Kept
 from edge_agent.errors import SpoolFull
 from edge_agent.io.files import write_atomically
 
+LARGEST_BYTES = 4 << 20  # 64 units of 20 kB are a third of it; a device of 512 MB must survive any file
+
 
 class WatchFile:
     def __init__(self, path: Path) -> None:
@@ -18,8 +20,12 @@ class WatchFile:
     def load(self) -> tuple[Kept, ...]:
         """What was kept; nothing where there is no file, or none that can be read: a day fills it again."""
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=tuple[Kept, ...])
-        except (OSError, msgspec.MsgspecError):
+            with self._path.open("rb") as file:
+                content = file.read(LARGEST_BYTES + 1)
+            if len(content) > LARGEST_BYTES:
+                return ()
+            return msgspec.json.decode(content, type=tuple[Kept, ...])
+        except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
             return ()
 
     def save(self, kept: tuple[Kept, ...]) -> None:

@@ -27,13 +27,31 @@ def test_what_is_kept_comes_back_and_is_small(tmp_path: Path) -> None:
     assert (tmp_path / "watching.json").stat().st_size < 40_000
 
 
+NOBODY = b'[{"identity":{"kind":"a","serial":"","site":""}'
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[1]", b'[{"identity": 3}]', b"\xff\xfe", b"null", b"[" * 9999]
+    "content",
+    [
+        *(b"", b"{", b"[1]", b'[{"identity": 3}]', b"\xff\xfe", b"null", b"[" * 9999),
+        NOBODY + b',"of a later version":' + b"[" * 99_999,
+        NOBODY.replace(b"a", b"\xff") + b"}]",
+        NOBODY + b',"minutes":[{"time_ms":1,"pm2_5":"much"}]}]',
+        NOBODY + b',"faults":[{"code":"of a later version"}]}]',
+    ],
 )
 def test_a_damaged_file_is_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "watching.json"
     assert WatchFile(path).load() == ()
     path.write_bytes(content)
+    assert WatchFile(path).load() == ()
+
+
+def test_a_file_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "watching.json"
+    WatchFile(path).save(())
+    with path.open("ab") as file:
+        file.truncate(1 << 40)
     assert WatchFile(path).load() == ()
 
 
