@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import os
 import shutil
 from array import array
 from collections.abc import Callable
@@ -158,6 +159,20 @@ def test_a_folder_in_the_place_of_a_file_is_refused(folder: Path) -> None:
     (folder / "model.tflite").unlink()
     (folder / "model.tflite").mkdir()
     assert "cannot be read" in refused(folder).detail
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["manifest.json", "model.tflite"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    refused(folder)
+
+
+def test_a_link_to_what_never_ends_is_refused(folder: Path) -> None:
+    (folder / "model.tflite").unlink()
+    (folder / "model.tflite").symlink_to("/dev/zero")
+    assert "larger than" in refused(folder).detail
 
 
 def test_one_flipped_bit_anywhere_is_noticed(folder: Path) -> None:
