@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   python -m models.air_anomaly build --quick         a small model into build/air_anomaly, to try the way
   python -m models.air_anomaly evaluate              the shipped files on a sample of the test part; no torch
   needed
+  python -m models.air_anomaly check                 on air that is made otherwise; into the card
 """
 QUICK_FOLDER = Path("build") / "air_anomaly"
 
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         data = data_directory(options.data)
         if options.command == "build":
             return _build(options, data)
-        return _evaluate(options, data)
+        return _check(options, data) if options.command == "check" else _evaluate(options, data)
     except (DataAbsent, BadManifest, FileNotFoundError) as error:
         print(f"models.air_anomaly: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
@@ -54,7 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure an artefact's files on the test part")
     evaluate.add_argument("--artefact", help="its folder; without it the shipped one")
     evaluate.add_argument("--segments", type=int, default=400, help="how much of the test part (400)")
-    for command in (build, evaluate):
+    check = commands.add_parser(
+        "check", help="measure it on air made otherwise, and write that into its card"
+    )
+    check.add_argument("--artefact", help="its folder; without it the shipped one")
+    for command in (build, evaluate, check):
         command.add_argument(
             "--data", help="folder of the reference data (LAMPPOST_SHARED_DATA, else ../shared/data)"
         )
@@ -80,6 +85,18 @@ def _evaluate(options: argparse.Namespace, data: Path) -> int:
     for detector, row in measure_again(folder, data, options.segments, _say).items():
         _say(f"{detector:22s} AUC {row['auc']:.4f}  recall at 1 % {row['recall_at_1pct_fpr']:.4f}")
     _say(f"{time.monotonic() - started:.0f} s")
+    return 0
+
+
+def _check(options: argparse.Namespace, data: Path) -> int:
+    from models.air_anomaly.card import with_check
+    from models.air_anomaly.check import EACH, check
+
+    folder = Path(options.artefact) if options.artefact else shipped_directory()
+    found = check(folder, data, EACH, _say)
+    with_check(folder, found)
+    for detector, row in found["detectors"].items():
+        _say(f"{detector:22s} " + "  ".join(f"{name} {value:.4f}" for name, value in row.items()))
     return 0
 
 

@@ -79,6 +79,13 @@ def smooth(rng: Generator, knot_min: float, count: int = MINUTES) -> Floats:
     return np.asarray(knots[index] * (1 - blend) + knots[index + 1] * blend)
 
 
+def turbulence(rng: Generator, memory_min: float, count: int = MINUTES) -> Floats:
+    """Rough noise of unit size that forgets within `memory_min`: a first-order autoregression."""
+    kernel = np.exp(-np.arange(int(6 * memory_min) + 2) / memory_min)
+    white = rng.standard_normal(count + len(kernel) - 1)
+    return np.convolve(white, kernel / np.sqrt((kernel**2).sum()), mode="valid")
+
+
 def fast_rises(hourly: Floats) -> NDArray[np.bool_]:
     """Minutes from a fast rise's beginning until it is old enough to be background."""
     unsure = np.zeros(MINUTES, dtype=np.bool_)
@@ -112,9 +119,10 @@ def _peaks_of_traffic(hour_of_day: Floats, rng: Generator) -> Floats:
 
 
 def _gusts(rng: Generator) -> Floats:
-    """Multiplicative turbulence at three time scales."""
+    """Multiplicative turbulence at three time scales, smooth in one street of two, rough in the other."""
     size = np.exp(rng.uniform(np.log(0.01), np.log(0.10)))
-    noise = 0.5 * smooth(rng, 2.0) + 0.8 * smooth(rng, rng.uniform(5, 15)) + smooth(rng, rng.uniform(25, 60))
+    form = smooth if rng.uniform() < 0.5 else turbulence
+    noise = 0.5 * form(rng, 2.0) + 0.8 * form(rng, rng.uniform(5, 15)) + form(rng, rng.uniform(25, 60))
     return np.asarray(np.exp(np.clip(size * noise, -0.5, 0.5)))
 
 

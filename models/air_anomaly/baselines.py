@@ -1,5 +1,5 @@
-"""What a model must beat, on the same windows: z-score, seasonal residual, isolation forest; and the agent's
-rule.
+"""What a model must beat, on the same windows: z-score, seasonal residual, rise over the hour, isolation
+forest; and the agent's rule.
 
 All see the unit's readings as the model does. Scores are any numbers, higher for an episode.
 """
@@ -22,16 +22,18 @@ from models.features.window import RECENT_STEPS
 NORMAL_QUARTILES = 1.349  # quartile range of the normal distribution, in standard deviations
 DAY_MIN, SEASON_HALF_MIN = 1440, 30
 SHIFT_MIN = (180, 60)  # from when to when before now the two days' levels are compared
+BEFORE_MIN = (89, 30)  # the hour that a rise is measured against
 TREES = 200
 
 
 def simple_scores(readings: Readings, last: NDArray[np.int64]) -> dict[str, Floats]:
-    """The three that need no learning, for windows whose last minute is `last`."""
+    """The four that need no learning, for windows whose last minute is `last`."""
     quartiles, _ = backgrounds(readings.pm2_5, last)
     recent = _medians(readings.pm2_5, last, RECENT_STEPS - 1, 0)
     return {
         "z-score": zscore(recent, quartiles),
         "seasonal residual": seasonal(readings.pm2_5, last),
+        "rise over the hour": rise(readings.pm2_5, last, quartiles),
         "rule": rule(readings.pm2_5, last, recent, quartiles),
     }
 
@@ -40,6 +42,14 @@ def zscore(recent: Floats, quartiles: Floats) -> Floats:
     """Robust: the last five minutes against the day's median, in the day's deviations."""
     spread = (quartiles[:, 2] - quartiles[:, 0]) / NORMAL_QUARTILES + 1.0
     return _or_zero((recent - quartiles[:, 1]) / spread)
+
+
+def rise(pm2_5: Floats, last: NDArray[np.int64], quartiles: Floats) -> Floats:
+    """ln of the last five minutes over the hour that ended half an hour ago; the day's median without one."""
+    log = np.log(pm2_5 + FLOOR_UG_M3)
+    before = _medians(log, last, *BEFORE_MIN)
+    before = np.where(np.isfinite(before), before, np.log(quartiles[:, 1] + FLOOR_UG_M3))
+    return _or_zero(_medians(log, last, RECENT_STEPS - 1, 0) - before)
 
 
 def seasonal(pm2_5: Floats, last: NDArray[np.int64]) -> Floats:

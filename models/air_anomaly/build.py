@@ -11,7 +11,8 @@ import numpy as np
 
 from models.air_anomaly import artefact, evaluate, runtimes, thresholds
 from models.air_anomaly.baselines import IsolationForest
-from models.air_anomaly.card import made_with, split_of, write_card
+from models.air_anomaly.card import BASELINES, made_with, split_of, write_card
+from models.air_anomaly.check import EACH, check
 from models.air_anomaly.dataset import Dataset, Floats32, Progress, draw
 from models.air_anomaly.recipe import RECIPE, Source
 from models.air_anomaly.reference import data_hashes, stations
@@ -59,6 +60,7 @@ def build(data: Path, out: Path, size: Size, seed: int, progress: Progress) -> d
     artefact.write_artefact(out, models, chosen, golden, trained)
     card = _card(train_set, test_set, sources, outputs, size, seed)
     card["streams"] = evaluate.streams_table(_days(sources[Part.TEST], seed, size, scorers["litert"]), chosen)
+    card["independent"] = check(out, data, EACH, say)
     card |= {"trained": trained, "parameters": network, "thresholds": vars(chosen)}
     card["made"] = made_with(time.monotonic() - started)
     write_card(out, card)
@@ -105,7 +107,7 @@ def _card(
     scores: dict[str, Any] = {FORMS[form]: answer[:, 0] for form, answer in outputs.items()}
     scores |= evaluate.simple_on(test_set, sources[Part.TEST], seed)
     scores["isolation forest"] = IsolationForest.grown(train_set, seed).score(test_set.x)
-    few = {name: scores[name] for name in (MAIN, "z-score", "seasonal residual", "isolation forest", "rule")}
+    few = {name: scores[name] for name in (MAIN, *BASELINES, "rule")}
     return {
         "windows": evaluate.windows_table(test_set, scores),
         "faults": evaluate.faults_table(test_set, outputs),

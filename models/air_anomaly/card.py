@@ -16,7 +16,7 @@ from models.air_anomaly.recipe import Source
 from models.air_anomaly.split import TEST_FROM, VALIDATION_MONTHS, Part
 
 CARD_JSON, CARD_MD = "card.json", "card.md"
-BASELINES = ("z-score", "seasonal residual", "isolation forest")
+BASELINES = ("z-score", "seasonal residual", "rise over the hour", "isolation forest")
 MAIN, FLOAT, ONNX = "model, int8 LiteRT", "model, float", "model, int8 ONNX"
 # What must hold; where it does not, the card says so.
 RECALL_OVER_BEST_BASELINE, AUC_LOST_TO_INT8 = 2.0, 0.005
@@ -36,6 +36,10 @@ LIMITS = (
     "differ.",
     "Trained on Beijing, Chengdu, Shenyang, Norway and Brandenburg. Other climates, sea salt, desert dust "
     "are not in it.",
+    "It knows its recipe's shapes better than others: by how much the independent check tells, and there a "
+    "plain rise over the hour before comes nearer than the tables above let hope.",
+    "Its window is one hour: an episode that is level for longer looks like the street's new level (60 min "
+    "and more), and what takes half an hour to rise is mostly not opened.",
     "It sees one unit. Whether neighbours see the same is for the server; drift takes a second sensor.",
     "A unit without a humidity tells fog from smoke badly: see the humidity swell's row.",
     "A rise over several hours is the region's air and no episode, however high: the indices tell it.",
@@ -104,6 +108,13 @@ def write_card(folder: Path, measured: Mapping[str, Any]) -> None:
     (folder / CARD_MD).write_text(render(json.loads(text)), encoding="utf-8")
 
 
+def with_check(folder: Path, found: Mapping[str, Any]) -> None:
+    """The folder's card with another independent check, and nothing else changed."""
+    card = json.loads((folder / CARD_JSON).read_text(encoding="utf-8"))
+    written = ("model", "version", "bars", "limits")
+    write_card(folder, {k: v for k, v in card.items() if k not in written} | {"independent": dict(found)})
+
+
 def render(card: Mapping[str, Any]) -> str:
     """The card as Markdown: a function of the JSON alone."""
     return "\n".join(_lines(card)) + "\n"
@@ -137,6 +148,7 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield from _matrix("station", card["per_station"])
     yield from _days(streams, card["thresholds"])
+    yield from _independent(card["independent"])
     yield "## What the sensor's classes are worth (AUC)"
     yield ""
     yield from _matrix("class", card["faults"])
@@ -165,6 +177,43 @@ def _days(streams: Mapping[str, Any], thresholds: Mapping[str, float]) -> Iterat
     faults = streams["faulty_streams_with_a_false_episode"]
     yield from _table(("fault", "eight-hour streams with a false episode"), list(faults.items()))
     yield from _matrix("detection", streams["detection"])
+
+
+def _independent(found: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Independent check"
+    yield ""
+    days, rows = found["days"], found["detectors"]
+    yield (
+        f"{found['scenes']} scenes of `elsewhere.py`, whose shapes, turbulence and sensors are its own, on "
+        "the test part's hours and on the emulator's street; by `python -m models.air_anomaly check`. The "
+        "model of recipe 1 had a recall of 0.51 and 0.60 here; then the recipe got levels of any length and "
+        "rough turbulence, to which the ramps and the sudden levels are nearer since. This code was left as "
+        "it was, the scenes are of a seed that nothing was chosen on."
+    )
+    yield ""
+    yield from _matrix("detector", rows)
+    for air in [name for name in rows[MAIN] if name.startswith("recall")]:
+        best = max((name for name in rows if name in BASELINES), key=lambda name: rows[name][air])
+        times = rows[MAIN][air] / max(rows[best][air], 1e-9)
+        yield f"- {air}: {times:.2f} times the best baseline's ({best})"
+    yield ""
+    yield "Shares called at one threshold, of 1 % false positives over both:"
+    yield ""
+    yield from _matrix("kind", found["per_kind"])
+    yield from _matrix("since the onset", found["per_age"])
+    yield (
+        f"Without an episode, the agent's days: {days['false_episodes']} false in {days['quiet_unit_hours']} "
+        f"unit-hours of what looks like one ({', '.join(days['false_in']) or 'in no kind'})."
+    )
+    yield ""
+    yield from _matrix("detection", found["detection"])
+    yield (
+        "Real hours, Norway and Brandenburg: nights of 31 December, the midnight hour's rise let happen "
+        "within minutes, and the same nights two weeks before. (Spread over the hour, as the reference's "
+        "means alone would have it, such a rise is no episode to the model.)"
+    )
+    yield ""
+    yield from _matrix("night", found["new_year"])
 
 
 def _origin(card: Mapping[str, Any]) -> Iterator[str]:

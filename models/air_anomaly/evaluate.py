@@ -19,7 +19,7 @@ from models.air_anomaly.thresholds import HOURS
 from models.features.manifest import Thresholds
 
 FALSE_RATE = 0.01
-SIMPLE = ("z-score", "seasonal residual", "rule")
+SIMPLE = ("z-score", "seasonal residual", "rise over the hour", "rule")
 # Windows this many minutes after the onset: the first of each pair is in, the second out.
 AGES_MIN = ((2, 5), (5, 10), (10, 20), (20, 60), (60, 1000))
 PROMISED_DELAY_MIN = 10
@@ -128,17 +128,18 @@ def streams_table(streams: Sequence[Stream], thresholds: Thresholds) -> dict[str
         },
     }
     table["detection"] = {
-        event.value: _detection([(s, o) for s, o in outcomes if s.event is event and s.onset is not None])
+        event.value: detection([(s, o) for s, o in outcomes if s.event is event and s.onset is not None])
         for event in EPISODES
     }
     episodes = [(s, o) for s, o in outcomes if s.onset is not None]
-    table["detection"]["all"] = _detection(episodes)
+    table["detection"]["all"] = detection(episodes)
     strong = [(s, o) for s, o in episodes if s.strength >= STRONG]
-    table["detection"]["strong, all kinds"] = _detection(strong)
+    table["detection"]["strong, all kinds"] = detection(strong)
     return table
 
 
-def _detection(found: Sequence[tuple[Stream, Any]]) -> dict[str, Any]:
+def detection(found: Sequence[tuple[Stream, Any]]) -> dict[str, Any]:
+    """How many episodes were opened, and how soon; of (stream, outcome)."""
     delays = [delay(stream, outcome) for stream, outcome in found]
     seen = sorted(d for d in delays if d is not None)
     return {

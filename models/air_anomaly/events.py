@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models.air_anomaly.air import MINUTES, smooth
+from models.air_anomaly.air import MINUTES, smooth, turbulence
 from models.air_anomaly.reference import Floats
 
 # An excess that matters: as large as a low-cost sensor's stated error, and a third of the air it comes on
@@ -20,6 +20,8 @@ MATERIAL_UG_M3, MATERIAL_SHARE = 8.0, 0.35
 UNTOLD_MIN = 2
 # After its end an episode is still in the air, in the casing and in the window.
 AFTERMATH_MIN = 15
+# The street knows more shapes than the five kinds: so many episodes take one of no kind.
+ANY_SHAPE = 0.4
 
 
 class Event(StrEnum):
@@ -61,6 +63,8 @@ def no_excess() -> Excess:
 def episode(event: Event, onset: int, rng: Generator) -> Excess:
     """An episode that begins at minute `onset`; its shape's peak is about one."""
     shape, peaks, pm1_share, coarse = _KINDS[event]
+    if rng.uniform() < ANY_SHAPE:
+        shape = _any
     since = np.arange(MINUTES, dtype=np.float64) - onset
     form = np.where(since >= 0, np.maximum(0.0, shape(np.maximum(since, 0.0), rng)), 0.0)
     peak = np.exp(rng.uniform(np.log(peaks[0]), np.log(peaks[1])))
@@ -136,6 +140,19 @@ def _fireworks(since: Floats, rng: Generator) -> Floats:
         after = np.maximum(0, since - start)
         form += rng.uniform(0.3, 1.0) * (1 - np.exp(-after / 2)) * np.exp(-after / rng.uniform(6, 18))
     return form / max(0.3, float(form.max()))
+
+
+def _any(since: Floats, rng: Generator) -> Floats:
+    """Up within half a minute to three quarters of an hour, level for minutes or hours, away; corners sharp
+    or round, billowing or not at all."""
+    rise, level, fall = (_log_uniform(rng, *span) for span in ((0.5, 45), (5, 240), (1, 60)))
+    up, gone = np.clip(since / rise, 0, 1), np.clip((since - rise - level) / fall, 0, 1)
+    form = up ** _log_uniform(rng, 0.6, 2.5) * (1 - gone) ** _log_uniform(rng, 0.6, 2.5)
+    return np.asarray(form * np.exp(rng.choice([0.0, 0.1, 0.4]) * turbulence(rng, rng.uniform(1, 8))))
+
+
+def _log_uniform(rng: Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 _KINDS: dict[Event, tuple[Shape, tuple[float, float], tuple[float, float], tuple[float, float]]] = {

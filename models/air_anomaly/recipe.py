@@ -24,7 +24,7 @@ from models.air_anomaly.reference import Station
 from models.air_anomaly.sensor import SENSORS, Readings, read
 from models.air_anomaly.split import Part, Stretch, part_of_station, stretches
 
-RECIPE = "air_anomaly-recipe@1"
+RECIPE = "air_anomaly-recipe@2"
 # What the eight hours hold, and how often. Not the frequencies of a street, which would be nearly all "none".
 MIX: Mapping[Event, float] = {
     Event.PLUME: 0.14,
@@ -74,6 +74,11 @@ class Source:
     @property
     def stations(self) -> list[str]:
         return [found[0].station.name for found in self._stretches]
+
+    def any_stretch(self, rng: np.random.Generator) -> Stretch:
+        """One of them: first a station, then a stretch of it."""
+        own = self._stretches[rng.integers(len(self._stretches))]
+        return own[rng.integers(len(own))]
 
     def segment(self, seed: int, index: int, event: Event | None = None) -> Segment:
         """The `index`-th segment; `event` instead of a drawn one."""

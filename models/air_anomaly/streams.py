@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class Stream:
     counts from the first watched minute; `label` and `unsure` are the recipe's."""
 
     station: str
-    event: Event
+    event: StrEnum
     score: Floats32
     rule: NDArray[np.float64]
     usable: NDArray[np.bool_]
