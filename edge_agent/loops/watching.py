@@ -33,11 +33,11 @@ HELD_SAMPLES = 10_000  # waiting for a loop that hangs; the watchdog ends that w
 TICK_STREET_S = 15.0  # how often time is looked at where no sample comes: a quarter of a minute
 SHORTEST_WAIT_S = 0.05  # wire clock; at the demo's speed a minute may be less
 GRACE_STREET_S, GRACE_WIRE_S = 30.0, 2.0  # after a minute's end: the serial port's and our own queues' delay
-SAVE_EVERY_S = (
-    600.0  # wire clock; a power cut costs ten minutes of the day's background, the card lives longer
-)
+# Wire clock; a power cut costs ten minutes of the day's background, the card lives longer. What was said is
+# kept at once: an episode or a fault whose beginning was told must not be forgotten before its end is.
+SAVE_EVERY_S = 600.0
+SETTLED_S = 1.0  # wire clock; by then the spooler has what was said on the disk, and it may count as said
 DELAYS = 1000  # the last so many: what `lamppost agent status` tells of
-PAUSE_S = 1.0
 
 
 class Shelf(Protocol):
@@ -68,6 +68,7 @@ class WatchingLoop:
         self._model: Model | None = None
         self._why = ""  # no model decides
         self._saved_at_s = self._ticked_at_s = clock.wire_s()
+        self._said_at_s: float | None = None  # wire clock; the last verdicts, where they are not kept as said
         self._ready_s = 0.0  # wire clock; when there was a model, or none to come
         self._running = True
         self._failed = False
@@ -168,7 +169,8 @@ class WatchingLoop:
             grace_ms = int((GRACE_STREET_S + GRACE_WIRE_S * self._clock.speed) * 1000)
             self._post, dues = pass_time(self._post, now_ms, grace_ms, lost)
             self._decide(dues, now_s)
-        if now_s - self._saved_at_s >= SAVE_EVERY_S:
+        said = self._said_at_s is not None and now_s - self._said_at_s >= SETTLED_S
+        if said or now_s - self._saved_at_s >= SAVE_EVERY_S:
             self._save()
 
     def _decide(self, dues: tuple[Due, ...], at_s: float) -> None:
@@ -190,6 +192,7 @@ class WatchingLoop:
         verdicts = tuple(each for each in told if isinstance(each, Verdict))
         if verdicts:
             self._say(verdicts)
+            self._said_at_s = self._clock.wire_s()
         for each in told:
             match each:
                 case Raise():
@@ -198,7 +201,7 @@ class WatchingLoop:
                     self._board.clear(each.code, each.subject)
 
     def _save(self) -> None:
-        self._saved_at_s = self._clock.wire_s()
+        self._saved_at_s, self._said_at_s = self._clock.wire_s(), None
         try:
             self._shelf.save(self._post.to_keep())
         except SpoolFull as error:

@@ -215,6 +215,23 @@ def test_what_it_knows_survives_a_restart(make: Make) -> None:
     wait_until(lambda: second.loop.judged == 2, 10, "the first minutes to be judged at once")
 
 
+def test_an_episode_that_was_told_ends_after_the_power_was_cut_within_it(make: Make, tmp_path: Path) -> None:
+    cut = make(lambda: fake_model(HIGH))
+    cut.minutes(60)
+    wait_until(lambda: cut.said, 10, "the episode")
+    kept = WatchFile(tmp_path / "watching.json")
+
+    def told() -> bool:
+        cut.loop._tick()
+        return any(each.watch.open for each in kept.load())
+
+    wait_until(told, 10, "it to be kept, though nothing was stopped in order")
+    after = make(lambda: fake_model(LOW))
+    after.minute = 60
+    after.minutes(10)
+    wait_until(lambda: VerdictKind.EPISODE_OVER in {each.kind for each in after.said}, 10, "the end of it")
+
+
 def test_samples_that_wait_for_a_loop_that_hangs_are_bounded(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
