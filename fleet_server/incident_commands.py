@@ -41,8 +41,13 @@ def incidents_show(ctx: Context, options: argparse.Namespace) -> list[Row]:
         "verdicts": [_verdict(each) for each in found.verdicts],
         "history": [_event(each) for each in reversed(found.events)],
     }
-    shown = parts if options.json else {name: _lines(rows) for name, rows in parts.items()}
-    return [_incident(ctx, found.record) | _more(found.record) | shown]
+    one = _incident(ctx, found.record) | _more(found.record)
+    if options.json:
+        return [one | parts]
+    return [
+        {name: _word(value) for name, value in one.items()}
+        | {name: _lines(rows) for name, rows in parts.items()}
+    ]
 
 
 def incidents_ack(ctx: Context, options: argparse.Namespace) -> list[Row]:

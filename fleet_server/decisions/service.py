@@ -314,6 +314,8 @@ def _words(text: str, what: str) -> str:
     text = text.strip()
     if len(text) > TEXT_MOST_CHARACTERS:
         raise InvalidRequest(f"{what} has at most {TEXT_MOST_CHARACTERS} characters.")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidRequest(f"{what} is text: this has bytes, or halves of characters, that are none.")
     return text
 
 

@@ -92,6 +92,10 @@ def test_the_table_is_for_people(console: Console, street: Street) -> None:
     shown = console.text("show", console.rows("list")[-1]["id"])[1]
     assert "PM2.5 rose fast" in shown
     assert "\x1b" not in shown, "what a lamppost writes is not obeyed by the terminal"
+    number = console.rows("list")[-1]["id"]
+    console.rows("close", number, "--reason", "put out\x1b[2J")
+    assert "\x1b" not in console.text("show", number)[1], "nor is what people write"
+    assert console.rows("show", number)[0]["why closed"] == "put out\x1b[2J"
 
 
 def test_pages(console: Console, street: Street) -> None:
@@ -111,6 +115,10 @@ def test_pages(console: Console, street: Street) -> None:
         (["silence", "ID", "--for", "8d"], "within the next 7 days"),
         (["note", "ID", " "], "says something"),
         (["list", "--limit", "-1"], "not one that can"),
+        (["list", "--limit", "9" * 20], "not one that can"),
+        (["show", "9" * 20], "not one that can"),
+        (["note", "ID", "\udcff"], "is text"),  # a byte that is no UTF-8, as Python hands it on
+        (["close", "ID", "--reason", "\udcff"], "is text"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(console: Console, arguments: list[str], told: str) -> None:

@@ -151,7 +151,7 @@ def test_notes_are_kept_in_order(context: Context, number: int) -> None:
     assert service.incident(context, VIEWER, number).record.version == 1, "a note overwrites nothing"
 
 
-@pytest.mark.parametrize("text", ["", "  \n ", "x" * 2_001, "a\x00b"])
+@pytest.mark.parametrize("text", ["", "  \n ", "x" * 2_001, "a\x00b", "half \ud83d", "\udcff"])
 def test_a_note_that_is_none(context: Context, number: int, text: str) -> None:
     with pytest.raises(InvalidRequest):
         service.note(context, OPERATOR, number, text)
