@@ -20,6 +20,7 @@ from wire_contract.verdict_kinds import RULE, FaultCode, VerdictKind, fault_reas
 
 UNSURE_MINUTES = 30  # a model that is not sure for half an hour does not know this street
 
+REPLACED = "another unit took its place"
 # Unplugging is the sensor loop's own condition.
 CONDITIONS: Mapping[FaultCode, str] = MappingProxyType(
     {
@@ -60,6 +61,8 @@ Told = Verdict | Raise | Clear
 def decide(post: Post, due: Due, judgement: Judgement | None) -> tuple[Post, tuple[Told, ...]]:
     """`judgement`: None where there was no window to judge."""
     state = post.units[due.unit]
+    if due.replaced:
+        return post.without(due.unit), _ended(state, due)
     seen, state = _evidence(post, state, due)
     state, told = _faults(state, due, seen, judgement)
     signal = _signal(state, judgement)
@@ -67,6 +70,24 @@ def decide(post: Post, due: Due, judgement: Judgement | None) -> tuple[Post, tup
     told += tuple(_episode(state, due, say, signal, judgement) for say in says)
     state, unsure = _unsure(replace(state, watch=watch), judgement)
     return post.with_unit(due.unit, state), told + unsure
+
+
+def _ended(state: UnitState, due: Due) -> tuple[Told, ...]:
+    """What was told of a unit is over where another took its place: it says nothing any more, and nobody
+    else clears what stands on its sensor."""
+    told: list[Told] = []
+    for code in (code for code, fault in state.faults.items() if fault.holds):
+        reason = fault_reason(code, REPLACED)
+        told.append(
+            Verdict(due.end_ms, due.unit, VerdictKind.FAULT_OVER, 0.0, CONFIDENCE[code], reason, RULE, b"")
+        )
+        if code in CONDITIONS:
+            told.append(Clear(CONDITIONS[code], state.seen.sensor))
+    if state.watch.open:
+        told.append(Verdict(due.end_ms, due.unit, VerdictKind.EPISODE_OVER, 0.0, 1.0, REPLACED, RULE, b""))
+    if state.unsure >= UNSURE_MINUTES:
+        told.append(Clear("model_unsure", state.seen.sensor))
+    return tuple(told)
 
 
 def _evidence(post: Post, state: UnitState, due: Due) -> tuple[dict[FaultCode, str | None], UnitState]:

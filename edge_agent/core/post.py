@@ -75,6 +75,19 @@ class UnitState:
         """Whether its values say something of the air. A drift's still do, more or less."""
         return not any(each.suspected for each in self.faults.values() if each.code is not FaultCode.DRIFT)
 
+    def to_keep(self) -> Kept:
+        """What the next run should know."""
+        return Kept(
+            self.identity,
+            self.minutes,
+            self.context,
+            self.hours,
+            self.flat,
+            self.swell,
+            self.watch,
+            tuple(fault for fault in self.faults.values() if fault.holds),
+        )
+
     def damp(self) -> list[Damp]:
         """The minutes of which mass and humidity are known."""
         return [
@@ -86,11 +99,13 @@ class UnitState:
 
 @dataclass(frozen=True)
 class Due:
-    """A unit's minute that is complete. `blind`: nothing was measured in it."""
+    """A unit's minute that is complete. `blind`: nothing was measured in it. `replaced`: another unit answers
+    in its sensor's place, so it has no further minute."""
 
     unit: int
     end_ms: int
     blind: bool = False
+    replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,20 +125,23 @@ class Post:
         """What the next run should know."""
         newest_ms = max((state.seen.time_ms for state in self.units.values()), default=0)
         now = {
-            state.identity: Kept(
-                state.identity,
-                state.minutes,
-                state.context,
-                state.hours,
-                state.flat,
-                state.swell,
-                state.watch,
-                tuple(fault for fault in state.faults.values() if fault.holds),
-            )
+            state.identity: state.to_keep()
             for state in self.units.values()
             if state.seen.time_ms > newest_ms - FORGET_MS
         }
-        return tuple({**self.kept, **now}.values())
+        before = {
+            identity: each
+            for identity, each in self.kept.items()
+            if not each.minutes or each.minutes[-1].time_ms > newest_ms - FORGET_MS
+        }
+        return tuple({**before, **now}.values())
+
+    def without(self, unit: int) -> Post:
+        """Another unit took its place: its past is kept for the day it comes back, its troubles are not."""
+        state = self.units[unit]
+        rest = {key: each for key, each in self.units.items() if key != unit}
+        kept = replace(state, watch=Watch(), faults=_none(), flat=Flat(), swell=Swell()).to_keep()
+        return replace(self, units=rest, kept={**self.kept, state.identity: kept})
 
 
 def begin(kept: tuple[Kept, ...]) -> Post:
@@ -133,6 +151,7 @@ def begin(kept: tuple[Kept, ...]) -> Post:
 
 def take(post: Post, seen: Seen, identity: UnitIdentity) -> tuple[Post, tuple[Due, ...]]:
     """Take one sample in; the minutes that it completes."""
+    dues = _replaced(post, seen)
     post, state = _unit(post, seen, identity)
     step = gather(state.gathering, seen)
     if step.set_back:
@@ -146,7 +165,6 @@ def take(post: Post, seen: Seen, identity: UnitIdentity) -> tuple[Post, tuple[Du
         spikes=spikes,
         minutes=_without_spike(state.minutes, seen.every_s, spiked_ms),
     )
-    dues = []
     for gathered in step.complete:
         post, state = _complete(post, state, gathered)
         dues.append(Due(seen.unit, gathered.start_ms + MINUTE_MS))
@@ -185,6 +203,12 @@ def window_of(post: Post, due: Due, manifest: Manifest) -> Window | None:
     if due.blind or not state.measures_particles:
         return None
     return assemble(state.minutes, due.end_ms, state.context, manifest)
+
+
+def _replaced(post: Post, seen: Seen) -> list[Due]:
+    """The units that answered in this sensor's place before."""
+    others = [unit for unit, state in post.units.items() if state.seen.sensor == seen.sensor]
+    return [Due(unit, seen.time_ms, blind=True, replaced=True) for unit in others if unit != seen.unit]
 
 
 def _unit(post: Post, seen: Seen, identity: UnitIdentity) -> tuple[Post, UnitState]:

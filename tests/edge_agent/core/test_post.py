@@ -11,10 +11,11 @@ from edge_agent.core.deciding import Clear, Raise, decide
 from edge_agent.core.gathering import MINUTE_MS, Seen
 from edge_agent.core.judging import RULE_MANIFEST, by_rule
 from edge_agent.core.leaving import leave
-from edge_agent.core.post import Due, Kept, Post, begin, pass_time, take, window_of
+from edge_agent.core.post import DAY_MS, Due, Kept, Post, begin, pass_time, take, window_of
 from edge_agent.core.records import UnitIdentity
 from edge_agent.core.watching import Signal
 from firmware_bridge.kinds import SPECS, SensorKind
+from models.features.window import Minute
 from wire_contract.classes import Class
 from wire_contract.flags import Flag, pack_flags
 from wire_contract.messages import Verdict, VerdictBatch
@@ -132,6 +133,15 @@ def test_a_unit_that_was_replaced_does_not_give_its_past_to_the_new_one() -> Non
     post, _ = take(post, seen, new)
     assert post.units[1].identity == new
     assert old in post.kept, "the old one may come back"
+
+
+def test_what_was_taken_down_a_week_ago_is_forgotten() -> None:
+    old, new = UnitIdentity("sds011", "58d9", "arm"), UnitIdentity("sds011", "546f", "arm")
+    post = begin((Kept(old, minutes=(Minute(T0, 12.0),)),))
+    for days, known in ((1, {old, new}), (8, {new})):
+        seen = Seen(1, "front", SensorKind.SDS011, T0 + days * DAY_MS, 60.0, (100, 200), 0)
+        post, _ = take(post, seen, new)
+        assert {each.identity for each in post.to_keep()} == known
 
 
 def test_a_key_that_another_unit_has_after_a_new_epoch_begins_anew() -> None:

@@ -19,6 +19,7 @@ from firmware_bridge.emulator.street_faults import StreetFault, StreetFaultType
 from firmware_bridge.emulator.synthetic import SyntheticScene
 from firmware_bridge.kinds import SensorKind
 from tests.edge_agent.street import HOUR_MS, MINUTE_MS, START_MS, Sensor, Street
+from wire_contract.messages import Verdict
 from wire_contract.verdict_kinds import RULE, FaultCode, VerdictKind, fault_of
 
 T, SDS, SPS = SensorKind.PMS5003T, SensorKind.SDS011, SensorKind.SPS30
@@ -129,6 +130,29 @@ def test_a_sensor_that_is_well_again_is_not_held_against_what_it_said_while_it_w
     street = Street([faulty(StreetFaultType.STUCK)], BuildUp(SyntheticScene(3, HERE)), model).run(13)
     assert [each.kind for each in street.verdicts()] == [VerdictKind.FAULT, VerdictKind.FAULT_OVER]
     model.runner.close()
+
+
+@pytest.mark.parametrize("what", ["stuck", "plume"])
+def test_what_was_told_of_a_unit_ends_when_another_takes_its_place(what: str) -> None:
+    """A sensor that names itself is swapped while the agent runs: same plug, another serial number."""
+    street = Street([faulty(StreetFaultType.STUCK, 9.0) if what == "stuck" else Sensor(T)])
+    street.scene = SyntheticScene(3, HERE) if what == "stuck" else plume(100)
+    street.run(8.4)
+    begun = {"stuck": VerdictKind.FAULT, "plume": VerdictKind.EPISODE}[what]
+    assert {each.kind for each in street.verdicts()} == {begun}
+    assert street.raised() == (["sensor_stuck"] if what == "stuck" else []) * len(street.raised())
+    before = len(street.told)
+    seen = replace(Sensor(T, 7).read(2, SyntheticScene(3, HERE), street.now_ms, 60.0), sensor="s1")
+    street._take(seen)
+    told = [each for _, each in street.told[before:]]
+    over = {"stuck": VerdictKind.FAULT_OVER, "plume": VerdictKind.EPISODE_OVER}[what]
+    assert [(each.unit, each.kind) for each in told if isinstance(each, Verdict)] == [(1, over)]
+    assert street.cleared() == (["sensor_stuck"] if what == "stuck" else [])
+    assert set(street.post.units) == {2}
+    back = replace(Sensor(T).read(1, SyntheticScene(3, HERE), street.now_ms + 600_000, 60.0), sensor="s1")
+    street._take(back)
+    assert set(street.post.units) == {1}
+    assert len(street.post.units[1].context.buckets) > 40, "its own street is remembered"
 
 
 def test_an_episode_is_told_by_a_unit_that_is_read_each_five_minutes_or_not_at_all() -> None:
