@@ -38,6 +38,8 @@ LIMITS = (
     "are not in it.",
     "It knows its recipe's shapes better than others: by how much the independent check tells, and there a "
     "plain rise over the hour before comes nearer than the tables above let hope.",
+    "Half of the windows above are drawn about the onset, where it is best; over all minutes of long "
+    "episodes its recall is lower, as the independent check shows.",
     "Its window is one hour: an episode that is level for longer looks like the street's new level (60 min "
     "and more), and what takes half an hour to rise is mostly not opened.",
     "It sees one unit. Whether neighbours see the same is for the server; drift takes a second sensor.",

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from models.air_anomaly import elsewhere
+from models.air_anomaly.__main__ import main
 from models.air_anomaly.air import DAY_MIN, MINUTES
 from models.air_anomaly.card import BASELINES, CARD_JSON, CARD_MD, MAIN, bars, render, with_check
 from models.air_anomaly.check import check
@@ -106,6 +107,14 @@ def test_the_card_holds_the_check_and_takes_another(tmp_path: Path) -> None:
     assert changed == {**card, "independent": {**found, "scenes": 1}}
     assert changed["bars"] == bars(card)
     assert (tmp_path / CARD_MD).read_text(encoding="utf-8") == render(changed)
+
+
+def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["check", "--data", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    data = str(need_shared("beijing/hourly.parquet").parents[1])
+    assert main(["check", "--data", data, "--artefact", str(tmp_path)]) == 2
+    assert "manifest.json" in capsys.readouterr().err
 
 
 def test_what_ships_knows_more_than_its_recipe() -> None:
