@@ -6,7 +6,7 @@ from array import array
 from typing import Any
 
 from edge_agent.errors import ModelMissing, ModelRefused
-from edge_agent.io.one_thread import one_thread
+from edge_agent.io.native import BROKEN, REINSTALL, first_line, one_thread
 from edge_agent.ports import ModelShape
 
 NOT_INSTALLED = "Install it (pip install ai-edge-litert), or set [model] runtime to onnx or rule."
@@ -26,6 +26,8 @@ class LitertRunner:
             from ai_edge_litert import interpreter as runtime
         except ImportError as error:
             raise ModelMissing(f"LiteRT cannot be imported: {error}", NOT_INSTALLED) from error
+        except BROKEN as error:
+            raise ModelRefused(f"LiteRT cannot be used here: {first_line(error)}", REINSTALL) from error
         self._version = (
             f"LiteRT {getattr(runtime, '__version__', '') or _installed()}, numpy {numpy.__version__}"
         )
@@ -34,7 +36,7 @@ class LitertRunner:
             interpreter.allocate_tensors()
             (given,), (told,) = interpreter.get_input_details(), interpreter.get_output_details()
         except (ValueError, RuntimeError, TypeError) as error:
-            raise ModelRefused(f"LiteRT does not take the model: {_first_line(error)}") from error
+            raise ModelRefused(f"LiteRT does not take the model: {first_line(error)}") from error
         wanted = ([1, shape.steps, shape.channels], [1, shape.outputs])
         if ([*map(int, given["shape"])], [*map(int, told["shape"])]) != wanted:
             raise ModelRefused(
@@ -54,7 +56,7 @@ class LitertRunner:
             self._interpreter.invoke()
             return tuple(self._interpreter.get_tensor(self._told)[0].tolist())
         except (ValueError, RuntimeError) as error:
-            raise ModelRefused(f"LiteRT failed: {_first_line(error)}") from error
+            raise ModelRefused(f"LiteRT failed: {first_line(error)}") from error
 
     def version(self) -> str:
         return self._version
@@ -70,7 +72,3 @@ def _installed() -> str:
         return version("ai-edge-litert")
     except PackageNotFoundError:
         return ""
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

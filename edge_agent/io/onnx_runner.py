@@ -6,7 +6,7 @@ from array import array
 from typing import Any
 
 from edge_agent.errors import ModelMissing, ModelRefused
-from edge_agent.io.one_thread import one_thread
+from edge_agent.io.native import BROKEN, REINSTALL, first_line, one_thread
 from edge_agent.ports import ModelShape
 
 NOT_INSTALLED = "Install it (pip install onnxruntime), or set [model] runtime to litert or rule."
@@ -27,12 +27,14 @@ class OnnxRunner:
             import onnxruntime as runtime
         except ImportError as error:
             raise ModelMissing(f"ONNX Runtime cannot be imported: {error}", NOT_INSTALLED) from error
+        except BROKEN as error:
+            raise ModelRefused(f"ONNX Runtime cannot be used here: {first_line(error)}", REINSTALL) from error
         self._version = f"ONNX Runtime {runtime.__version__}, numpy {numpy.__version__}"
         try:
             session: Any = runtime.InferenceSession(model, _options(runtime), ["CPUExecutionProvider"])
             (given,), (told,) = session.get_inputs(), session.get_outputs()
         except Exception as error:  # the runtime's top: its errors share no base but Exception
-            raise ModelRefused(f"ONNX Runtime does not take the model: {_first_line(error)}") from error
+            raise ModelRefused(f"ONNX Runtime does not take the model: {first_line(error)}") from error
         wanted = ([1, shape.steps, shape.channels], [1, shape.outputs])
         if ([*given.shape], [*told.shape]) != wanted:
             raise ModelRefused(f"the model is {given.shape} to {told.shape}, not {wanted[0]} to {wanted[1]}")
@@ -48,7 +50,7 @@ class OnnxRunner:
             values = numpy.frombuffer(window, dtype=numpy.float32).reshape(self._shape)
             (told,) = self._session.run([self._told], {self._given: values})
         except Exception as error:  # the runtime's top: as above
-            raise ModelRefused(f"ONNX Runtime failed: {_first_line(error)}") from error
+            raise ModelRefused(f"ONNX Runtime failed: {first_line(error)}") from error
         return tuple(told[0].tolist())
 
     def version(self) -> str:
@@ -67,7 +69,3 @@ def _options(runtime: Any) -> Any:
     options.log_severity_level = ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

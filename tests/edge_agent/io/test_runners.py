@@ -119,6 +119,23 @@ def test_a_runtime_that_is_not_installed_is_missing(
     assert "pip install" in missing.value.remedy
 
 
+@pytest.mark.parametrize(("make", "package"), [(LitertRunner, "ai_edge_litert"), (OnnxRunner, "onnxruntime")])
+@pytest.mark.parametrize(
+    "error", ['RuntimeError("built for another processor")', 'ValueError("numpy.dtype size changed")']
+)
+def test_a_runtime_that_does_not_fit_this_machine_is_refused(
+    make: Callable[[], Runner], package: str, error: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for module in [each for each in sys.modules if each.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    (tmp_path / f"{package}.py").write_text(f"raise {error}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ModelRefused, match="cannot be used here") as refused:
+        make().load(b"", SHAPE)
+    assert refused.value.code == "model_refused"
+    assert refused.value.remedy
+
+
 @pytest.mark.parametrize("name", ["litert", "onnx"])
 def test_nothing_heavy_but_numpy_and_the_runtime_is_imported_and_that_with_the_model(name: str) -> None:
     program = f"""
