@@ -22,6 +22,7 @@ from fleet_server.decisions.rules import (
     Standing,
     State,
     What,
+    is_forgotten,
     is_late,
     near,
     step,
@@ -106,6 +107,8 @@ class City:
         match verdict.kind:
             case VerdictKind.EPISODE if not _sure(verdict):
                 self.counts["unsure"] += 1
+            case VerdictKind.EPISODE if is_forgotten(verdict.time_ms, verdict.received_ms):
+                self.counts["too_old"] += 1
             case VerdictKind.EPISODE:
                 self.counts["episode"] += 1
                 self._episode(verdict)

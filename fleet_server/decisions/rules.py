@@ -16,6 +16,9 @@ REACH_M = 1_500.0  # a plume is a few hundred metres wide, posts of a city stand
 JOIN_S = 30 * 60.0  # a lamppost says it again every ten minutes: three may be lost
 REOPEN_S = 30 * 60.0  # wind turns, and the same smoke comes back: still one incident
 LATE_AFTER_S = 15 * 60.0  # nobody is called to what is that old when it arrives: it is written down
+# A lamppost gives up what is 30 days old (edge_agent, history_ttl_days): older ones come of a clock that was
+# never set, or of somebody who fills the list with incidents of years that nobody can look into.
+FORGOTTEN_AFTER_S = 31 * 86_400.0
 RULE_CONFIDENT = 0.6  # a lamppost that decides by rule opens nothing on a guess
 VERY_HIGH_LEVEL = 5  # of 6: "very unhealthy" (US AQI), "very poor" (EAQI)
 MODERATE_FROM, MAJOR_FROM = 2, 3  # lampposts: one may stand beside a grill, three do not agree by chance
@@ -168,6 +171,11 @@ def near(a: Place, b: Place) -> bool:
 def is_late(time_ms: int, received_ms: int | None, *, history: bool) -> bool:
     """Was it too old when it came to call anybody? received_ms: street clock; None where nobody knows."""
     return history or received_ms is None or received_ms - time_ms > LATE_AFTER_S * 1000
+
+
+def is_forgotten(time_ms: int, received_ms: int | None) -> bool:
+    """Was it too old when it came to be written down as an incident? Not where nobody knows when it came."""
+    return received_ms is not None and received_ms - time_ms > FORGOTTEN_AFTER_S * 1000
 
 
 def severity(lampposts: int, level: int) -> Severity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -106,6 +107,19 @@ def test_what_comes_back_soon_is_the_same_one() -> None:
     assert (incident.state, incident.closed_ms) == (State.OPEN, None)
     assert What.REOPENED in whats(city)
     assert len(alive(told(says(A, 0), over(A, 10), says(B, 41)))) == 2, "that is another one"
+
+
+def test_what_comes_after_a_month_is_no_incident() -> None:
+    day = 24 * 60
+    assert alive(told(says(A, 0, delay_min=32 * day))) == []
+    assert alive(told(says(A, 0, delay_min=32 * day, history=True))) == []
+    years = told(*(says(A, -day * n, delay_min=day * n) for n in range(1, 400)))
+    assert len(alive(years)) == 31, "nobody fills the list with years"
+    assert years.counts["too_old"] == 368
+    [known] = alive(told(says(A, 0), says(A, 5, delay_min=32 * day)))
+    assert next(iter(known.members.values())).verdicts == 1
+    unknown = replace(says(A, 0), received_ms=None)
+    assert len(alive(told(unknown))) == 1, "from before it was kept when they come"
 
 
 def test_a_late_verdict_opens_nothing_alive() -> None:
@@ -213,7 +227,6 @@ def test_what_a_person_closed_is_opened_by_a_lamppost_that_was_over_it() -> None
 
 
 def close_by_hand(city: City, at_min: float) -> None:
-    from dataclasses import replace
 
     [incident] = opened(city)
     city.incidents[incident.id] = replace(
