@@ -107,10 +107,10 @@ def _index(device_id: int, tenant: str, name: str, *rest: Any) -> IndexRecord:
 
 
 def newest_districts(session: Session, index_id: str) -> list[DistrictRecord]:
-    """Of each district that has a lamppost, by name."""
+    """Of each district that has an active lamppost, by name."""
     query = text(
         "SELECT i.tenant, i.district, i.index_id, i.time, i.value, i.level, i.category, i.driver, i.n"
-        " FROM (SELECT DISTINCT tenant, district FROM device WHERE district <> '') d"
+        " FROM (SELECT DISTINCT tenant, district FROM device WHERE district <> '' AND state = 'active') d"
         " CROSS JOIN LATERAL (SELECT * FROM district_index x WHERE x.tenant = d.tenant"
         "  AND x.district = d.district AND x.index_id = :index ORDER BY x.time DESC LIMIT 1) i"
         " ORDER BY i.tenant, i.district"

@@ -18,7 +18,7 @@ from fleet_server.air import service
 from fleet_server.api import create_app
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
-from fleet_server.devices.rules import Freshness
+from fleet_server.devices.rules import DeviceState, Freshness
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound
 from tests.fleet_server.air.support import PM, declare, hour, say, settle
 from tests.fleet_server.telemetry.support import NOW, Desk, Post
@@ -56,6 +56,8 @@ def test_districts_follow_where_lampposts_stand(context: Context, desk: Desk, po
     say(desk, post, NOW, 20, SMOKE)
     settle(desk, NOW + timedelta(minutes=20))
     assert [d.district for d in service.districts(context, VIEWER)] == ["Old Town"]
+    devices.change_state(context, OPERATOR, post.address, DeviceState.DECOMMISSIONED)
+    assert service.districts(context, VIEWER) == [], "nobody measures there any more"
 
 
 def test_a_calibration_moves_the_past_from_its_hour_on(context: Context, desk: Desk, post: Post) -> None:
