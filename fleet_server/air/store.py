@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 from air_quality.calibration import Calibration
 from fleet_server.air import tables
 from fleet_server.air.rules import UnitMeans
+from fleet_server.air.upkeep import ADVISORY_LOCK
 from wire_contract.topics import Address
 
 
@@ -212,7 +213,11 @@ def remove_calibration(session: Session, calibration_id: int) -> tuple[int, date
 
 
 def mark_past(session: Session, unit: int, begins: datetime) -> None:
-    """Have the worker compute the unit's hours anew, from `begins` on."""
+    """Have the worker compute the unit's hours anew, from `begins` on.
+
+    Until the commit it waits: it would take a mark that is there already, and not see what this one is for.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
     session.execute(
         text(
             "INSERT INTO air_dirty (sensor_unit, hour)"

@@ -14,7 +14,8 @@ from air_quality.calibration import Calibration
 from air_quality.index import EU_EAQI, US_AQI
 from fleet_server.access import service as access
 from fleet_server.access.rules import CONSOLE, Role
-from fleet_server.air import service
+from fleet_server.air import service, store
+from fleet_server.air.upkeep import follow
 from fleet_server.api import create_app
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
@@ -257,3 +258,21 @@ def test_garbage_is_refused_in_words(
     answer = client.request(method, f"/api/v1/devices/city/lamp-01{path}", content=body, headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert answer.json()["detail"]
+
+
+def test_a_calibration_entered_while_the_worker_is_at_its_past_counts(
+    context: Context, desk: Desk, post: Post
+) -> None:
+    unit = declare(desk, post)
+    say(desk, post, hour(6), 180, SMOKE)
+    settle(desk)
+    first, second = (Calibration(slope, channel="pm2_5") for slope in (2.0, 3.0))
+    service.set_calibration(context, OPERATOR, post.address, first, hour(12))
+    with context.db.session() as session:  # the marks of the first are there still
+        store.put_calibration(session, unit, second, hour(12), "ana", NOW)
+        store.mark_past(session, unit, hour(12))
+        follow(desk.connection, NOW)
+    settle(desk)
+    view = service.corrected_series(context, VIEWER, post.address, hour(24), NOW)
+    told = [point for point in view.points if point.pollutant == "pm2_5"]
+    assert [point.value / point.raw for point in told] == pytest.approx([3.0] * 3)
