@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
+from fleet_server.access.rules import WORKER
 from fleet_server.decisions.rules import Severity, Standing, State, What, standing
 from fleet_server.decisions.tables import Incident, IncidentEvent
 from wire_contract.topics import Address
@@ -166,9 +167,10 @@ def members(session: Session, incident_id: int) -> list[MemberRecord]:
 
 
 def events(session: Session, incident_id: int, limit: int) -> list[EventRecord]:
-    """Newest first."""
+    """Newest first. Where there are more than `limit`, the worker's lines give way to what people did."""
     query = select(IncidentEvent).where(IncidentEvent.incident_id == incident_id)
-    rows = session.exec(query.order_by(col(IncidentEvent.id).desc()).limit(limit))
+    kept = query.order_by(col(IncidentEvent.by) == WORKER.name, col(IncidentEvent.id).desc()).limit(limit)
+    rows = sorted(session.exec(kept), key=lambda e: e.id, reverse=True)
     return [EventRecord(e.id, e.at, e.by, What(e.what), e.text, e.told) for e in rows]
 
 

@@ -290,3 +290,18 @@ def test_a_lamppost_with_two_sensors_is_one_lamppost(context: Context, street: S
     assert (seen.record.devices, seen.record.severity) == (1, Severity.MINOR)
     [member] = seen.members
     assert (member.standing, member.fault, member.peak_score, member.verdicts) == ("in", "", 0.99, 2)
+
+
+def test_a_note_stays_whatever_a_lamppost_goes_on_doing(
+    context: Context, street: Street, number: int
+) -> None:
+    service.note(context, OPERATOR, number, "a skip burns")
+    street.desk.connection.execute(
+        "INSERT INTO incident_event (incident_id, at, by, what, text, told)"
+        " SELECT %s, now(), 'worker', 'reopened', '', true FROM generate_series(1, %s)",
+        (number, service.EVENTS_MOST + 5),
+    )
+    events = service.incident(context, VIEWER, number).events
+    assert len(events) == service.EVENTS_MOST
+    assert events[-1].text == "a skip burns"
+    assert [e.id for e in events] == sorted((e.id for e in events), reverse=True)
