@@ -151,6 +151,7 @@ def begin(kept: tuple[Kept, ...]) -> Post:
 
 def take(post: Post, seen: Seen, identity: UnitIdentity) -> tuple[Post, tuple[Due, ...]]:
     """Take one sample in; the minutes that it completes."""
+    post = _renumbered(post, seen.unit, identity)
     dues = _replaced(post, seen)
     post, state = _unit(post, seen, identity)
     step = gather(state.gathering, seen)
@@ -203,6 +204,21 @@ def window_of(post: Post, due: Due, manifest: Manifest) -> Window | None:
     if due.blind or not state.measures_particles:
         return None
     return assemble(state.minutes, due.end_ms, state.context, manifest)
+
+
+def _renumbered(post: Post, unit: int, identity: UnitIdentity) -> Post:
+    """A new epoch may give the units other keys: what is known of each stays its own."""
+    here = post.units.get(unit)
+    if here is not None and here.identity == identity:
+        return post
+    units = dict(post.units)
+    if here is not None:  # its own new key comes with its next sample
+        del units[unit]
+        post = replace(post, kept={**post.kept, here.identity: here.to_keep()})
+    before = next((key for key, state in units.items() if state.identity == identity), None)
+    if before is not None:
+        units[unit] = units.pop(before)
+    return replace(post, units=units)
 
 
 def _replaced(post: Post, seen: Seen) -> list[Due]:

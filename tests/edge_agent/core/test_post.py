@@ -154,6 +154,21 @@ def test_a_key_that_another_unit_has_after_a_new_epoch_begins_anew() -> None:
     assert [each.time_ms for each in post.units[1].minutes] == []
 
 
+def test_units_that_changed_keys_with_a_new_epoch_keep_what_is_known_of_them() -> None:
+    who = {"a": UnitIdentity("sds011", "58d9", "a"), "b": UnitIdentity("sds011", "546f", "b")}
+    post, time_ms = Post(), T0 + 20_000
+    for keys in ({"a": 1, "b": 2}, {"b": 1, "a": 2}):
+        for n in range(10):
+            time_ms += MINUTE_MS
+            for name in keys:
+                flags = pack_flags([Flag.GOOD] * 2)
+                seen = Seen(keys[name], name, SensorKind.SDS011, time_ms, 60.0, (100 + n, 200), flags)
+                post, dues = take(post, seen, who[name])
+                assert not [each for each in dues if each.replaced]
+    assert {unit: state.identity for unit, state in post.units.items()} == {1: who["b"], 2: who["a"]}
+    assert [len(state.minutes) for state in post.units.values()] == [20, 20]
+
+
 def test_humidity_is_lent_by_another_unit_of_the_post_for_a_while() -> None:
     flags = pack_flags([Flag.GOOD] * 12)
     damp = Seen(
