@@ -91,8 +91,9 @@ class ScaledClock:
         return within(int(self._street_ms(time.time_ns() / 1_000_000)))
 
     def street_s(self) -> float:
-        """The street's time by the clock that never jumps."""
-        return self._street_ms(self._boot_at_ms + _since_boot_s() * 1000) / 1000
+        """What has passed in the street since the boot, whatever year this clock believes in."""
+        now_ms = self._boot_at_ms + _since_boot_s() * 1000
+        return (self._street_ms(now_ms) - self._street_ms(self._boot_at_ms)) / 1000
 
     def wire_s(self) -> float:
         return _since_boot_s()

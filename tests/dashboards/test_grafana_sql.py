@@ -137,7 +137,7 @@ def fill(desk: Desk) -> None:
     for n, post in enumerate((placed, celled)):
         unit = declare(desk, post, serial=f"S{n}")
         say(desk, post, hour(20), 1190, (60.0, 40.0 + 10 * n, 50.0, 55.0))
-        word = pack_flags([Flag.SUSPECT_RANGE] * 4)
+        word = pack_flags([Flag.FAIL_RANGE] * 4)
         say(desk, post, hour(20) + timedelta(seconds=30), 10, (999.0, 999.0, 999.0, 55.0), flags=word)
         told = (Condition(NOW_MS - 5000, "sensor_stuck", "pms", True, "warning", "flat", "Look at it."),)
         desk.take(post.publish(Class.DIAGNOSTIC, ConditionBatch(told)))

@@ -20,13 +20,14 @@ NEVER_ON_A_DEVICE = {
     "sqlmodel",
     "torch",
     "polars",
-    "numpy",
     "pandas",
     "pydantic",
     "sqlalchemy",
     "nicegui",
 }
-MOST_PACKAGES = 12  # the six of the extra, what they need, and pip; one more is a question to ask
+MOST_PACKAGES = (
+    20  # the extra's, what they need (numpy comes with LiteRT), and pip; one more is a question to ask
+)
 PIP_TIMEOUT_S = 240
 
 

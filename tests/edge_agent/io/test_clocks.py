@@ -33,4 +33,12 @@ def test_it_becomes_slower_when_the_file_says_so(tmp_path: Path) -> None:
     wait_until(lambda: slowed() and clock.now_ms() > STREET_MS + 305_000, 10, "time going on")
     assert seen == sorted(seen)
     assert all(b[1] >= a[1] for a, b in pairwise(seen))
-    assert clock.now_ms() / 1000 == pytest.approx(clock.street_s(), abs=6)  # 0.1 s of a busy machine, at 60
+    gone_s = (clock.now_ms() - seen[0][0]) / 1000
+    assert clock.street_s() - seen[0][1] == pytest.approx(gone_s, abs=100)  # 0.1 s of a busy machine, at 1000
+
+
+def test_since_the_boot_has_passed_the_same_whatever_year_a_clock_believes_in() -> None:
+    wall_ms = time.time_ns() // 1_000_000
+    right, wrong = ScaledClock(60, STREET_MS, wall_ms), ScaledClock(60, 5_000, wall_ms + 7_000)
+    assert right.now_ms() - wrong.now_ms() > 10**12
+    assert right.street_s() == pytest.approx(wrong.street_s(), abs=6)  # 0.1 s of a busy machine, at 60
