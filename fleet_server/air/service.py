@@ -21,7 +21,7 @@ from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import Freshness, freshness
 from fleet_server.errors import InvalidRequest, NotFound
-from wire_contract.limits import MAX_TIME_MS, MIN_TIME_MS
+from fleet_server.spans import EARLIEST, LATEST, span
 from wire_contract.topics import Address
 
 __all__ = [
@@ -38,11 +38,8 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-DEFAULT_SPAN = timedelta(hours=24)
 MAX_POINTS = 20_000  # one answer's; a longer question is asked in pieces
 MINUTES_UP_TO = timedelta(hours=12)  # a longer span is told in hours: a chart shows no more
-_EARLIEST = datetime.fromtimestamp(MIN_TIME_MS / 1000, UTC)
-_LATEST = datetime.fromtimestamp(MAX_TIME_MS / 1000, UTC)
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def index_series(
     """Hour by hour, from `begins` (a day before) up to `ends` (now). Raises NotFound, InvalidRequest."""
     authorize(principal, Action.AIR_READ, str(address))
     _check_index(index_id)
-    begins, ends = _span(ctx, begins, ends)
+    begins, ends = span(ctx, begins, ends)
     device_id = devices.get_device(ctx, principal, address).record.id
     with ctx.db.session() as session:
         return store.index_series(session, device_id, index_id, rules.hour_of(begins), ends, limit)
@@ -120,7 +117,7 @@ def corrected_series(
     From `begins` (default: a day before) up to `ends` (now). Raises NotFound, InvalidRequest.
     """
     authorize(principal, Action.AIR_READ, str(address))
-    begins, ends = _span(ctx, begins, ends)
+    begins, ends = span(ctx, begins, ends)
     device_id = devices.get_device(ctx, principal, address).record.id
     with ctx.db.session() as session:
         if ends - begins > MINUTES_UP_TO:
@@ -164,7 +161,7 @@ def set_calibration(
     """
     authorize(principal, Action.CALIBRATIONS_CHANGE, str(address))
     begins = valid_from or ctx.clock.now()
-    if begins.tzinfo is None or not _EARLIEST <= begins <= _LATEST:
+    if begins.tzinfo is None or not EARLIEST <= begins <= LATEST:
         raise InvalidRequest("valid_from is a time with a zone.", remedy="Write 2026-11-20T12:00:00Z.")
     problem = rules.calibration_problem(calibration)
     if problem is not None:
@@ -213,14 +210,3 @@ def _unit(ctx: Context, principal: Principal, address: Address, channel: str, wa
 def _check_index(index_id: str) -> None:
     if index_id not in INDICES:
         raise InvalidRequest(f"There is no index {index_id[:64]!r}: choose {' or '.join(INDICES)}.")
-
-
-def _span(ctx: Context, begins: datetime | None, ends: datetime | None) -> tuple[datetime, datetime]:
-    for given in (begins, ends):
-        if given is not None and given.tzinfo is None:
-            raise InvalidRequest("from and to need a time zone.", remedy="Write 2026-11-20T12:00:00Z.")
-    ends = min(max(ends or ctx.clock.now(), _EARLIEST), _LATEST)
-    begins = min(max(begins or ends - DEFAULT_SPAN, _EARLIEST), _LATEST)
-    if begins >= ends:
-        raise InvalidRequest(f"from {begins.isoformat()} is not before to {ends.isoformat()}.")
-    return begins, ends

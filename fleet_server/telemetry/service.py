@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import psycopg
 from sqlmodel import Session
@@ -18,6 +18,7 @@ from fleet_server.access.service import authorize
 from fleet_server.context import Context
 from fleet_server.devices.rules import Freshness, freshness
 from fleet_server.errors import Conflict, DatabaseUnreachable, InvalidRequest, NotFound
+from fleet_server.spans import EARLIEST, span
 from fleet_server.telemetry import letters_store, store
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
@@ -34,16 +35,12 @@ from fleet_server.telemetry.rules import (
 )
 from fleet_server.telemetry.store import LatestReading, Point, SeriesInfo
 from fleet_server.telemetry.timescale import lift_limits
-from wire_contract.limits import MAX_TIME_MS, MIN_TIME_MS
 from wire_contract.topics import Address
 
 __all__ = ["DeadLetterRecord", "Gap", "LatestReading", "Point", "Replayed", "Resolution", "SeriesInfo"]
 
 MAX_POINTS = 20_000  # one answer's: 1 MB of JSON; a longer question is asked in pieces
 MAX_GAPS = 1_000
-DEFAULT_SPAN = timedelta(hours=24)
-_EARLIEST = datetime.fromtimestamp(MIN_TIME_MS / 1000, UTC)  # no sample is older,
-_LATEST = datetime.fromtimestamp(MAX_TIME_MS / 1000, UTC)  # and none newer
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def series(
     Raises NotFound, InvalidRequest.
     """
     authorize(principal, Action.TELEMETRY_READ)
-    begins, ends = _span(ctx, begins, ends)
+    begins, ends = span(ctx, begins, ends)
     with ctx.db.session() as session:
         info = _need(session, series_id)
         if resolution is Resolution.AUTO:
@@ -148,12 +145,12 @@ def gaps(
     authorize(principal, Action.TELEMETRY_READ)
     if not factor >= 1.0:
         raise InvalidRequest(f"factor = {factor}: a gap is at least one usual distance long.")
-    begins, ends = _span(ctx, begins, ends)
+    begins, ends = span(ctx, begins, ends)
     with ctx.db.session() as session:
         info = _need(session, series_id)
         cadence = store.cadence_s(session, info, begins, ends)
         if cadence is None:  # silent all along: what was usual before?
-            cadence = store.cadence_s(session, info, _EARLIEST, begins, newest=True)
+            cadence = store.cadence_s(session, info, EARLIEST, begins, newest=True)
         found = store.shed(session, info, begins, ends, MAX_GAPS)
         if cadence is not None:
             longest_s = gap_threshold_s(cadence, factor)
@@ -198,17 +195,6 @@ def _need(session: Session, series_id: int) -> SeriesInfo:
     if found is None:
         raise NotFound(f"There is no series {series_id}.")
     return found
-
-
-def _span(ctx: Context, begins: datetime | None, ends: datetime | None) -> tuple[datetime, datetime]:
-    for given in (begins, ends):
-        if given is not None and given.tzinfo is None:
-            raise InvalidRequest("from and to need a time zone.", remedy="Write 2026-11-20T12:00:00Z.")
-    ends = min(max(ends or ctx.clock.now(), _EARLIEST), _LATEST)
-    begins = min(max(begins or ends - DEFAULT_SPAN, _EARLIEST), _LATEST)
-    if begins >= ends:
-        raise InvalidRequest(f"from {begins.isoformat()} is not before to {ends.isoformat()}.")
-    return begins, ends
 
 
 def _floor(at: datetime, seconds: int, *, up: bool = False) -> datetime:
