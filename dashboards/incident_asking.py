@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 LATEST_MS = 32_503_680_000_000  # the year 3000; what a browser sends may be any number
@@ -13,8 +14,8 @@ def asked_for(sent: Any) -> tuple[str, int, str, int | None] | None:
     if not isinstance(sent, dict):
         return None
     what, version, text, until = (sent.get(k) for k in ("what", "version", "text", "until"))
-    if isinstance(until, float) and until.is_integer():
-        until = int(until)
+    if isinstance(until, float) and isfinite(until):
+        until = int(until)  # a browser's clock has fractions of a millisecond
     if not isinstance(what, str) or not isinstance(version, int) or isinstance(version, bool):
         return None
     if not isinstance(text, str | None) or len(text or "") > TEXT_MAX:

@@ -54,7 +54,7 @@ export function say(text) {
 
 // Between messages the street clock runs on by itself, so that ages stay true.
 setInterval(() => {
-  if (store.socket) store.now = heard.street + (performance.now() - heard.at) * store.speed;
+  if (store.socket) store.now = heard.street + Math.round((performance.now() - heard.at) * store.speed);
 }, 1000);
 
 // The page's own connection: NiceGUI's socket exists once its application is mounted.

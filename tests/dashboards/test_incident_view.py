@@ -196,6 +196,7 @@ def test_an_address_that_names_one() -> None:
         {"what": "note", "version": 1, "text": "x" * 2001}, {"what": "silence", "version": 1, "until": 1e300},
         {"what": "silence", "version": 1, "until": -5},
         {"what": "silence", "version": 1, "until": float("nan")},
+        {"what": "silence", "version": 1, "until": float("inf")},
         {"what": "silence", "version": 1, "until": "tomorrow"},
     ],
 )  # fmt: skip
@@ -206,6 +207,15 @@ def test_garbage_from_a_browser_is_no_wish(sent: Any) -> None:
 def test_a_wish_from_a_browser() -> None:
     assert asked_for({"what": "note", "version": 3, "text": "wind"}) == ("note", 3, "wind", None)
     assert asked_for({"what": "silence", "version": 3, "until": 1.5e12}) == (
+        "silence",
+        3,
+        "",
+        1_500_000_000_000,
+    )
+
+
+def test_a_browsers_clock_has_fractions_of_a_millisecond() -> None:
+    assert asked_for({"what": "silence", "version": 3, "until": 1.5e12 + 0.25}) == (
         "silence",
         3,
         "",
