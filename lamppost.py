@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "operators, claims, enrolments, dead letters, from a terminal",
         "server",
     ),
+    "db": ("fleet_server.db_cli", "the city's database: upgrade, backup, restore, verify", "server"),
+    "ingest": ("fleet_server.ingest_cli", "what could not be stored: list, show, replay", "server"),
+    "replay": ("fleet_server.replay_cli", "a stretch of stored samples as the stream it was", "server"),
+    "simulate": ("simulator.cli", "as many lampposts as you like against a real server", "demo"),
     "demo": ("demo.cli", "a whole city on this machine, six lampposts included", "demo"),
 }
 PARTS = {module.split(".")[0] for module, _, _ in COMMANDS.values()} | {

@@ -19,6 +19,7 @@ PARTS = (
     "fleet_server",
     "models",
     "provisioning",
+    "simulator",
     "wire_contract",
 )
 

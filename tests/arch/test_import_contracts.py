@@ -27,6 +27,8 @@ OFFENCES: dict[str, tuple[str, str]] = {
     "training-is-not-imported-back": ("edge_agent/offence_training.py", "import models.offence_training"),
     "features-are-pure": ("models/features/offence.py", "import edge_agent"),
     "demo-is-not-imported": ("fleet_server/offence_demo.py", "import demo"),
+    "simulator": ("simulator/offence.py", "import fleet_server.errors"),
+    "simulator-is-not-imported": ("edge_agent/offence_simulator.py", "import simulator"),
     "light-packages": ("edge_agent/offence_heavy.py", "def f(): import fastapi"),
     "light-packages-no-numpy": ("wire_contract/offence_numpy.py", "import numpy"),
     "core-is-pure": ("edge_agent/core/offence.py", "import time"),
@@ -97,6 +99,7 @@ EXTRA_OF = {
     "fleet_server": "server",
     "dashboards": "server",
     "demo": "demo",
+    "simulator": "demo",
 }
 BESIDES = {
     # numpy is the server's: the device never loads this module.

@@ -1,0 +1,10 @@
+"""`lamppost replay`: a stretch of stored samples as the stream it was."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(argv: list[str]) -> int:  # noqa: ARG001
+    print("not built yet", file=sys.stderr)
+    return 3

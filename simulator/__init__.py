@@ -1,0 +1,1 @@
+"""Many lampposts in few processes: the load generator, and a user's sandbox."""

@@ -1,0 +1,10 @@
+"""`lamppost simulate`: as many lampposts as you like."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(argv: list[str]) -> int:  # noqa: ARG001
+    print("not built yet", file=sys.stderr)
+    return 3
