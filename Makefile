@@ -7,7 +7,7 @@ PY := .venv/bin/python
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs bench models pins clean venv
+.PHONY: help demo test check fix docs bench chaos models pins clean venv
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -39,9 +39,13 @@ fix: venv ## formats, and repairs what ruff can repair
 docs: venv ## writes the generated documents anew: diagrams, AsyncAPI, OpenAPI, public names
 	@$(PY) -m tools.generate
 
-bench: venv ## the benchmarks; each prints a ratio to a floor measured in the same run
+bench: venv ## the benchmarks, each with its floor; ARGS="--report bench.json", ARGS="ingest queries"
 	@tools/ensure_system.sh mosquitto
 	@exec $(PY) -m benchmarks $(ARGS)
+
+chaos: venv ## faults at random moments, nothing lost; ARGS="--minutes 30 --seed 7", "--list"
+	@tools/ensure_system.sh mosquitto
+	@exec $(PY) -m tests.chaos $(ARGS)
 
 models: venv ## trains, quantizes and measures the lamppost's model anew; ARGS="--quick" tries the way
 	@tools/ensure_train.sh

@@ -19,6 +19,8 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.report import Figure, at_least_of_floor, at_most, shown
+from benchmarks.wire_others import OTHERS, json_rows, smaller
 from tests.support.sensor_noise import LEVELS, entropy_bits_per_row, sensor_block
 from wire_contract.classes import Class
 from wire_contract.decode_numpy import decode_samples
@@ -83,22 +85,12 @@ def per_second(call: Callable[[], object]) -> float:
     return best
 
 
-def json_rows(batch: SampleBatch) -> list[dict[str, int]]:
-    """The same numbers as most gateways send them: an object a row."""
-    rows = []
-    for block in batch.blocks:
-        names = [f"slot_{slot}" for slot in block.slots]
-        for time_ms, *values in zip(block.times_ms, *block.columns, strict=True):
-            rows.append({"unit": block.unit, "time": time_ms, **dict(zip(names, values, strict=True))})
-    return rows
-
-
 def speed_of(kinds: tuple[str, ...]) -> dict[str, float]:
     """M readings/s for one minute, and each floor's rate over ours."""
     batch = batch_of(kinds, 60, 0)
     readings = 60 * sum(len(LEVELS[kind]) for kind in kinds)
-    payload, lists, rows = encode(batch), msgspec.msgpack.encode(batch), json_rows(batch)
-    text = msgspec.json.encode(rows)
+    payload, lists, text = encode(batch), msgspec.msgpack.encode(batch), json_rows(batch)
+    rows = msgspec.json.decode(text)
     rates = {
         "encode": per_second(lambda: encode(batch)),
         "decode_numpy": per_second(lambda: decode_samples(payload)),
@@ -114,6 +106,37 @@ def speed_of(kinds: tuple[str, ...]) -> dict[str, float]:
             found[f"{ours}_over_{floor}"] = rates[ours] / rates[f"floor_{floor}_{verb}"]
     found["encode_ms"] = 1000 / rates["encode"]
     found["lists_bytes"], found["json_bytes"] = len(lists) / readings, len(text) / readings
+    return found
+
+
+def packet_bytes(payload: int, *, properties: bool) -> int:
+    """Of the whole PUBLISH at QoS 1 (MQTT 5 section 3.3), for a payload of so many bytes."""
+    inside = property_bytes() if properties else 0
+    variable = 2 + len(TOPIC) + 2 + 1 + inside  # topic, packet identifier, length of properties
+    rest = variable + payload
+    return 1 + (1 if rest < 128 else 2 if rest < 16_384 else 3) + rest
+
+
+def figures(quick: bool = False) -> list[Figure]:
+    """One minute at 1 Hz, with everything that MQTT adds."""
+    found = []
+    for kind in ("pms5003",) if quick else ("pms5003", "sds011", "sps30", "all three"):
+        kinds = MIXES[kind]
+        readings = 60 * sum(len(LEVELS[each]) for each in kinds)
+        batches = [batch_of(kinds, 60, seed) for seed in SEEDS]
+        ours = statistics.mean(packet_bytes(len(encode(batch)), properties=True) for batch in batches)
+        name = f"wire: {kind}, 60 s at 1 Hz, MQTT header and topic included"
+        found.append(at_most(name, ours / readings, "bytes/reading", BAR_BYTES))
+        for other, make in OTHERS.items():
+            for words, squeeze in (("", lambda encoded: encoded), (" + zstd", smaller)):
+                theirs = [packet_bytes(len(squeeze(make(batch))), properties=False) for batch in batches[:3]]
+                mean = statistics.mean(theirs) / readings
+                found.append(shown(f"wire: {kind}, the same as {other}{words}", mean, "bytes/reading"))
+    speed = speed_of(MIXES["pms5003"])
+    for ours_, floor in (("encode", "json_encode"), ("decode_numpy", "json_decode")):
+        rate, least = speed[f"{ours_}_m_readings_s"], speed[f"floor_{floor}_m_readings_s"]
+        name = f"wire: {ours_.removesuffix('_numpy')}, floor {floor.replace('_', ' ')}"
+        found.append(at_least_of_floor(name, rate, "M readings/s", least, None))
     return found
 
 
