@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import Figure, at_least_of_floor, at_most
 from edge_agent.core.post import Kept
 from edge_agent.core.records import UnitIdentity
 from edge_agent.io.watch_file import WatchFile
@@ -288,6 +289,24 @@ def _measure_program(program: str, arguments: list[str], seconds: float) -> Use:
     finally:
         process.kill()
         process.wait(10)
+
+
+def figures(quick: bool = False) -> list[Figure]:
+    """Of each way to decide: memory, processor, and how soon a window is judged."""
+    agents, bare, reader = run(5.0 if quick else 30.0)
+    found = []
+    for agent in agents:
+        bars, name = BARS[agent.runtime], f"agent, {agent.runtime}"
+        found.append(at_most(f"{name}: memory (PSS)", agent.pss_mb, "MB", bars.pss_mb))
+        floor = bare.pss_mb
+        found.append(at_least_of_floor(f"{name}: beside its imports", agent.pss_mb, "MB", floor, None))
+        cpu = agent.steady.cpu_percent
+        found.append(at_most(f"{name}: processor", cpu, "% of a core", bars.cpu_percent))
+        floor = max(reader.cpu_percent, 0.01)
+        found.append(at_least_of_floor(f"{name}: beside reading alone", cpu, "% of a core", floor, None))
+        if bars.verdict_ms is not None:
+            found.append(at_most(f"{name}: verdict (p99)", agent.verdict_ms_p99, "ms", bars.verdict_ms))
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:

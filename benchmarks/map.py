@@ -35,6 +35,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from benchmarks.report import Figure, at_least_of_floor, at_most
 from fleet_server.embedded_server import EmbeddedServer
 from fleet_server.migrations import upgrade
 from tests.dashboards.conftest import CHROMIUM, NAME, PASSWORD, QUIET, running_console
@@ -277,6 +278,23 @@ def measure(posts: int, seconds: float, loads: int) -> dict[str, Any]:
                 browser.close()
                 result["floor_percent"] = floor_percent(server.url(), seconds)
             return result | {"posts": posts, "seconds_late": street.seconds_late}
+
+
+def figures(quick: bool = False) -> list[Figure]:
+    """None where there is no Chromium."""
+    if not CHROMIUM.exists():
+        print(f"  {CHROMIUM} is not here: apt-get install chromium", file=sys.stderr)
+        return []
+    found = measure(100 if quick else 500, 5.0 if quick else 30.0, 2 if quick else 5)
+    paint, floor = statistics.median(found["paint_s"]), statistics.median(found["floor_s"])
+    cpu, bare = found["cpu_percent"], found["floor_percent"]
+    posts = f"map, {found['posts']} lampposts"
+    return [
+        at_most(f"{posts}: first paint", paint, "s", PAINT_BAR_S),
+        at_least_of_floor(f"{posts}: first paint beside a plain page's", paint, "s", floor, None),
+        at_most(f"{posts}: {VIEWERS} viewers", cpu, "% of a core", CPU_BAR_PERCENT),
+        at_least_of_floor(f"{posts}: beside a bare sender", cpu, "% of a core", max(bare, 0.1), None),
+    ]
 
 
 def main(arguments: Sequence[str] | None = ()) -> None:
