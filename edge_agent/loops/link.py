@@ -118,20 +118,24 @@ class LinkLoop:
     def run(self) -> None:
         self._signal(Signal.START)
         while self._running:
-            try:
-                self._turn()
-            except SpoolCorrupt as error:
-                self._board.raise_error(error, "spool")
-                self._abandon()
-                self._corrupt()
-            except SpoolError as error:
-                self._board.raise_error(error, "spool")
-                self._arm("pause", 1.0, lambda: self._signal(Signal.WORK))
-            except Exception as error:  # the loop's top
-                if self._board.loop_failed("link", error):
-                    log.exception("the link's loop failed; it starts over")
-                self._failures = min(self._failures + 1, MOST_FAILURES)
-                self._start_over()
+            self.turn()
+
+    def turn(self) -> None:
+        """Once round: do what is due or has come, else wait for it."""
+        try:
+            self._turn()
+        except SpoolCorrupt as error:
+            self._board.raise_error(error, "spool")
+            self._abandon()
+            self._corrupt()
+        except SpoolError as error:
+            self._board.raise_error(error, "spool")
+            self._arm("pause", 1.0, lambda: self._signal(Signal.WORK))
+        except Exception as error:  # the loop's top
+            if self._board.loop_failed("link", error):
+                log.exception("the link's loop failed; it starts over")
+            self._failures = min(self._failures + 1, MOST_FAILURES)
+            self._start_over()
 
     def _turn(self) -> None:
         now_s = self.beat_s = self._clock.wire_s()

@@ -150,20 +150,24 @@ class Spooler:
 
     def run(self) -> None:
         while self._running:
-            self.beat_s = self._clock.wire_s()
-            try:
-                self._wait()
-                self.tend()
-            except SpoolCorrupt as error:
-                self._board.raise_error(error, "spool")
-                self._pause.wait(PAUSE_S)
-                self.rescue()
-            except SpoolError as error:
-                self._room.write_refused(error)
-            except Exception as error:  # the loop's top
-                if self._board.loop_failed("spooler", error):
-                    log.exception("the spooler's loop failed; it goes on")
-                self._pause.wait(PAUSE_S)
+            self.turn()
+
+    def turn(self) -> None:
+        """Once round: take in what has come, or wait for it; then tend."""
+        self.beat_s = self._clock.wire_s()
+        try:
+            self._wait()
+            self.tend()
+        except SpoolCorrupt as error:
+            self._board.raise_error(error, "spool")
+            self._pause.wait(PAUSE_S)
+            self.rescue()
+        except SpoolError as error:
+            self._room.write_refused(error)
+        except Exception as error:  # the loop's top
+            if self._board.loop_failed("spooler", error):
+                log.exception("the spooler's loop failed; it goes on")
+            self._pause.wait(PAUSE_S)
 
     def _wait(self) -> None:
         """Take in all that has come; if nothing has, wait for it until something is due."""
