@@ -21,7 +21,7 @@ from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
 from edge_agent.io import systemd
 from edge_agent.io.certificate_dates import validity
-from edge_agent.io.clocks import ScaledClock, SystemClock
+from edge_agent.io.clocks import FollowedClock, ScaledClock, SystemClock
 from edge_agent.io.model_folder import MANIFEST_FILE, load_model, model_directory
 from edge_agent.io.model_trial import ModelTrial
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
@@ -56,7 +56,7 @@ Opener = Callable[[SensorKind, str], Sensor]
 def make_clock(config: AgentConfig) -> Clock:
     """The system's clock, or the demo's."""
     if config.bench.clock_file:
-        return ScaledClock.from_file(Path(config.bench.clock_file))
+        return FollowedClock(Path(config.bench.clock_file))
     if config.bench.clock_speed != 1.0:
         now_ms = SystemClock().now_ms()
         return ScaledClock(config.bench.clock_speed, now_ms, now_ms)

@@ -9,7 +9,7 @@ from typing import Any
 
 from wire_contract.limits import MAX_TIME_MS, MIN_TIME_MS
 
-CLOCK_FILE_POLL_S = 0.2  # the demo writes the file when all lampposts are ready
+CLOCK_FILE_POLL_S = 0.2  # wall; the demo writes the file when all lampposts are ready, and may replace it
 
 
 def _boot() -> str:
@@ -100,6 +100,47 @@ class ScaledClock:
 
     def boot(self) -> str:
         return _boot()
+
+
+class FollowedClock:
+    """The demo's clock from a file that may be replaced: the civil time becomes the new file's, as when a
+    person or a satellite sets the clock. What has passed since the boot goes on by the first one."""
+
+    def __init__(self, path: Path) -> None:
+        self._steady = self._civil = ScaledClock.from_file(path)
+        self._path, self._looked_at_s, self._seen = path, _since_boot_s(), _version(path)
+
+    @property
+    def speed(self) -> float:
+        return self._steady.speed
+
+    def now_ms(self) -> int:
+        if _since_boot_s() - self._looked_at_s >= CLOCK_FILE_POLL_S:
+            self._look()
+        return self._civil.now_ms()
+
+    def _look(self) -> None:
+        self._looked_at_s = _since_boot_s()
+        version = _version(self._path)
+        if version is not None and version != self._seen:
+            self._seen, self._civil = version, ScaledClock.from_file(self._path)
+
+    def street_s(self) -> float:
+        return self._steady.street_s()
+
+    def wire_s(self) -> float:
+        return self._steady.wire_s()
+
+    def boot(self) -> str:
+        return self._steady.boot()
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
 
 
 class SteppedClock:

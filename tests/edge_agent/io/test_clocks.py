@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.io.clocks import ScaledClock
+from edge_agent.io.clocks import FollowedClock, ScaledClock
 from tests.support.waiting import wait_until
 
 STREET_MS = 1_790_000_000_000
@@ -42,3 +42,18 @@ def test_since_the_boot_has_passed_the_same_whatever_year_a_clock_believes_in() 
     right, wrong = ScaledClock(60, STREET_MS, wall_ms), ScaledClock(60, 5_000, wall_ms + 7_000)
     assert right.now_ms() - wrong.now_ms() > 10**12
     assert right.street_s() == pytest.approx(wrong.street_s(), abs=6)  # 0.1 s of a busy machine, at 60
+
+
+def test_a_file_that_is_replaced_sets_the_civil_clock_and_no_other(tmp_path: Path) -> None:
+    file, draft = tmp_path / "clock.json", tmp_path / "draft"
+    told = {"speed": 60, "street_zero_ms": STREET_MS, "wall_zero_ms": time.time_ns() // 1_000_000}
+    file.write_text(json.dumps(told))
+    clock = FollowedClock(file)
+    before_ms, before_s = clock.now_ms(), clock.street_s()
+    draft.write_text(json.dumps({**told, "street_zero_ms": STREET_MS - 7_200_000}))
+    draft.replace(file)
+    wait_until(lambda: clock.now_ms() < before_ms - 3_600_000, 10, "the clock jumping back")
+    assert 0 <= clock.street_s() - before_s < 3_600
+    file.unlink()
+    wait_until(lambda: clock.street_s() > before_s + 60, 10, "time going on without the file")
+    assert clock.now_ms() < before_ms - 3_600_000
