@@ -1,0 +1,118 @@
+"""The ledger against the samples: what devices were told is stored, is stored.
+
+An ack says that a batch is in the ledger; the ledger says how many samples each batch brought. So, of each
+device: what its ledger counts is at least what it has rows. What it counts beyond them must be samples that
+came twice (`repeated_samples` of the ingest's counters, one number for the whole city) or that retention has
+taken away; dead letters were subtracted when they were buried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from fleet_server.database.findings import Finding, named, sound, unsound
+
+CHECK = "ledger and samples"
+REPEATED = "repeated_samples"
+
+_LEDGER = """
+SELECT d.id, d.tenant || '/' || d.name, coalesce(sum(l.samples), 0)::bigint
+FROM device d LEFT JOIN (
+    SELECT device_id, samples FROM batch UNION ALL SELECT device_id, samples FROM batch_cursor) l
+ON l.device_id = d.id GROUP BY d.id ORDER BY d.id
+"""
+_UNITS = "SELECT device_id, array_agg(id) FROM sensor_unit GROUP BY device_id"
+_ROWS = "SELECT count(*) FROM sample WHERE sensor_unit = ANY(%s)"
+_REPEATED = "SELECT coalesce(sum(value), 0)::bigint FROM ingest_counter WHERE name = %s"
+_HOLES = """
+SELECT d.tenant || '/' || d.name, h.class, h.prefix, h.first, h.n FROM (
+    SELECT c.device_id, c.class, c.prefix, min(b.sequence) AS first, count(*) AS n,
+           min(b.received_at) AS since
+    FROM batch_cursor c JOIN batch b USING (device_id, epoch, class)
+    WHERE b.last > c.prefix GROUP BY c.device_id, c.epoch, c.class, c.prefix) h
+JOIN device d ON d.id = h.device_id
+WHERE h.first > h.prefix + 1 AND h.since < clock_timestamp() - interval '1 hour' ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Account:
+    """One device: the samples its ledger counts, the rows that are there."""
+
+    device: str
+    ledger: int
+    rows: int
+
+    @property
+    def missing(self) -> int:
+        return self.ledger - self.rows
+
+
+def judge(accounts: Sequence[Account], repeated: int, removed_since: datetime | None) -> Finding:
+    """removed_since: before this retention may have taken rows away; None: it has taken none."""
+    surplus = [each for each in accounts if each.missing < 0]
+    total = sum(each.missing for each in accounts)
+    counted = f"{sum(each.rows for each in accounts):,} samples of {len(accounts)} devices"
+    if surplus:
+        told = named(f"{each.device} has {-each.missing:,} more than its ledger" for each in surplus)
+        return unsound(
+            CHECK,
+            told,
+            "Rows came in past the ingest (an import?), or only the ledger is of an older backup.",
+        )
+    if removed_since is not None:
+        horizon = removed_since.isoformat(timespec="minutes")
+        return sound(
+            CHECK, f"{counted}; no device has more than its ledger; before {horizon} some may be gone"
+        )
+    if total == repeated:
+        return sound(CHECK, f"{counted}, each accounted for; {repeated:,} came twice and were stored once")
+    short = sorted((each for each in accounts if each.missing), key=lambda each: -each.missing)
+    who = named(f"{each.device} {each.missing:,}" for each in short)
+    what = (
+        f"the ledger counts {total:,} samples that have no row, {repeated:,} of them came twice: {who}"
+        if total > repeated
+        else f"{repeated:,} samples are counted as repeated, and only {total:,} have no row of their own"
+    )
+    return unsound(
+        CHECK,
+        what,
+        "Rows were deleted by hand, or the table is damaged: compare with a backup (lamppost db verify FILE"
+        " --drill), and restore it beside (--into) to see which.",
+    )
+
+
+def look(
+    connection: Connection[Any], removed_since: datetime | None, told: Callable[[str], None]
+) -> list[Finding]:
+    """In the connection's transaction: one snapshot, or what comes in meanwhile is counted half."""
+    units = dict(connection.execute(_UNITS).fetchall())
+    accounts = []
+    for device_id, name, ledger in connection.execute(_LEDGER).fetchall():
+        told(f"counting the samples of {name}")
+        row = connection.execute(_ROWS, (units.get(device_id, []),)).fetchone()
+        accounts.append(Account(name, ledger, row[0] if row else 0))
+    repeated = connection.execute(_REPEATED, (REPEATED,)).fetchone()
+    found = [judge(accounts, repeated[0] if repeated else 0, removed_since)]
+    holes = connection.execute(_HOLES).fetchall()
+    return [*found, _of_holes(holes)]
+
+
+def _of_holes(holes: Sequence[tuple[str, int, int, int, int]]) -> Finding:
+    check = "ledger without holes"
+    if not holes:
+        return sound(check, "what each device sent is contiguous")
+    told = named(
+        f"{device} class {cls}: {prefix + 1} to {first - 1}" for device, cls, prefix, first, _ in holes
+    )
+    return unsound(
+        check,
+        f"batches that never came, though later ones did, for more than an hour: {told}",
+        "After a restore from an older backup this is what was lost; the worker role writes it down as such"
+        " within a day. Otherwise look whether the lamppost is connected: it sends the oldest first.",
+    )

@@ -1,0 +1,126 @@
+"""`verify`: everything there is to look at, of a database or of a backup's file."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from psycopg import Connection, IsolationLevel
+
+from fleet_server.database import accounting, recount, structure
+from fleet_server.database import manifest as manifests
+from fleet_server.database.errors import BackupUnusable
+from fleet_server.database.findings import Finding, Verdict, named, not_checked, sound, unsound
+from fleet_server.database.manifest import Manifest
+from fleet_server.database.programs import program
+from fleet_server.database.restore import restore
+from fleet_server.database.state import connected, server_of
+from fleet_server.embedded_programs import MAJOR
+from fleet_server.embedded_server import EmbeddedServer
+from fleet_server.errors import ConfigurationError, LamppostError
+
+Told = Callable[[str], None]
+
+# Nothing of it outlives the drill.
+DRILL_SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+PARTITION = timedelta(days=31)  # retention takes a month's rows at once, when the last of them is too old
+_KEPT = """
+SELECT min(keep_days) FROM tenant_retention
+"""
+_OLDEST = "SELECT min(created_at) FROM device"
+
+
+def look_at_database(url: str, told: Told, now: datetime, *, everything: bool) -> list[Finding]:
+    """In one snapshot, while the server works on. Raises DatabaseUnreachable, ConfigurationError."""
+    with connected(url) as connection:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        server = server_of(connection)
+        found = [structure.schema(connection)]
+        if found[0].verdict is Verdict.UNSOUND:
+            return [*found, not_checked("the rest", "it is looked at once the schema fits")]
+        removed = removed_since(connection, now)
+        told("looking at partitions, sequences, references")
+        found.append(structure.partitions(connection, now))
+        found.append(structure.counters(connection))
+        found.append(structure.references(connection))
+        found += accounting.look(connection, removed, told)
+        found.append(recount.look(connection, told, everything=everything, since=removed))
+        found.append(structure.indexes(connection, server, url, told, everything=everything))
+    return found
+
+
+def removed_since(connection: Connection[Any], now: datetime) -> datetime | None:
+    """Before when retention may have removed samples; None where nothing is old enough for it."""
+    there = connection.execute("SELECT to_regclass('tenant_retention')").fetchone()
+    if there is None or there[0] is None:
+        return None
+    kept = connection.execute(_KEPT).fetchone()
+    oldest = connection.execute(_OLDEST).fetchone()
+    if kept is None or kept[0] is None or oldest is None or oldest[0] is None:
+        return None
+    horizon = now.astimezone(UTC) - timedelta(days=kept[0])
+    return horizon + PARTITION if oldest[0] < horizon else None
+
+
+def look_at_backup(file: Path, told: Told, *, drill: bool) -> list[Finding]:
+    """Manifest, hash, table of contents; with `drill` a restore into a server that is thrown away."""
+    found: list[Finding] = []
+    try:
+        manifest = manifests.read(file)
+        found.append(
+            sound("manifest", f"of {manifest.started}, {manifest.rows:,} rows, schema {manifest.schema}")
+        )
+        manifests.check_file(
+            file, manifest, lambda done, size: told(f"reading {file.name}: {done / size:.0%}")
+        )
+    except BackupUnusable as unusable:
+        return [*found, unsound("file" if found else "manifest", unusable.detail, unusable.remedy)]
+    found.append(sound("file", f"{manifest.bytes:,} bytes, as they were written"))
+    found.append(_contents(file, manifest))
+    if drill:
+        found.append(_drill(file, manifest, told))
+    else:
+        found.append(not_checked("restore", "not tried", "lamppost db verify FILE --drill"))
+    return found
+
+
+def _contents(file: Path, manifest: Manifest) -> Finding:
+    """Does pg_restore find each of the manifest's tables in it?"""
+    check = "table of contents"
+    lister = program("pg_restore", manifest.pg_dump_major)
+    done = subprocess.run(
+        [str(lister.path), "--list", str(file)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        return unsound(check, f"pg_restore cannot read it: {done.stderr.strip()}", "Take another backup.")
+    listed = {tuple(line.split()[3:6]) for line in done.stdout.splitlines() if not line.startswith(";")}
+    lacking = [name for name in manifest.tables if ("TABLE", *name.split(".", 1)) not in listed]
+    if lacking:
+        return unsound(check, f"without {named(lacking)}", "Take another backup.")
+    return sound(check, f"all {len(manifest.tables)} tables")
+
+
+def _drill(file: Path, manifest: Manifest, told: Told) -> Finding:
+    check = "restore"
+    if manifest.timescaledb is not None or manifest.server_major > MAJOR:
+        return not_checked(
+            check,
+            "the embedded PostgreSQL cannot hold it"
+            f" (PostgreSQL {manifest.server_major}, TimescaleDB {manifest.timescaledb or 'none'})",
+            "lamppost db restore FILE --into postgresql://… on a server like the old one",
+        )
+    with tempfile.TemporaryDirectory(prefix="lamppost-drill-") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL may run as another account: its own folder in it is closed
+        try:
+            with EmbeddedServer(Path(folder) / "postgres", DRILL_SETTINGS) as server:
+                restore(file, server.url(), told, replace=False, use_timescale=False)
+        except (BackupUnusable, ConfigurationError) as failed:
+            return unsound(check, failed.detail, failed.remedy)
+        except LamppostError as failed:
+            return not_checked(check, str(failed))
+    return sound(check, f"restored, {manifest.rows:,} rows in {len(manifest.tables)} tables are the same")
