@@ -12,6 +12,7 @@ from fleet_server import admin_commands as run
 from fleet_server import incident_commands as on
 from fleet_server.access.rules import HUMAN_ROLES
 from fleet_server.admin_commands import Row, coordinates, duration
+from fleet_server.admit_commands import enrolments_admit
 from fleet_server.air.commands import instant
 from fleet_server.air.rules import POLLUTANTS
 from fleet_server.config import ServerConfig, load_config
@@ -134,6 +135,10 @@ def _enrolments(group: Commands[argparse.ArgumentParser]) -> None:
     accept = _command(group, "accept", "let the lamppost in: issue its certificate", run.enrolments_accept)
     accept.add_argument("id", type=int)
     accept.add_argument("--fingerprint", default="", help="as the lamppost shows it; another one is refused")
+    admit = _command(group, "admit", "claim, ask and accept, for many lampposts at once", enrolments_admit)
+    admit.add_argument("requests", type=Path, metavar="FILE", help='JSON lines: {"device", "csr", ...}')
+    admit.add_argument("--answers", type=Path, required=True, metavar="FILE", help="certificates, appended")
+    admit.add_argument("--replace", action="store_true", help="also names that exist; theirs are revoked")
     reject = _command(group, "reject", "refuse it for good", run.enrolments_reject)
     reject.add_argument("id", type=int)
     reject.add_argument("--reason", default="", metavar="TEXT")
@@ -151,7 +156,9 @@ def _lampposts(group: Commands[argparse.ArgumentParser]) -> None:
         (DeviceState.DECOMMISSIONED, "decommission", "shut it out for good: only a new claim brings it back"),
     ):
         made = _command(group, name, what, run.lamppost_state)
-        made.add_argument("name", help="as in `lamppost fleet lamppost list`, with or without the city")
+        made.add_argument(
+            "name", nargs="+", help="as in `lamppost fleet lamppost list`, with or without the city"
+        )
         made.set_defaults(state=state)
 
 

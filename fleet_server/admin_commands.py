@@ -128,8 +128,8 @@ def lamppost_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
 
 
 def lamppost_state(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    address = address_of(ctx, options.name)
-    return [_lamppost(standing.change_state(ctx, console(), address, options.state))]
+    addresses = [address_of(ctx, name) for name in options.name]
+    return [_lamppost(standing.change_state(ctx, console(), each, options.state)) for each in addresses]
 
 
 def place_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
