@@ -1,207 +1,158 @@
-"""Ingest: readings a second from compressed wire bytes to commit, all included, on PostgreSQL with fsync.
+"""Ingest: readings a second from MQTT to committed and acked, all on this machine, PostgreSQL with fsync.
 
-Two kinds of message, each 60 rows of 12 channels with a PMS5003's noise: a minute at 1 Hz (one or two minutes
-of each channel's rollup), and an hour of one-minute samples (each row a minute of its own: the dearest). Each
-writer is a process, as the ingest role's workers are. The best of some rounds counts: others were disturbed.
+500 lampposts, each message a minute of its own at 1 Hz: 60 rows of 12 channels with a PMS5003's noise. The
+broker has its generated configuration (TLS, access list), the workers are the real role, two of them. The
+time runs from the first packet sent to the last ack heard by the lampposts' side (mqtt_load.py), and every
+row is counted. The best of some rounds counts: others were disturbed.
 
-Floors, measured in the same run, by one writer into the same table on the same server:
-per group: rows that are decoded, sorted and packed already, by bare binary COPY, one transaction a group;
-one shot: all of them by the server's own COPY from a file.
+Floor: one binary COPY of the very same rows, sorted and packed beforehand, into the same table, in the same
+round. Beside it: the plain script (plain_script.py) on the same broker and the same server.
 
-    python -m benchmarks.ingest [--json] [--posts N] [--batches N] [--rounds N]
+    python -m benchmarks ingest
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import multiprocessing
-import os
-import platform
-import tempfile
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fleet_server.embedded_server import EmbeddedServer
-from fleet_server.migrations import upgrade
+from benchmarks import mqtt_load, report
+from benchmarks.ingest_bench import WORKERS, Bench, bench, copied_out, copy_in
+from benchmarks.report import Figure, at_least, at_least_of_floor, shown
+from fleet_server.telemetry.ingest import mqtt5
 from fleet_server.telemetry.ingest.intake import Incoming
-from fleet_server.telemetry.ingest.pg_binary import copy_stream, to_timestamptz
-from tests.fleet_server.telemetry.support import NOW_MS, Desk, Post
+from tests.fleet_server.telemetry.support import MINUTE_MS, Post
 from tests.support.sensor_noise import LEVELS, deviation
 from wire_contract.classes import Class
+from wire_contract.envelope import encode
 from wire_contract.flags import good_word
 from wire_contract.messages import SampleBatch, SampleBlock
 
+POSTS = 500
 ROWS = 60
 SLOTS = tuple(range(12))
-GROUP_MESSAGES = 64  # as the ingest role is configured
-CADENCES_MS = {"1 Hz": 1_000, "1/min": 60_000}
+MINUTES = 34  # 17,000 batches, 1.02 million rows
+VARIANTS = 25  # of a minute's noise: each serves twenty lampposts
+ROUNDS = 3
+PLAIN_MESSAGES = 300
+OF_FLOOR, TIMES_PLAIN = 0.5, 20.0  # the bars
+ACKED_WITHIN_S = 300.0
 
 
-def messages(posts: Sequence[Post], batches: int, cadence_ms: int) -> list[Incoming]:
-    """The batches in the order in which they arrive: one of each post, then the next of each."""
+def payloads(minutes: int, ends_ms: int) -> list[list[bytes]]:
+    """[minute][variant]: a minute's batch, encoded as a lamppost does."""
     rng = np.random.default_rng(1)
     levels = np.array(LEVELS["pms5003"])[:, None]
     spread = np.array([[deviation(level)] for level in LEVELS["pms5003"]])
     flags = [good_word(SLOTS)] * ROWS
     found = []
-    for batch in range(batches):
-        begins = NOW_MS - (batches - batch) * ROWS * cadence_ms
-        for post in posts:
-            times = (np.arange(ROWS) * cadence_ms + begins + rng.integers(-3, 4, ROWS)).tolist()
+    for minute in range(minutes):
+        begins_ms = ends_ms - (minutes - minute) * MINUTE_MS
+        of_minute = []
+        for _ in range(VARIANTS):
+            times = (np.arange(ROWS) * 1_000 + begins_ms + rng.integers(-3, 4, ROWS)).tolist()
             noisy = np.maximum(0, np.rint(rng.normal(levels, spread, (len(SLOTS), ROWS)))).astype(int)
-            block = SampleBlock(1, SLOTS, times, tuple(noisy.tolist()), flags)
-            found.append(post.publish(Class.HISTORY, SampleBatch((block,))))
-    return found
-
-
-def _write(url: str, share: Sequence[Incoming], ready: Any, go: Any) -> None:
-    desk = Desk(url, f"bench-{os.getpid()}")
-    ready.release()
-    go.wait()
-    for first in range(0, len(share), GROUP_MESSAGES):
-        desk.take(*share[first : first + GROUP_MESSAGES], now=datetime.now(UTC))
-    desk.close()
-
-
-def ingest_s(url: str, shares: Sequence[Sequence[Incoming]]) -> float:
-    """Seconds until every writer has stored its share."""
-    processes = multiprocessing.get_context("fork")
-    ready, go = processes.Semaphore(0), processes.Event()
-    writers = [processes.Process(target=_write, args=(url, share, ready, go)) for share in shares]
-    for writer in writers:
-        writer.start()
-    for _ in writers:
-        ready.acquire()
-    started = time.perf_counter()
-    go.set()
-    for writer in writers:
-        writer.join()
-    return time.perf_counter() - started
-
-
-def floor_streams(groups: int, cadence_ms: int) -> list[bytes]:
-    """As many rows as the messages bring, packed for COPY, of sensor units that do not exist."""
-    rows = GROUP_MESSAGES * ROWS
-    streams = []
-    for group in range(groups):
-        unit = np.repeat(np.arange(GROUP_MESSAGES) + 1_000_000 + group * GROUP_MESSAGES, ROWS)
-        at = to_timestamptz(np.tile(NOW_MS + np.arange(ROWS) * cadence_ms, GROUP_MESSAGES))
-        values = [((at // 1_000_000 + slot) % 10_000, ">i4") for slot in SLOTS]
-        streams.append(copy_stream([(unit, ">i4"), (at, ">i8"), *values, (np.ones(rows, np.int64), ">i8")]))
-    return streams
-
-
-def copy_s(desk: Desk, streams: Sequence[bytes]) -> float:
-    """Seconds for bare COPY, one transaction a stream."""
-    names = ", ".join(["sensor_unit", "time", *(f"s{slot}" for slot in SLOTS), "flags"])
-    started = time.perf_counter()
-    for stream in streams:
-        with (
-            desk.connection.transaction(),
-            desk.connection.cursor() as cursor,
-            cursor.copy(f"COPY sample ({names}) FROM STDIN (FORMAT binary)") as copy,
-        ):
-            copy.write(stream)
-    return time.perf_counter() - started
-
-
-def server_copy_s(desk: Desk, folder: Path, rows: int) -> float:
-    """Seconds for the server's own COPY from a file, one shot, of rows that are in the table already."""
-    names = ", ".join(["sensor_unit", "time", *(f"s{slot}" for slot in SLOTS), "flags"])
-    path = folder / "rows.copy"
-    floor = "sensor_unit >= 1000000"
-    desk.connection.execute(f"COPY (SELECT {names} FROM sample WHERE {floor}) TO '{path}' (FORMAT binary)")
-    desk.connection.execute(f"DELETE FROM sample WHERE {floor}")
-    desk.connection.execute("VACUUM sample")
-    started = time.perf_counter()
-    copied = desk.connection.execute(f"COPY sample ({names}) FROM '{path}' (FORMAT binary)").rowcount
-    assert copied == rows
-    return time.perf_counter() - started
-
-
-def measure(cadence: str, posts: int, batches: int, rounds: int) -> dict[str, Any]:
-    """One kind of message on a fresh server."""
-    readings = posts * batches * ROWS * len(SLOTS)
-    best: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="lamppost-bench-") as made:
-        folder = Path(made)
-        folder.chmod(0o777)  # PostgreSQL runs as another account where this is root, and writes a file here
-        with EmbeddedServer(folder / "postgres") as server:
-            upgrade(server.url())
-            for turn in range(rounds):
-                for name, seconds in _round(server.url(), folder, cadence, posts, batches, turn).items():
-                    best[name] = min(seconds, best.get(name, seconds))
-    result: dict[str, Any] = {"cadence": cadence, "readings": readings}
-    result["wire_bytes_a_reading"] = best.pop("bytes") / readings
-    result |= {f"{name}_readings_per_s": readings / seconds for name, seconds in best.items()}
-    for writers in (1, 2):
-        for floor in ("group", "one_shot"):
-            result[f"writers_{writers}_of_floor_{floor}"] = (
-                best[f"floor_{floor}"] / best[f"writers_{writers}"]
+            of_minute.append(
+                encode(SampleBatch((SampleBlock(1, SLOTS, times, tuple(noisy.tolist()), flags),)))
             )
-    return result
-
-
-def _round(url: str, folder: Path, cadence: str, posts: int, batches: int, turn: int) -> dict[str, float]:
-    """Seconds by name, each for the same number of readings."""
-    desk = Desk(url, "bench")
-    found: dict[str, float] = {}
-    for writers in (1, 2):
-        fleet = [Post(f"lamp-{turn}-{writers}-{number:04}") for number in range(posts)]
-        desk.register(*fleet)
-        desk.take(*(post.declare(slots=len(SLOTS)) for post in fleet))
-        incoming = messages(fleet, batches, CADENCES_MS[cadence])
-        before = desk.one("SELECT count(*) FROM sample")
-        found["bytes"] = float(sum(len(each.payload) for each in incoming))
-        found[f"writers_{writers}"] = ingest_s(url, [incoming[i::writers] for i in range(writers)])
-        assert desk.one("SELECT count(*) FROM sample") - before == posts * batches * ROWS
-    streams = floor_streams(posts * batches // GROUP_MESSAGES, CADENCES_MS[cadence])
-    found["floor_group"] = copy_s(desk, streams)
-    found["floor_one_shot"] = server_copy_s(desk, folder, len(streams) * GROUP_MESSAGES * ROWS)
-    desk.connection.execute("DELETE FROM sample WHERE sensor_unit >= 1000000")
-    desk.connection.execute("VACUUM sample")
-    desk.close()
+        found.append(of_minute)
     return found
 
 
-def main(arguments: Sequence[str] | None = ()) -> None:
-    """Print readings a second and the ratios."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--posts", type=int, default=128)
-    parser.add_argument("--batches", type=int, default=10, help="of each post")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args(arguments)
-    if options.posts * options.batches % GROUP_MESSAGES:
-        parser.error(f"posts times batches must be a multiple of {GROUP_MESSAGES}, a group's messages")
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    report: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine}
-    report["results"] = [
-        measure(cadence, options.posts, options.batches, options.rounds) for cadence in CADENCES_MS
+def messages(posts: Sequence[Post], minutes: int) -> list[Incoming]:
+    """In the order in which they arrive: the first minute of each lamppost, then the next of each."""
+    now_ms = time.time_ns() // 1_000_000 // MINUTE_MS * MINUTE_MS
+    return [
+        post.publish(Class.LIVE, of_minute[i % VARIANTS])
+        for of_minute in payloads(minutes, now_ms)
+        for i, post in enumerate(posts)
     ]
-    if options.json:
-        print(json.dumps(report, indent=1))
-        return
-    print(f"{report['date']}  {machine}  load {os.getloadavg()[0]:.1f}")
-    for r in report["results"]:
-        print(f"{r['cadence']}, {r['readings']:,} readings, {r['wire_bytes_a_reading']:.2f} bytes each:")
-        for writers in (1, 2):
-            print(
-                f"  {writers} writer(s): {r[f'writers_{writers}_readings_per_s'] / 1e6:.2f} M readings/s,"
-                f" {r[f'writers_{writers}_of_floor_group']:.2f} of bare COPY a group,"
-                f" {r[f'writers_{writers}_of_floor_one_shot']:.2f} of COPY from a file"
-            )
-        print(
-            f"  floors: {r['floor_group_readings_per_s'] / 1e6:.2f} M a group,"
-            f" {r['floor_one_shot_readings_per_s'] / 1e6:.2f} M from a file"
-        )
+
+
+def through(here: Bench, packets: Sequence[bytes], posts: int) -> float:
+    """Seconds until all that is published is acked."""
+    street = mqtt_load.Street(here.broker, packets, mqtt_load.IN_FLIGHT_BATCHES * posts)
+    street.go()
+    return street.wait(ACKED_WITHIN_S).seconds
+
+
+def plain_rate(here: Bench, count: int) -> float:
+    """Readings a second that the plain script commits, of the same kind of minutes, as JSON."""
+    rng = np.random.default_rng(2)
+    packets = []
+    for i in range(count):
+        rows = [
+            {"time": i // 50 * MINUTE_MS + row * 1_000}
+            | {f"c{slot}": float(rng.integers(0, 1000)) / 10 for slot in SLOTS}
+            for row in range(ROWS)
+        ]
+        said = json.dumps({"device": f"lamp-{i % 50}", "rows": rows}).encode()
+        packets.append(mqtt5.publish(f"lp/1/plain/lamp-{i % 50}/up/live", said, mid=i + 1))
+    files = here.broker.server_identity("lamppost-worker")
+    where = [here.server.url(), here.broker.host, str(here.broker.port), *map(str, files)]
+    command = [sys.executable, "-m", "benchmarks.plain_script", *where]
+    script = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert script.stdout is not None
+    assert script.stdout.readline() == b"ready\n"
+    try:
+        street = mqtt_load.Street(here.broker, packets, count)
+        began_s = time.perf_counter()
+        street.go()
+        wanted = count * ROWS * len(SLOTS)
+        while here.desk.one("SELECT count(*) FROM plain_reading") < wanted:
+            time.sleep(0.05)
+        seconds = time.perf_counter() - began_s
+    finally:
+        script.terminate()
+        script.wait()
+    here.desk.connection.execute("DROP TABLE plain_reading")
+    return wanted / seconds
+
+
+def figures(quick: bool = False) -> list[Figure]:
+    """Both bars of the ingest, and what they are measured against."""
+    minutes, rounds, plain_messages = (4, 1, 30) if quick else (MINUTES, ROUNDS, PLAIN_MESSAGES)
+    ingested: list[float] = []
+    copied: list[float] = []
+    with bench() as here:
+        posts = here.fleet(POSTS, len(SLOTS))
+        sent = messages(posts, minutes)
+        packets = mqtt_load.packets(sent)
+        plain = plain_rate(here, plain_messages)
+        for _ in range(rounds):
+            here.empty()
+            here.start_workers()  # new ones: what they know of the ledger is not true any more
+            ingested.append(through(here, packets, POSTS))
+            here.stop_workers()
+            assert here.rows() == len(sent) * ROWS, "every row once"
+            command, stream = copied_out(here.desk, SLOTS)
+            here.empty()
+            began_s = time.perf_counter()
+            copy_in(here.desk, command, stream)
+            copied.append(time.perf_counter() - began_s)
+    readings = len(sent) * ROWS * len(SLOTS)
+    rate, floor = readings / min(ingested), readings / min(copied)
+    bytes_a_reading = sum(len(packet) for packet in packets) / readings
+    return [
+        shown("ingest: batches of 720 readings", len(sent), "batches"),
+        shown("ingest: bytes a reading with MQTT header and topic", bytes_a_reading, "B"),
+        at_least_of_floor(
+            f"ingest: MQTT to committed and acked, {WORKERS} workers", rate, "readings/s", floor, OF_FLOOR
+        ),
+        shown("ingest: plain paho and executemany", plain, "readings/s"),
+        at_least("ingest: times the plain script", rate / plain, "times", TIMES_PLAIN),
+    ]
+
+
+def main() -> None:
+    print(report.machine())
+    print("\n".join(report.lines(figures())))
 
 
 if __name__ == "__main__":
-    main(None)
+    main()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.support.sensor_noise import LEVELS, sensor_block
 from tests.wire_contract.strategies import batches, blocks, messages
 from wire_contract.block_codec import encode_block
+from wire_contract.decode_group import decode_group, rows_in
 from wire_contract.decode_numpy import NumpyBlock, decode_any, decode_samples
 from wire_contract.envelope import Blocks, decode, encode, seal
 from wire_contract.errors import UnknownKind, WireError
@@ -97,3 +98,51 @@ def test_other_messages_pass_through_and_are_no_samples(message: Message) -> Non
 def test_a_reply_is_no_samples() -> None:
     with pytest.raises(UnknownKind, match="CommandReply"):
         decode_samples(encode(CommandReply("c", True, "", 0)))
+
+
+def alone(data: bytes) -> SampleBlock | None:
+    try:
+        return as_lists(decode_samples(seal(msgspec.msgpack.encode(Blocks((data,)))))[0])
+    except WireError:
+        return None
+
+
+def together(blocks: list[bytes]) -> list[SampleBlock] | None:
+    found = decode_group(blocks)
+    return None if found is None else [as_lists(block) for block in found]
+
+
+@given(st.lists(blocks(), min_size=1, max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_many_blocks_at_once_are_what_each_is_alone(some: list[SampleBlock]) -> None:
+    encoded = [encode_block(block) for block in some]
+    assert together(encoded) == some
+    assert [rows_in(data) for data in encoded] == [len(block.times_ms) for block in some]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 59, 60])
+def test_many_blocks_of_sensors_at_once(rows: int) -> None:
+    some = [sensor_block(kind, rows + i % 2, unit=i) for i in range(40) for kind in LEVELS]
+    assert together([encode_block(block) for block in some]) == some
+
+
+@given(
+    st.lists(blocks(), min_size=2, max_size=4),
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=3
+    ),
+    st.integers(0, 9),
+)
+@settings(max_examples=600, deadline=None)
+def test_damage_in_one_block_is_never_taken_for_samples(
+    some: list[SampleBlock], damage: list[tuple[int, int, int]], cut: int
+) -> None:
+    """Left to the other decoder, or decoded to the very same; the blocks beside it are never touched."""
+    encoded = [bytearray(encode_block(block)) for block in some]
+    for which, at, byte in damage:
+        data = encoded[which % len(encoded)]
+        data[at % len(data)] = byte
+    damaged = [bytes(data) for data in encoded]
+    damaged[0] = damaged[0][: len(damaged[0]) - cut] if cut < 5 else damaged[0]
+    found = together(damaged)
+    assert found is None or found == [alone(data) for data in damaged]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 
 from fleet_server.telemetry.ingest.intake import Incoming
 from wire_contract.topics import Up
@@ -28,14 +29,15 @@ class Mailbox:
         self._connection = 0
         self._groups = 0
 
-    def put(self, incoming: Incoming) -> None:
+    def put(self, arrived: Iterable[Incoming]) -> None:
         """What waits from an earlier connection is dropped: unacknowledged, it comes again."""
         with self._changed:
-            if incoming.connection != self._connection:
-                self._connection = incoming.connection
-                self._urgent.clear()
-                self._history.clear()
-            (self._history if incoming.topic.endswith(HISTORY_SUFFIX) else self._urgent).append(incoming)
+            for incoming in arrived:
+                if incoming.connection != self._connection:
+                    self._connection = incoming.connection
+                    self._urgent.clear()
+                    self._history.clear()
+                (self._history if incoming.topic.endswith(HISTORY_SUFFIX) else self._urgent).append(incoming)
             self._changed.notify()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import psycopg
@@ -40,8 +40,8 @@ _log = logging.getLogger(__name__)
 class Link(Protocol):
     """What the worker needs of the broker (`broker_link.BrokerLink`)."""
 
-    def publish(self, topic: str, payload: bytes) -> None: ...
-    def acknowledge(self, incoming: Incoming) -> None: ...
+    def publish(self, messages: Sequence[tuple[str, bytes]]) -> None: ...
+    def acknowledge(self, group: Sequence[Incoming]) -> None: ...
 
 
 Renew = Callable[[Told], CertificateIssued | None]
@@ -116,28 +116,29 @@ class IngestWorker:
     def _answer(
         self, group: Sequence[Incoming], outcome: Outcome, reached: Sequence[ledger.Progress]
     ) -> None:
-        for progress in reached:
-            ack = Ack(progress.stream.epoch, progress.stream.cls, progress.prefix, progress.ranges)
-            self._link.publish(down_topic(outcome.streams[progress.stream], Down.ACK), encode(ack))
-        for address, key in sorted(outcome.undeclared, key=str):
-            self._ask_to_declare(address, key)
+        said = [(down_topic(outcome.streams[p.stream], Down.ACK), encode(_ack(p))) for p in reached]
+        said += self._requests_to_declare(outcome.undeclared)
         for request in outcome.requests:
             answer = self._renew(request)
             if answer is not None:
-                self._link.publish(down_topic(request.address, Down.CERTIFICATE), encode(answer))
-        for incoming in group:
-            self._link.acknowledge(incoming)
+                said.append((down_topic(request.address, Down.CERTIFICATE), encode(answer)))
+        self._link.publish(said)
+        self._link.acknowledge(group)
         _log.debug("stored %s", dict(outcome.counts))
 
-    def _ask_to_declare(self, address: Address, key: int) -> None:
+    def _requests_to_declare(self, undeclared: Iterable[tuple[Address, int]]) -> list[tuple[str, bytes]]:
+        """One for each device at a time, not for each of its messages."""
+        found = []
         now_s = time.monotonic()
-        if now_s - self._asked_to_declare.get(address, -DECLARE_EVERY_S) < DECLARE_EVERY_S:
-            return
-        self._asked_to_declare[address] = now_s
-        expires_ms = self._clock.now_ms() + DECLARE_LIFE_MS
-        command = Command(uuid.uuid4().hex, CommandName.DECLARE, {"unit": str(key)}, expires_ms)
-        self._link.publish(down_topic(address, Down.COMMAND), encode(command))
-        _log.warning("%s sends samples of a unit %d that it never declared: asked to declare", address, key)
+        for address, key in sorted(undeclared, key=str):
+            if now_s - self._asked_to_declare.get(address, -DECLARE_EVERY_S) < DECLARE_EVERY_S:
+                continue
+            self._asked_to_declare[address] = now_s
+            expires_ms = self._clock.now_ms() + DECLARE_LIFE_MS
+            command = Command(uuid.uuid4().hex, CommandName.DECLARE, {"unit": str(key)}, expires_ms)
+            found.append((down_topic(address, Down.COMMAND), encode(command)))
+            _log.warning("%s sends samples of a unit %d that it never declared: asked", address, key)
+        return found
 
     def _isolate(self, group: Sequence[Incoming], error: Exception) -> None:
         """Find the guilty message by taking each alone; a message that fails alone is buried."""
@@ -156,7 +157,7 @@ class IngestWorker:
                 self.settle(group)
                 return
             _log.error("nor can it be buried (%r): left to its sender, which keeps what is not acked", again)
-            self._link.acknowledge(group[0])
+            self._link.acknowledge(group)
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.broken or self._connection.closed:
@@ -184,3 +185,7 @@ class IngestWorker:
         _log.warning("PostgreSQL failed (%s): trying again in %.1f s", first_line, pause_s)
         self._disconnect()  # the next may reach another server
         self._stopping.wait(pause_s)
+
+
+def _ack(progress: ledger.Progress) -> Ack:
+    return Ack(progress.stream.epoch, progress.stream.cls, progress.prefix, progress.ranges)

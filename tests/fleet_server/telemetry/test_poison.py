@@ -19,7 +19,7 @@ from tests.fleet_server.telemetry.support import MINUTE_MS, NOW_MS, Desk, Post
 from tests.fleet_server.telemetry.test_worker import Wire, live, make_worker
 from tests.support.waiting import wait_until
 from wire_contract.classes import Class
-from wire_contract.decode_numpy import decode_any
+from wire_contract.envelope import open_body
 from wire_contract.messages import Presence, Tombstone, TombstoneReason
 from wire_contract.topics import Up
 
@@ -44,12 +44,12 @@ def test_a_message_that_cannot_even_be_looked_at_is_buried_and_acked(
     worker.settle([post.declare()])
     group = live(post, 1 if alone else 5)
 
-    def faulty(payload: bytes) -> Any:
+    def faulty(payload: bytes) -> bytes:
         if payload == group[-1].payload:
             raise ZeroDivisionError("a fault of ours")
-        return decode_any(payload)
+        return open_body(payload)
 
-    monkeypatch.setattr(intake, "decode_any", faulty)
+    monkeypatch.setattr(intake, "open_body", faulty)
     worker.settle(group)
     assert desk.rows("SELECT reason, sequence FROM dead_letter") == [("internal_error", len(group))]
     assert wire.acks(Class.LIVE)[-1] == (len(group), ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,11 +30,11 @@ class Wire:
     def __init__(self) -> None:
         self.said: list[Any] = []
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        self.said.append(decode(payload))
+    def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        self.said += [decode(payload) for _, payload in messages]
 
-    def acknowledge(self, incoming: Incoming) -> None:
-        self.said.append(incoming)
+    def acknowledge(self, group: Sequence[Incoming]) -> None:
+        self.said += group
 
     def acks(self, cls: Class) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
         return [(a.prefix, a.ranges) for a in self.said if isinstance(a, Ack) and a.cls == cls]
@@ -182,7 +182,7 @@ def test_urgent_goes_first_and_history_never_starves(post: Post) -> None:
     history = [post.publish(Class.HISTORY, b"h") for _ in range(100)]
     urgent = [post.publish(Class.LIVE, b"l") for _ in range(100)]
     for incoming in (*history, *urgent):
-        box.put(incoming)
+        box.put([incoming])
     group = box.take(64, 0.0)
     assert group == urgent[:56] + history[:8]
     assert HISTORY_SHARE == 8
@@ -194,13 +194,13 @@ def test_a_group_is_bounded_in_bytes_and_has_at_least_one_message(post: Post) ->
     large = [post.publish(Class.HISTORY, bytes(MAX_GROUP_BYTES + 1)) for _ in range(2)]
     small = [post.publish(Class.HISTORY, bytes(MAX_GROUP_BYTES // 2)) for _ in range(3)]
     for incoming in (*large, *small):
-        box.put(incoming)
+        box.put([incoming])
     assert [len(box.take(64, 0.0)) for _ in range(4)] == [1, 1, 2, 1]
 
 
 def test_taking_ends_when_the_box_is_closed(post: Post) -> None:
     box = Mailbox()
-    box.put(post.publish(Class.LIVE, b"l"))
+    box.put([post.publish(Class.LIVE, b"l")])
     box.close()
     assert len(box.take(64, 60.0)) == 1
     assert box.take(64, 60.0) == []
@@ -210,7 +210,7 @@ def test_history_gets_its_share_of_a_group_that_is_full_by_bytes(post: Post) -> 
     box = Mailbox()
     for cls in (Class.HISTORY, Class.LIVE):
         for _ in range(200):
-            box.put(post.publish(cls, bytes(4096)))
+            box.put([post.publish(cls, bytes(4096))])
     group = box.take(64, 0.0)
     assert 1 <= sum(incoming.topic.endswith("/history") for incoming in group) <= len(group) // 4
 
@@ -220,7 +220,7 @@ def test_history_ends_one_day_in_small_groups_too(post: Post, most: int) -> None
     box = Mailbox()
     for cls in (Class.HISTORY, Class.LIVE):
         for _ in range(200):
-            box.put(post.publish(cls, b"x"))
+            box.put([post.publish(cls, b"x")])
     taken = [incoming for _ in range(140 // most) for incoming in box.take(most, 0.0)]
     history = sum(incoming.topic.endswith("/history") for incoming in taken)
     assert 0 < history <= len(taken) // 4
@@ -231,5 +231,5 @@ def test_what_came_by_a_connection_that_is_gone_is_dropped(post: Post) -> None:
     box = Mailbox()
     for connection in range(1, 50):
         for _ in range(100):
-            box.put(replace(post.publish(Class.LIVE, b"x", 1), connection=connection, mid=1))
+            box.put([replace(post.publish(Class.LIVE, b"x", 1), connection=connection, mid=1)])
     assert len(box.take(1000, 0.0)) == 100

@@ -1,0 +1,144 @@
+"""A TLS connection that one thread reads and any thread writes, never waiting for the other.
+
+OpenSSL's connection object must not be used by two threads at once: the socket does not block, and a lock is
+held for each single call only.
+"""
+
+from __future__ import annotations
+
+import select
+import socket as sockets
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from fleet_server.config import BrokerConfig
+
+RECORD_BYTES = 16_384  # TLS gives no more at once, and Mosquitto makes one record of each message
+RECORDS_A_READ = 256  # then what came is handled, and writers get their turn
+MAX_UNSENT_BYTES = 32 * 1024 * 1024  # a broker that takes nothing for so long is as good as gone
+DEAD_AFTER_KEEPALIVES = 1.5  # as the broker counts, MQTT 5 section 3.1.2.10
+
+
+class ConnectionLost(Exception):
+    """The other end is not there, or not any more; the text says why."""
+
+
+class WireSocket:
+    """Made by `connect`."""
+
+    def __init__(self, tls: ssl.SSLSocket) -> None:
+        self._tls = tls
+        self._tls.setblocking(False)
+        self._lock = threading.Lock()  # guards every call of TLS, and what is not sent yet
+        self._unsent = b""
+        self._broken = ""
+        self._wrote_s = time.monotonic()
+        self._waker, self._woken = sockets.socketpair()
+        self._waker.setblocking(False)
+
+    @classmethod
+    def connect(cls, config: BrokerConfig, timeout_s: float) -> WireSocket:
+        """The certificate is read anew each time: it may have been renewed. Raises ConnectionLost."""
+        try:
+            context = ssl.create_default_context(cafile=str(config.ca_file))
+            context.load_cert_chain(config.certificate_file, config.key_file)
+            plain = sockets.create_connection((config.host, config.port), timeout_s)
+            try:
+                plain.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+                return cls(context.wrap_socket(plain, server_hostname=config.host))
+            except BaseException:
+                plain.close()
+                raise
+        except OSError as error:
+            raise ConnectionLost(f"no connection: {error}") from error
+
+    def write(self, data: bytes) -> None:
+        """Send now what the socket takes, the rest when it takes more. Never waits, never raises."""
+        with self._lock:
+            waited = bool(self._unsent)
+            self._unsent += data
+            if len(self._unsent) > MAX_UNSENT_BYTES:
+                self._broken = "it takes nothing"
+            elif not waited:
+                self._flush()
+            wake = bool(self._unsent or self._broken) and not waited
+        if wake:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let `read` look again."""
+        with suppress(BlockingIOError):  # full: it will look anyway
+            self._waker.send(b"!")
+
+    def give_up(self) -> None:
+        """Let `read` end, once what was written is handed to the socket."""
+        with self._lock:
+            self._broken = self._broken or "closed"
+        self.wake()
+
+    def read(self, keepalive_s: float, ping: bytes) -> Iterator[bytes]:
+        """What comes, as it comes; sends what is left over, and pings. Ends by raising ConnectionLost."""
+        heard_s = time.monotonic()
+        while True:
+            if data := self._take():
+                heard_s = time.monotonic()
+                yield data
+                continue
+            if self._broken:
+                raise ConnectionLost(self._broken)
+            now_s = time.monotonic()
+            if now_s - heard_s > DEAD_AFTER_KEEPALIVES * keepalive_s:
+                raise ConnectionLost("it is silent")
+            if now_s - max(self._wrote_s, heard_s) > keepalive_s / 2:
+                self.write(ping)
+                self._wrote_s = now_s
+            self._wait(keepalive_s / 4)
+
+    def close(self) -> None:
+        with self._lock:
+            self._broken = self._broken or "closed"
+            self._tls.close()
+            self._waker.close()
+            self._woken.close()
+
+    def _take(self) -> bytes:
+        """What is there now, of several records; nothing where nothing is. Raises ConnectionLost."""
+        records: list[bytes] = []
+        with self._lock:
+            if self._unsent:
+                self._flush()
+            if self._broken:
+                raise ConnectionLost(self._broken)
+            try:
+                while len(records) < RECORDS_A_READ:
+                    record = self._tls.recv(RECORD_BYTES)
+                    if not record:
+                        self._broken = "it hung up"
+                        break
+                    records.append(record)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+            except OSError as error:
+                self._broken = str(error) or "gone"
+        return b"".join(records)
+
+    def _flush(self) -> None:
+        try:
+            while self._unsent:
+                sent = self._tls.send(self._unsent)
+                self._unsent = self._unsent[sent:]
+                self._wrote_s = time.monotonic()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except (OSError, ValueError) as error:
+            self._broken = str(error) or "gone"
+
+    def _wait(self, timeout_s: float) -> None:
+        poller = select.poll()
+        poller.register(self._tls, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+        poller.register(self._woken, select.POLLIN)
+        if any(handle == self._woken.fileno() for handle, _ in poller.poll(timeout_s * 1000)):
+            self._woken.recv(4096)
