@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import Connection
 
 from fleet_server.database.findings import Finding, named, sound, unsound
+from fleet_server.telemetry.upkeep.settle import Hole, holes
 
 CHECK = "ledger and samples"
 REPEATED = "repeated_samples"
+NOTED_AFTER = timedelta(hours=1)  # a batch that is on its way comes within a minute
 
 _LEDGER = """
 SELECT d.id, d.tenant || '/' || d.name, coalesce(sum(l.samples), 0)::bigint
@@ -29,15 +31,6 @@ ON l.device_id = d.id GROUP BY d.id ORDER BY d.id
 _UNITS = "SELECT device_id, array_agg(id) FROM sensor_unit GROUP BY device_id"
 _ROWS = "SELECT count(*) FROM sample WHERE sensor_unit = ANY(%s)"
 _REPEATED = "SELECT coalesce(sum(value), 0)::bigint FROM ingest_counter WHERE name = %s"
-_HOLES = """
-SELECT d.tenant || '/' || d.name, h.class, h.prefix, h.first, h.n FROM (
-    SELECT c.device_id, c.class, c.prefix, min(b.sequence) AS first, count(*) AS n,
-           min(b.received_at) AS since
-    FROM batch_cursor c JOIN batch b USING (device_id, epoch, class)
-    WHERE b.last > c.prefix GROUP BY c.device_id, c.epoch, c.class, c.prefix) h
-JOIN device d ON d.id = h.device_id
-WHERE h.first > h.prefix + 1 AND h.since < clock_timestamp() - interval '1 hour' ORDER BY 1, 2
-"""
 
 
 @dataclass(frozen=True)
@@ -99,16 +92,16 @@ def look(
         accounts.append(Account(name, ledger, row[0] if row else 0))
     repeated = connection.execute(_REPEATED, (REPEATED,)).fetchone()
     found = [judge(accounts, repeated[0] if repeated else 0, removed_since)]
-    holes = connection.execute(_HOLES).fetchall()
-    return [*found, _of_holes(holes)]
+    return [*found, _of_holes(holes(connection, NOTED_AFTER))]
 
 
-def _of_holes(holes: Sequence[tuple[str, int, int, int, int]]) -> Finding:
+def _of_holes(found: Sequence[Hole]) -> Finding:
     check = "ledger without holes"
-    if not holes:
+    if not found:
         return sound(check, "what each device sent is contiguous")
     told = named(
-        f"{device} class {cls}: {prefix + 1} to {first - 1}" for device, cls, prefix, first, _ in holes
+        f"device {hole.stream.device_id} class {hole.stream.cls}: {hole.first} to {hole.last}"
+        for hole in found
     )
     return unsound(
         check,

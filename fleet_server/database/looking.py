@@ -39,18 +39,24 @@ def look_at_database(url: str, told: Told, now: datetime, *, everything: bool) -
     with connected(url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        server = server_of(connection)
-        found = [structure.schema(connection)]
-        if found[0].verdict is Verdict.UNSOUND:
-            return [*found, not_checked("the rest", "it is looked at once the schema fits")]
-        removed = removed_since(connection, now)
-        told("looking at partitions, sequences, references")
-        found.append(structure.partitions(connection, now))
-        found.append(structure.counters(connection))
-        found.append(structure.references(connection))
-        found += accounting.look(connection, removed, told)
-        found.append(recount.look(connection, told, everything=everything, since=removed))
-        found.append(structure.indexes(connection, server, url, told, everything=everything))
+        return look_within(connection, url, told, now, everything=everything)
+
+
+def look_within(
+    connection: Connection[Any], url: str, told: Told, now: datetime, *, everything: bool
+) -> list[Finding]:
+    """In the connection's transaction."""
+    found = [structure.schema(connection)]
+    if found[0].verdict is Verdict.UNSOUND:
+        return [*found, not_checked("the rest", "it is looked at once the schema fits")]
+    server, removed = server_of(connection), removed_since(connection, now)
+    told("looking at partitions, sequences, references")
+    found.append(structure.partitions(connection, now))
+    found.append(structure.counters(connection))
+    found.append(structure.references(connection))
+    found += accounting.look(connection, removed, told)
+    found.append(recount.look(connection, told, everything=everything, since=removed))
+    found.append(structure.indexes(connection, server, url, told, everything=everything))
     return found
 
 

@@ -21,6 +21,7 @@ from fleet_server.telemetry.ingest.replay import replay_ready
 from fleet_server.telemetry.timescale import lift_limits
 from fleet_server.telemetry.upkeep.fold import STREAMS_A_TICK, fold
 from fleet_server.telemetry.upkeep.rollups import MARKS_A_TICK, roll_up
+from fleet_server.telemetry.upkeep.settle import HOLES_A_TICK, settle
 from fleet_server.telemetry.upkeep.sweep import ROWS_A_TICK, forget_conditions, sweep_presence
 from fleet_server.telemetry.upkeep.views import MAX_VIEWS, make_views
 
@@ -77,6 +78,7 @@ LOOPS = (
     Loop("decide on verdicts", 1.0, lambda b: decide(b.connection, b.context.clock.now()), VERDICTS_A_TICK),
     Loop("replay dead letters", 2.0, _replay, LETTERS_A_TICK),
     Loop("views of sensor kinds", 10.0, lambda b: make_views(b.connection), MAX_VIEWS),
+    Loop("write down what was lost", 600.0, lambda b: settle(b.connection), HOLES_A_TICK),
     Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),
     Loop(
         "forget old conditions",

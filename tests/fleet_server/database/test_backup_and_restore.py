@@ -1,0 +1,196 @@
+"""The drill: a city that goes on writing is saved, brought back elsewhere, and is the same."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+
+from fleet_server.database import looking
+from fleet_server.database import manifest as manifests
+from fleet_server.database.backup import back_up
+from fleet_server.database.errors import BackupUnusable, DatabaseOccupied
+from fleet_server.database.findings import all_sound
+from fleet_server.database.fingerprints import TableState, fingerprints
+from fleet_server.database.manifest import Manifest, manifest_of
+from fleet_server.database.restore import restore
+from fleet_server.database.state import database_of
+from fleet_server.errors import ConfigurationError, Conflict
+from tests.fleet_server.database.conftest import HOURS, POSTS, Saved, databases
+from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
+from wire_contract.classes import Class
+
+
+def quiet(_: str) -> None:
+    """Nobody reads the progress."""
+
+
+def states(url: str) -> dict[str, TableState]:
+    with psycopg.connect(url) as connection:
+        return fingerprints(connection)
+
+
+def test_a_city_that_goes_on_writing_is_saved_and_comes_back_the_same(
+    saved: Saved, fresh_url: str, tmp_path: Path
+) -> None:
+    writer, post, stop, wrote = Desk(saved.url), Post("writer"), threading.Event(), threading.Event()
+    writer.register(post)
+    writer.take(post.declare())
+
+    def write() -> None:
+        at = NOW_MS
+        while not stop.is_set():
+            at += MINUTE_MS
+            writer.take(post.publish(Class.LIVE, post.samples([at])))
+            wrote.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        assert wrote.wait(20)
+        made = back_up(saved.url, tmp_path, "city", (), quiet)
+    finally:
+        stop.set()
+        thread.join()
+    writer.take(post.publish(Class.LIVE, post.samples([NOW_MS + 10_000 * MINUTE_MS])))
+    assert writer.one("SELECT count(*) FROM sample") > POSTS * HOURS * 60
+
+    done = restore(made.file, fresh_url, quiet, replace=False, use_timescale=False)
+
+    assert done.put_aside is None
+    assert states(fresh_url) == made.manifest.tables
+    live, back = states(saved.url), states(fresh_url)
+    assert {n for n in live if live[n] != back[n]} >= {"public.batch", "public.unit_minute"} & set(live)
+    assert live["public.batch"].rows > back["public.batch"].rows, "what came after the snapshot is not in it"
+    found = looking.look_at_database(fresh_url, quiet, NOW, everything=True)
+    assert all_sound(found), found
+    assert all_sound(looking.look_at_database(saved.url, quiet, NOW, everything=False))
+    writer.close()
+
+
+def _truncate(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.truncate(file.stat().st_size - 100)
+
+
+def _flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def _forged(change: Callable[[Manifest], Manifest], *, seal: bool) -> Callable[[Path], None]:
+    def forge(file: Path) -> None:
+        changed = change(manifests.read(file))
+        changed = changed.sealed() if seal else changed
+        manifest_of(file).write_bytes(msgspec.json.encode(changed))
+
+    return forge
+
+
+def _another_hash(manifest: Manifest) -> Manifest:
+    return msgspec.structs.replace(manifest, sha256="0" * 64)
+
+
+def _another_row(manifest: Manifest) -> Manifest:
+    state = manifest.tables["public.batch"]
+    tables = {**manifest.tables, "public.batch": msgspec.structs.replace(state, fingerprint="1")}
+    return msgspec.structs.replace(manifest, tables=tables)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated": (_truncate, "is cut short"),
+    "longer": (lambda file: file.write_bytes(file.read_bytes() + b"x"), "is too long"),
+    "one bit": (_flip, "is damaged"),
+    "gone": (lambda file: file.unlink(), "There is no backup"),
+    "no manifest": (lambda file: manifest_of(file).unlink(), "is missing"),
+    "garbage": (lambda file: manifest_of(file).write_bytes(b"\xff{"), "is no manifest"),
+    "not an object": (lambda file: manifest_of(file).write_bytes(b"[1]"), "is no manifest"),
+    "edited": (_forged(_another_hash, seal=False), "was changed"),
+    "of another file": (_forged(_another_hash, seal=True), "is damaged"),
+    "of a newer program": (
+        _forged(lambda m: msgspec.structs.replace(m, schema="9999"), seal=True),
+        "is of schema step 9999",
+    ),
+    "another format": (_forged(lambda m: msgspec.structs.replace(m, format=2), seal=True), "is of format 2"),
+    "other rows": (_forged(_another_row, seal=True), "batch has"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_damaged_is_refused_by_name_and_nothing_is_touched(
+    saved: Saved, tmp_path: Path, damage: str
+) -> None:
+    file = tmp_path / saved.made.file.name
+    for path in (saved.made.file, manifest_of(saved.made.file)):
+        shutil.copy(path, tmp_path)
+    spoil, words = DAMAGES[damage]
+    spoil(file)
+    before = states(saved.url)
+    with pytest.raises(BackupUnusable) as refused:
+        restore(file, saved.url, quiet, replace=True, use_timescale=False)
+    assert words in str(refused.value)
+    assert file.name in str(refused.value)
+    assert states(saved.url) == before
+    assert databases(saved.server, database_of(saved.url)) == [database_of(saved.url)]
+
+
+def test_a_full_database_is_put_aside_only_when_told_and_unused(
+    saved: Saved, fresh_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet_server.database.restore.LEAVING_S", 0.3)
+    restore(saved.made.file, fresh_url, quiet, replace=False, use_timescale=False)
+    with pytest.raises(DatabaseOccupied, match="not empty"):
+        restore(saved.made.file, fresh_url, quiet, replace=False, use_timescale=False)
+    with (
+        psycopg.connect(fresh_url, application_name="a page"),
+        pytest.raises(DatabaseOccupied, match="a page"),
+    ):
+        restore(saved.made.file, fresh_url, quiet, replace=True, use_timescale=False)
+    with psycopg.connect(fresh_url) as connection:
+        connection.execute("DELETE FROM batch")
+    done = restore(saved.made.file, fresh_url, quiet, replace=True, use_timescale=False)
+    assert databases(saved.server, database_of(fresh_url)) == sorted(
+        [database_of(fresh_url), str(done.put_aside)]
+    )
+    assert states(fresh_url) == saved.made.manifest.tables
+
+
+def test_backups_take_turns_and_keep_to_their_number(saved: Saved, tmp_path: Path) -> None:
+    (tmp_path / "lamppost-city-19990101T000000Z.backup.part").write_bytes(b"cut off")
+    (tmp_path / "lamppost-city-19990101T000000Z.backup").write_bytes(b"never finished")
+    (tmp_path / "lamppost-other-19990101T000000Z.backup").write_bytes(b"another city's")
+    made = [
+        back_up(saved.url, tmp_path, "city", (), quiet, keep=2, begun=NOW + timedelta(days=day))
+        for day in range(3)
+    ]
+    assert made[2].removed == (made[0].file,)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [
+            "lamppost-city-19990101T000000Z.backup",
+            "lamppost-other-19990101T000000Z.backup",
+            *(name for each in made[1:] for name in (each.file.name, manifest_of(each.file).name)),
+        ]
+    )
+    with pytest.raises(Conflict, match="is there already"):
+        back_up(saved.url, made[2].file, "city", (), quiet)
+    with pytest.raises(ConfigurationError, match="no folder"):
+        back_up(saved.url, tmp_path / "nowhere" / "file", "city", (), quiet)
+    assert made[2].file.stat().st_mode & 0o077 == 0, "nobody else may read it"
+
+
+def test_a_backup_is_looked_at_without_a_restore_and_with_one(saved: Saved, tmp_path: Path) -> None:
+    assert all_sound(looking.look_at_backup(saved.made.file, quiet, drill=False))
+    drilled = looking.look_at_backup(saved.made.file, quiet, drill=True)
+    assert drilled[-1].detail.startswith("restored"), drilled
+    for path in (saved.made.file, manifest_of(saved.made.file)):
+        shutil.copy(path, tmp_path)
+    file = tmp_path / saved.made.file.name
+    _flip(file)
+    assert not all_sound(looking.look_at_backup(file, quiet, drill=False))
