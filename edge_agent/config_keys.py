@@ -80,6 +80,9 @@ class Device:
         high=FINEST_CELL,
     )
     data_dir: str = key("Key, certificate and spool live here.", "/var/lib/lamppost")
+    wait_for_time_sync: bool = key(
+        "Samples get no time until a time service has set the clock; true where it has no battery.", False
+    )
 
 
 @dataclass(frozen=True)

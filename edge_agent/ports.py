@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_agent.core.records import ClassCounters, Head, Row, Sealed, Stamp, Stored, Unit, Usage, Weight
+from edge_agent.core.records import (
+    ClassCounters,
+    GivenUp,
+    Head,
+    Row,
+    Sealed,
+    Stamp,
+    Stored,
+    Unit,
+    Usage,
+    Weight,
+)
 from edge_agent.core.spool_policy import Shed
 from edge_agent.core.window import AckMark
 from firmware_bridge.ports import Sensor
@@ -96,8 +107,10 @@ class Spool(Protocol):
         """One transaction: insert `rows` (or replace them, by id), store `sealed` batches and drop the rows
         they took, set the flags of `amended` rows, remember `stamps`."""
 
-    def drop_rows(self, ids: Iterable[int], cls: Class, reason: TombstoneReason, now_ms: int) -> None:
-        """Replace waiting rows by one tombstone."""
+    def drop_rows(
+        self, ids: Iterable[int], cls: Class, reason: TombstoneReason, from_ms: int, to_ms: int
+    ) -> None:
+        """Replace waiting rows by one tombstone: taken somewhen from `from_ms` to `to_ms`."""
 
     def put(self, cls: Class, payload: bytes, now_ms: int) -> int:
         """Spool one message. Returns its sequence."""
@@ -127,9 +140,16 @@ class Spool(Protocol):
     def shed(self, runs: Sequence[Shed]) -> None:
         """Replace each run by a tombstone (joined to an adjacent one that never left the device)."""
 
-    def usage(self) -> Usage: ...
+    def reclaim(self) -> None:
+        """Give room that acks have freed back to the disk: a bounded step of it."""
+
+    def usage(self) -> Usage:
+        """Raises SpoolCorrupt also when its file was deleted or replaced under it."""
 
     def counters(self) -> dict[Class, ClassCounters]: ...
+
+    def given_up(self) -> tuple[GivenUp, ...]:
+        """What was shed, by class and reason."""
 
     def next_session(self, wall_ms: int) -> int:
         """A number larger than every earlier one."""

@@ -106,11 +106,13 @@ class Weight:
 
 @dataclass(frozen=True)
 class Usage:
-    """The disk, and what of it the spool uses. `used_bytes` counts pages in use, not the file's length."""
+    """The disk, and what of it the spool uses. `used_bytes` counts pages in use, not the file's length;
+    `spare_bytes` those that the file has beside them."""
 
     used_bytes: int
     free_bytes: int
     free_inodes: int
+    spare_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,3 +129,14 @@ class ClassCounters:
     shed_samples: int = 0
     waiting_messages: int = 0
     waiting_samples: int = 0
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """What policy gave up of a class for one reason (`wire_contract.messages.TombstoneReason`'s word), since
+    the epoch began."""
+
+    cls: Class
+    reason: str
+    messages: int
+    samples: int

@@ -18,6 +18,7 @@ from wire_contract.classes import NEVER_DROP, Class
 from wire_contract.messages import TombstoneReason
 
 SHED_MARGIN = 0.02  # free a little more than is missing, so that shedding does not run at every commit
+RECLAIM_FROM_BYTES = 256 << 10  # what live samples free and fill again in an hour is less
 DAY_MS = 86_400_000
 
 
@@ -51,6 +52,11 @@ def excess_bytes(usage: Usage, caps: Caps) -> int:
     short = caps.min_free_bytes - usage.free_bytes
     need = max(over, short)
     return need + int(caps.max_bytes * SHED_MARGIN) if need > 0 else 0
+
+
+def worth_reclaiming(usage: Usage) -> bool:
+    """Whether the file should shrink: live samples need some spare pages, an outage leaves many."""
+    return usage.spare_bytes >= RECLAIM_FROM_BYTES
 
 
 def to_free(weights: Sequence[Weight], need_bytes: int) -> tuple[Shed, ...]:

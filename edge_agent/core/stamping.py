@@ -9,6 +9,7 @@ differ in time even where the clock passes the same hour again, ten times over. 
 from __future__ import annotations
 
 from edge_agent.core.records import Stamp
+from wire_contract.flags import Flag, pack_flags, unpack_flags
 
 STEP_MS = 10
 GENERATIONS = 10
@@ -19,6 +20,12 @@ CLOCK_LATEST_MS = 3_029_529_600_000  # 2066-01-01T00:00Z: a later one is a broke
 
 def clock_is_set(now_ms: int) -> bool:
     return CLOCK_SET_MS <= now_ms < CLOCK_LATEST_MS
+
+
+def time_corrected(flags: int) -> int:
+    """The word of a sample that was taken before the clock was set and got its time afterwards: what is good
+    is marked so. A value in doubt keeps the doubt, which says more."""
+    return pack_flags([Flag.TIME_CORRECTED if flag == Flag.GOOD else flag for flag in unpack_flags(flags)])
 
 
 def stamp(last: Stamp, now_ms: int) -> tuple[int, Stamp, bool]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import SpoolFull
 from edge_agent.io import spool_rows
+from edge_agent.io.spool_schema import DATA
 from wire_contract.classes import Class
 from wire_contract.envelope import decode
 from wire_contract.errors import WireError
@@ -20,42 +22,66 @@ _MESSAGE_COLUMNS = (
     "id, cls, sequence, last, kind, payload, samples, readings, from_ms, to_ms, sealed_at_age_ms"
 )
 
-_PAYLOAD = 5  # its place in that
+_KIND, _PAYLOAD = 4, 5  # their places in that
 
 
 @dataclass(frozen=True)
 class Salvage:
-    """Rows read of a damaged file, as tuples in the order of the tables' columns."""
+    """What can be read of a damaged file: rows as tuples in the order of the tables' columns; of the messages
+    their `keys` (class, sequence, id, samples) in order, as all of them may be more than memory holds."""
 
     epoch: bytes
     session: int
     age_ms: int
     units: tuple[tuple[Any, ...], ...]
     pending: tuple[tuple[Any, ...], ...]
-    messages: tuple[tuple[Any, ...], ...]
+    keys: tuple[tuple[int, int, int, int], ...]
+    source: sqlite3.Connection
+    left: int = 0  # samples of messages that stay where they are
+
+    def messages(self) -> Iterator[tuple[Any, ...]]:
+        """The rows of `keys`, one at a time."""
+        for _, _, row_id, _ in self.keys:
+            query = f"SELECT {_MESSAGE_COLUMNS} FROM message WHERE id = ?"  # noqa: S608 our own names
+            with suppress(sqlite3.DatabaseError):
+                yield from self.source.execute(query, (row_id,)).fetchall()
+
+    @property
+    def samples(self) -> int:
+        """How many the messages hold."""
+        return sum(samples for *_, samples in self.keys)
 
 
-def salvage(path: Path) -> Salvage:
+def opened_to_read(path: Path) -> sqlite3.Connection:
+    """The damaged file, or an empty one where not even its first bytes are there."""
+    try:
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+    except sqlite3.DatabaseError:
+        return sqlite3.connect(":memory:", check_same_thread=False)
+
+
+def salvage(db: sqlite3.Connection) -> Salvage:
     """Read units, waiting samples and messages, each as far as the damage allows; a message counts only
     when its own checksum holds. Samples without their units say nothing, so without units they are left."""
-    try:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    except sqlite3.DatabaseError:
-        return Salvage(b"", 0, 0, (), (), ())
     epoch, session, age_ms = (_meta(db, key) for key in ("epoch", "session", "age_ms"))
     found = _readable(db, "unit", "key, kind, serial, site, high_ms, generation")
     units = tuple(row for row in found if _is_unit(row))
     pending = tuple(row for row in _readable(db, "pending", spool_rows.COLUMNS) if spool_rows.is_sound(row))
-    messages = tuple(row for row in _readable(db, "message", _MESSAGE_COLUMNS) if _is_message(row))
-    db.close()
     known = {unit[0] for unit in units}
+    # Old tombstones name old sequences, and the units are declared anew: neither is taken over.
+    keys = [
+        (row[1], row[2], row[0], row[6])
+        for row in _readable(db, "message", _MESSAGE_COLUMNS)
+        if _is_message(row) and row[_KIND] == DATA
+    ]
     return Salvage(
         epoch=epoch if isinstance(epoch, bytes) else b"",
         session=_number(session),
         age_ms=_number(age_ms),
         units=units,
         pending=tuple(row for row in pending if row[1] in known),
-        messages=messages if known else (),
+        keys=tuple(sorted(keys)) if known else (),
+        source=db,
     )
 
 
@@ -74,10 +100,12 @@ class Replacement:
             self._draft.with_name(self._draft.name + suffix).unlink(missing_ok=True)
         return self._draft
 
-    def put_in_place(self, wall_ms: int) -> Path:
-        """The draft is whole and closed. Returns where the damaged file is kept. Raises SpoolFull."""
+    def put_in_place(self, wall_ms: int) -> Path | None:
+        """The draft is whole and closed. Returns where the damaged file is kept, None where it has no name
+        any more. Raises SpoolFull; then it can be done again."""
         try:
-            self._draft.rename(self._next)
+            if self._draft.exists():
+                self._draft.rename(self._next)
             kept = put_aside(self._path, wall_ms)
             self._next.rename(self._path)
         except OSError as error:
@@ -91,14 +119,15 @@ class Replacement:
             self._next.rename(self._path)
 
 
-def put_aside(path: Path, wall_ms: int) -> Path:
-    """Rename the file and its journal to spool.corrupt-<time>. Returns the new path of the file."""
+def put_aside(path: Path, wall_ms: int) -> Path | None:
+    """Rename the file and its journal to spool.corrupt-<time>. Returns the new path of the file, if there is
+    one."""
     stem = path.with_name(f"{path.stem}.corrupt-{wall_ms}")
     for suffix in SUFFIXES:
         old = path.with_name(path.name + suffix)
         if old.exists():
             old.rename(stem.with_name(stem.name + suffix))
-    return stem
+    return stem if stem.exists() else None
 
 
 def _meta(db: sqlite3.Connection, key: str) -> object:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from edge_agent.core.leaving import leave
 from edge_agent.core.records import Head, Weight
 from edge_agent.core.spool_policy import Shed, joined
+from edge_agent.io.spool_messages import count_shed
 from edge_agent.io.spool_schema import DATA, TOMBSTONE
 from wire_contract.classes import NEVER_DROP, Class
 from wire_contract.envelope import decode
 from wire_contract.messages import Tombstone
 
-VACUUM_PAGES = 256  # 1 MiB given back to the disk a step: reclaiming never holds the spool for long
+VACUUM_BYTES = 1 << 20  # given back to the disk a step: reclaiming never holds the spool for long
 
 Leases = Mapping[Class, int]  # up to which sequence a message of this class may have left the device
 
@@ -44,10 +45,11 @@ def shed_run(db: sqlite3.Connection, leased: Leases, run: Shed, age_ms: int) -> 
     """Replace the messages of a run by one tombstone, joined to the one before it where that never left."""
     between = (run.cls, run.first, run.last)
     gone = db.execute("DELETE FROM message WHERE cls = ? AND sequence BETWEEN ? AND ?", between).rowcount
+    count_shed(db, run.cls, run.reason, gone, run.samples)
     db.execute(
-        "UPDATE class SET shed_messages = shed_messages + ?, shed_samples = shed_samples + ?,"
-        " waiting_messages = waiting_messages - ?, waiting_samples = waiting_samples - ? WHERE cls = ?",
-        (gone, run.samples, gone, run.samples, run.cls),
+        "UPDATE class SET waiting_messages = waiting_messages - ?, waiting_samples = waiting_samples - ?"
+        " WHERE cls = ?",
+        (gone, run.samples, run.cls),
     )
     before = _tombstone_before(db, leased, run)
     whole = joined(before, run) if before else run
@@ -66,8 +68,9 @@ def shed_run(db: sqlite3.Connection, leased: Leases, run: Shed, age_ms: int) -> 
 
 def give_back(db: sqlite3.Connection) -> None:
     """Give freed pages back to the disk."""
+    (page,) = db.execute("PRAGMA page_size").fetchone()
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+    db.execute(f"PRAGMA incremental_vacuum({VACUUM_BYTES // page})").fetchall()
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 

@@ -9,10 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge_agent.core.records import ClassCounters, Usage
+from edge_agent.core.records import ClassCounters, GivenUp, Usage
 from edge_agent.errors import SpoolError
 from edge_agent.io.spool_schema import sorted_errors
 from wire_contract.classes import Class
+
+ENDLESS_INODES = 1 << 40
 
 _COUNTERS = (
     "messages, samples, readings, payload_bytes, acked_messages, acked_samples, shed_messages, shed_samples,"
@@ -26,16 +28,35 @@ def counters(db: sqlite3.Connection) -> dict[Class, ClassCounters]:
     return {Class(cls): ClassCounters(*counts) for cls, *counts in rows}
 
 
+def given_up(db: sqlite3.Connection) -> tuple[GivenUp, ...]:
+    """What was given up since the epoch began, by class and reason."""
+    rows = db.execute("SELECT cls, reason, messages, samples FROM shed ORDER BY cls, reason").fetchall()
+    return tuple(GivenUp(Class(cls), *rest) for cls, *rest in rows)
+
+
 def usage(db: sqlite3.Connection, folder: Path) -> Usage:
-    """Pages in use, and the disk that they are on."""
+    """Pages in use, pages to spare, and the disk that they are on."""
     pages, free, size = (
         db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
-    return Usage((pages - free) * size, shutil.disk_usage(folder).free, os.statvfs(folder).f_favail)
+    return Usage((pages - free) * size, shutil.disk_usage(folder).free, free_inodes(folder), free * size)
+
+
+def free_inodes(folder: Path) -> int:
+    """Inodes that files may still take. A file system that makes them as needed (btrfs) says 0 of 0."""
+    told = os.statvfs(folder)
+    return told.f_favail if told.f_files else ENDLESS_INODES
+
+
+def plain(gone: GivenUp) -> dict[str, Any]:
+    return {**asdict(gone), "cls": gone.cls.name.lower()}
 
 
 def view(folder: Path) -> dict[str, Any]:
-    """{"epoch", "units", "pending", "file_bytes", "classes": {name: counters}}. Raises SpoolError."""
+    """{"epoch", "units", "pending", "file_bytes", "classes": {name: counters}, "given_up": [...]}.
+
+    Raises SpoolError.
+    """
     path = folder / "spool.db"
     if not path.exists():
         raise SpoolError(f"{path}: there is no spool yet", "Start the agent once.")
@@ -50,6 +71,7 @@ def view(folder: Path) -> dict[str, Any]:
                 "pending": db.execute("SELECT count(*) FROM pending").fetchone()[0],
                 "file_bytes": path.stat().st_size,
                 "classes": classes,
+                "given_up": [plain(each) for each in given_up(db)],
             }
         finally:
             db.close()

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_agent.core.leaving import leave
 from edge_agent.core.records import (
     ClassCounters,
+    GivenUp,
     Head,
     Row,
     Sealed,
@@ -27,17 +28,18 @@ from edge_agent.core.records import (
 from edge_agent.core.spool_policy import Shed
 from edge_agent.core.window import AckMark
 from edge_agent.errors import SpoolCorrupt, SpoolFull
-from edge_agent.io import spool_rows, spool_view
-from edge_agent.io.spool_folder import Ballast, hold
-from edge_agent.io.spool_rescue import Replacement, Salvage, salvage
-from edge_agent.io.spool_schema import DATA, DECLARATION, TOMBSTONE, connect, create_or_check, sorted_errors
+from edge_agent.io import spool_messages, spool_rows, spool_view
+from edge_agent.io.spool_folder import Ballast, hold, hold_again, lost_files, open_files
+from edge_agent.io.spool_rescue import Replacement, Salvage, opened_to_read, salvage
+from edge_agent.io.spool_schema import DATA, DECLARATION, connect, create_or_check, sorted_errors
 from edge_agent.io.spool_shed import give_back, shed_candidates, shed_run
 from edge_agent.ports import Rescue
 from wire_contract.classes import Class
 from wire_contract.errors import WireError
-from wire_contract.messages import Tombstone, TombstoneReason
+from wire_contract.messages import TombstoneReason
 
 LEASE = 256  # sequences noted as leaving ahead of time: one small write for so many messages
+PATIENT_RESCUES = 30  # each ten seconds: whoever filled the disk for a moment costs no message its delivery
 PAGE_HEADROOM = 1.25  # the file itself may outgrow max_bytes by pages that shedding has not yet freed
 
 DeclarationOf = Callable[[Unit, int], bytes]
@@ -70,11 +72,15 @@ class SqliteSpool:
         self._max_bytes = max_bytes
         self._guard = threading.RLock()
         self._damaged = False  # closed, and no new file could take its place yet
+        self._source: sqlite3.Connection | None = None  # of a damaged file, until a new one has its place
+        self._taken_over: Salvage | None = None  # what the new file holds, until it is in its place
+        self._rescues_refused = 0
         self.opened_with: Rescue | None = None
         self._replacement.finish()
         try:
             self._open_with_room()
         except SpoolCorrupt:
+            self._rescues_refused = PATIENT_RESCUES  # an agent that does not start takes no samples
             self.opened_with = self._begin_anew(wall_ms=0)
 
     # -- opening, closing, rescue ------------------------------------------------------------------------
@@ -103,6 +109,7 @@ class SqliteSpool:
                 page = self._one("PRAGMA page_size")
                 self._db.execute(f"PRAGMA max_page_count = {int(self._max_bytes * PAGE_HEADROOM) // page}")
             self._epoch = bytes(self._one("SELECT value FROM meta WHERE key = 'epoch'"))
+            self._files = open_files(path)
             leased = self._db.execute("SELECT cls, leased FROM class")
             self._leased = {Class(cls): upto for cls, upto in leased}
             self._age_base_ms, self._age_from_s = self._number("age_ms"), self._street_s()
@@ -118,31 +125,57 @@ class SqliteSpool:
 
     def rescue(self, now_ms: int) -> Rescue:
         with self._guard:
-            self._db.close()
+            if not self._damaged and lost_files(self._path, self._files):
+                self._source = self._db  # it still reads what has no name any more
+            else:
+                self._db.close()
             return self._begin_anew(now_ms)
 
     def _begin_anew(self, wall_ms: int) -> Rescue:
         """The new file is whole before the damaged one leaves its place: it can always be done again."""
         self._damaged = True
         wall_ms = wall_ms or int(self._path.stat().st_mtime * 1000)
-        found = salvage(self._path)
+        self._lock_file = hold_again(self._path.parent, self._lock_file)
+        self._taken_over = found = self._taken_over or self._draft(wall_ms)
+        kept = self._replacement.put_in_place(wall_ms)
+        self._open(self._path)
+        self._taken_over, self._rescues_refused = None, 0
+        self._ballast.keep()
+        samples = found.samples + len(found.pending)
+        return Rescue(str(kept or ""), len(found.keys), samples, found.epoch, self._epoch)
+
+    def _draft(self, wall_ms: int) -> Salvage:
+        """Write the new file, with what could be read of the old one.
+
+        Where there is no room for a second copy of all messages, they stay in the file that is kept, after
+        some tries: new samples and alarms need a spool more than old ones need this device.
+        """
+        self._source = self._source or opened_to_read(self._path)
+        found = salvage(self._source)
         self._ballast.drop()
+        try:
+            self._write_draft(found, wall_ms)
+        except SpoolFull:
+            self._rescues_refused += 1
+            if self._rescues_refused < PATIENT_RESCUES:
+                raise
+            found = replace(found, keys=(), left=found.samples)
+            self._write_draft(found, wall_ms)
+        self._source.close()  # while its journal's name is not yet another's: closing may delete that
+        self._source = None
+        return found
+
+    def _write_draft(self, found: Salvage, wall_ms: int) -> None:
         self._open(self._replacement.draft())
         try:
             with self._transaction():
                 self._refill(found, wall_ms)
-                self._entomb(Class.HISTORY, TombstoneReason.SPOOL_CORRUPT, 0, wall_ms, wall_ms)
+                self._entomb(Class.HISTORY, TombstoneReason.SPOOL_CORRUPT, found.left, wall_ms, wall_ms)
             with sorted_errors(self._path):
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             self._damaged = True
             self._db.close()
-        kept = self._replacement.put_in_place(wall_ms)
-        self._open(self._path)
-        self._ballast.keep()
-        data = [row for row in found.messages if row[4] == DATA]
-        samples = sum(row[6] for row in data) + len(found.pending)
-        return Rescue(str(kept), len(data), samples, found.epoch, self._epoch)
 
     def _refill(self, found: Salvage, wall_ms: int) -> None:
         self._age_base_ms = found.age_ms
@@ -158,11 +191,10 @@ class SqliteSpool:
                 "INSERT OR IGNORE INTO unit VALUES (?, ?, ?, ?, ?, ?)",
                 (key, unit_kind, serial, site, high_ms, generation),
             )
-            self._store(Class.REPLY, declaration, 0, 0, wall_ms, wall_ms, DECLARATION)
-        for row in sorted(found.messages, key=lambda row: (row[1], row[2])):
-            _, cls, _, _, kind, payload, samples, readings, from_ms, to_ms, at_age_ms = row
-            if kind == DATA:  # old tombstones name old sequences; declarations were made anew above
-                self._store(Class(cls), payload, samples, readings, from_ms, to_ms, DATA, at_age_ms)
+            spool_messages.store_declaration(self._db, declaration, wall_ms, self._age_ms())
+        for _, cls, _, _, _, payload, samples, readings, from_ms, to_ms, at_age_ms in found.messages():
+            batch = Sealed(Class(cls), payload, (), samples, readings, from_ms, to_ms)
+            spool_messages.store(self._db, batch, self._age_ms(), DATA, at_age_ms)
 
     def close(self) -> None:
         with self._guard, suppress(sqlite3.DatabaseError):  # all that matters was committed before
@@ -194,7 +226,7 @@ class SqliteSpool:
                 "INSERT OR IGNORE INTO unit (key, kind, serial, site) VALUES (?, ?, ?, ?)",
                 (unit.key, who.kind, who.serial, who.site),
             )
-            self._store(Class.REPLY, declaration, 0, 0, now_ms, now_ms, DECLARATION)
+            spool_messages.store_declaration(self._db, declaration, now_ms, self._age_ms())
 
     def declarations_waiting(self) -> bool:
         with self._reading():
@@ -230,26 +262,26 @@ class SqliteSpool:
             for row_id, flags in (amended or {}).items():
                 spool_rows.amend(self._db, row_id, flags)
             for batch in sealed:
-                self._store(
-                    *(batch.cls, batch.payload, batch.samples, batch.readings, batch.from_ms, batch.to_ms)
-                )
+                spool_messages.store(self._db, batch, self._age_ms())
                 self._db.executemany("DELETE FROM pending WHERE id = ?", [(i,) for i in batch.row_ids])
             self._db.executemany(
                 "UPDATE unit SET high_ms = ?, generation = ? WHERE key = ?",
                 [(mark.high_ms, mark.generation, key) for key, mark in (stamps or {}).items()],
             )
 
-    def drop_rows(self, ids: Iterable[int], cls: Class, reason: TombstoneReason, now_ms: int) -> None:
+    def drop_rows(
+        self, ids: Iterable[int], cls: Class, reason: TombstoneReason, from_ms: int, to_ms: int
+    ) -> None:
         gone = list(ids)
         with self._transaction():
             self._db.executemany("DELETE FROM pending WHERE id = ?", [(i,) for i in gone])
-            self._entomb(cls, reason, len(gone), now_ms, now_ms)
+            self._entomb(cls, reason, len(gone), from_ms, to_ms)
 
     # -- messages ----------------------------------------------------------------------------------------
 
     def put(self, cls: Class, payload: bytes, now_ms: int) -> int:
         with self._transaction():
-            return self._store(cls, payload, 0, 0, now_ms, now_ms)
+            return spool_messages.store_plain(self._db, cls, payload, now_ms, self._age_ms())
 
     def put_tombstone(
         self, cls: Class, reason: TombstoneReason, samples: int, from_ms: int, to_ms: int
@@ -258,61 +290,16 @@ class SqliteSpool:
             return self._entomb(cls, reason, samples, from_ms, to_ms)
 
     def _entomb(self, cls: Class, reason: TombstoneReason, samples: int, from_ms: int, to_ms: int) -> int:
-        sequence = self._one("SELECT next FROM class WHERE cls = ?", (int(cls),))
-        tombstone = Tombstone(sequence, sequence, reason, samples, from_ms, to_ms)
-        self._add(cls, "shed_samples", samples)
-        return self._store(cls, leave(cls, tombstone), 0, 0, from_ms, to_ms, TOMBSTONE)
-
-    def _store(
-        self,
-        cls: Class,
-        payload: bytes,
-        samples: int,
-        readings: int,
-        from_ms: int,
-        to_ms: int,
-        kind: int = DATA,
-        at_age_ms: int | None = None,
-    ) -> int:
-        """Give a message its sequence, in the caller's transaction. `at_age_ms`: the spool's age then."""
-        age_ms = self._age_ms()
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('age_ms', ?)", (age_ms,))
-        sequence = int(self._one("SELECT next FROM class WHERE cls = ?", (int(cls),)))
-        self._db.execute(
-            "INSERT INTO message (cls, sequence, last, kind, payload, samples, readings, from_ms, to_ms,"
-            " sealed_at_age_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(cls, sequence, sequence, kind, payload, samples, readings, from_ms, to_ms),
-                age_ms if at_age_ms is None else at_age_ms,
-            ),
-        )
-        self._db.execute(
-            "UPDATE class SET next = next + 1, messages = messages + 1, samples = samples + ?,"
-            " readings = readings + ?, payload_bytes = payload_bytes + ?,"
-            " waiting_messages = waiting_messages + ?, waiting_samples = waiting_samples + ? WHERE cls = ?",
-            (samples, readings, len(payload), kind != TOMBSTONE, samples, cls),
-        )
-        return sequence
+        between_ms = (from_ms, to_ms)
+        return spool_messages.entomb(self._db, cls, reason, samples, between_ms, self._age_ms())
 
     def heads(self, cls: Class, after: int, limit: int) -> list[Head]:
         with self._reading():
-            rows = self._db.execute(
-                "SELECT sequence, last FROM message WHERE cls = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-                (cls, after, limit),
-            ).fetchall()
-        return [Head(cls, sequence, last) for sequence, last in rows]
+            return spool_messages.heads(self._db, cls, after, limit)
 
     def load(self, cls: Class, sequence: int) -> Stored | None:
         with self._reading():
-            row = self._db.execute(
-                "SELECT last, payload, samples, to_ms, sealed_at_age_ms FROM message"
-                " WHERE cls = ? AND sequence = ?",
-                (cls, sequence),
-            ).fetchone()
-        if row is None:
-            return None
-        head, age_ms = Head(cls, sequence, row[0]), self._age_ms() - row[4]
-        return Stored(self._epoch, head, row[1], row[2], row[3], age_ms)
+            return spool_messages.load(self._db, self._epoch, cls, sequence, self._age_ms())
 
     def will_publish(self, cls: Class, sequence: int) -> None:
         if sequence <= self._leased[cls]:
@@ -323,19 +310,7 @@ class SqliteSpool:
 
     def acknowledge(self, marks: Mapping[Class, AckMark]) -> None:
         with self._transaction():
-            for cls, mark in marks.items():
-                for low, high in ((1, mark.prefix), *mark.ranges):
-                    where = "cls = ? AND sequence >= ? AND last <= ?"
-                    count, kept, samples = self._db.execute(
-                        f"SELECT count(*), total(kind <> 1), total(samples) FROM message WHERE {where}",  # noqa: S608
-                        (cls, low, high),
-                    ).fetchone()
-                    if count:
-                        self._db.execute(f"DELETE FROM message WHERE {where}", (cls, low, high))  # noqa: S608
-                        self._add(cls, "acked_messages", count)
-                        self._add(cls, "acked_samples", int(samples))
-                        self._add(cls, "waiting_messages", -int(kept))
-                        self._add(cls, "waiting_samples", -int(samples))
+            spool_messages.acknowledge(self._db, marks)
 
     # -- room --------------------------------------------------------------------------------------------
 
@@ -348,17 +323,25 @@ class SqliteSpool:
         with self._transaction():
             for run in runs:
                 shed_run(self._db, self._leased, run, self._age_ms())
+        self.reclaim()
+
+    def reclaim(self) -> None:
         with self._reading():
             give_back(self._db)
         self._ballast.keep()
 
     def usage(self) -> Usage:
         with self._reading():
+            self._refuse_lost_files()
             return spool_view.usage(self._db, self._path.parent)
 
     def counters(self) -> dict[Class, ClassCounters]:
         with self._reading():
             return spool_view.counters(self._db)
+
+    def given_up(self) -> tuple[GivenUp, ...]:
+        with self._reading():
+            return spool_view.given_up(self._db)
 
     def next_session(self, wall_ms: int) -> int:
         with self._transaction():
@@ -368,9 +351,6 @@ class SqliteSpool:
 
     # -- helpers -----------------------------------------------------------------------------------------
 
-    def _add(self, cls: Class, column: str, amount: int) -> None:
-        self._db.execute(f"UPDATE class SET {column} = {column} + ? WHERE cls = ?", (amount, cls))  # noqa: S608
-
     def _one(self, query: str, parameters: _Params = ()) -> Any:
         return self._db.execute(query, parameters).fetchone()[0]
 
@@ -379,6 +359,14 @@ class SqliteSpool:
         with self._guard, sorted_errors(self._path):
             self._refuse_damaged()
             yield
+
+    def _refuse_lost_files(self) -> None:
+        """A file that is deleted or replaced while it is open takes what is written, and keeps none of it."""
+        gone = lost_files(self._path, self._files)
+        if gone:
+            raise SpoolCorrupt(
+                f"{self._path.parent}: {', '.join(gone)} was deleted or replaced by another program"
+            )
 
     def _refuse_damaged(self) -> None:
         if self._damaged:

@@ -83,6 +83,10 @@ class Desk:
         """What to remember of the units of these rows."""
         return {row.unit: self._stamps[row.unit] for row in rows if row.unit in self._stamps}
 
+    def latest_ms(self, before_ms: int) -> int:
+        """The time of the latest sample that has one, of those before an instant; 0 when none has."""
+        return max((mark.high_ms for mark in self._stamps.values() if mark.high_ms <= before_ms), default=0)
+
     def declare_all(self) -> None:
         now_ms = self._clock.now_ms()
         for unit in self._units:

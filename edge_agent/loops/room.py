@@ -11,6 +11,7 @@ from edge_agent.core.spool_policy import (
     expired,
     step,
     to_free,
+    worth_reclaiming,
 )
 from edge_agent.core.spool_policy import Room as RoomName
 from edge_agent.errors import SpoolError
@@ -54,6 +55,8 @@ class RoomKeeper:
             self._note_inodes(usage.free_inodes)
             over = excess_bytes(usage, self._caps)
             if not self._sign(Sign.OVER if over else Sign.FITS):
+                if worth_reclaiming(usage):
+                    self._spool.reclaim()
                 return
             runs = to_free(self._spool.weights(SHED_AT_ONCE), over)
             if not runs:

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from edge_agent.core.gathering import Seen
 from edge_agent.core.records import Row, Sealed, UnitIdentity
 from edge_agent.core.sealing import COMMIT_EVERY_S, HISTORY_ROWS, Moment, due_at_s, form, plan
-from edge_agent.core.stamping import clock_is_set
+from edge_agent.core.stamping import clock_is_set, time_corrected
 from edge_agent.errors import SpoolCorrupt, SpoolError
 from edge_agent.loops.board import Board
 from edge_agent.loops.desk import Desk, Taken, physical, seen
@@ -293,38 +293,47 @@ class Spooler:
                 self._lost = self._lost.more(0)
             detail = "the clock was never set; samples wait for their time"
             self._board.raise_("clock_unset", "clock", detail)
+            self._amend(entry.amended)
             return
         self._new.append(entry.row)
         self._watch(seen(taken, entry), taken.identity)
-        if entry.amended is not None:
-            self._amend(entry.amended)
+        self._amend(entry.amended)
         if len(self._new) > HELD_ROWS:
             self._lost = self._lost.more(self._new.pop(0).time_ms)
 
-    def _amend(self, row: Row) -> None:
+    def _amend(self, row: Row | None) -> None:
         """Give a waiting row its final flags; a sealed one is left alone, and counted."""
-        for rows in (self._new, self._on_disk):
+        if row is None:
+            return
+        for rows in (self._new, self._on_disk, self._unsynced_new):
             for index in range(len(rows) - 1, -1, -1):
                 if rows[index].id == row.id:
-                    rows[index] = replace(rows[index], flags=row.flags)
+                    mended = rows[index].synced and not row.synced  # it got its time in between
+                    flags = time_corrected(row.flags) if mended else row.flags
+                    rows[index] = replace(rows[index], flags=flags)
                     if rows is self._on_disk:
-                        self._amended[row.id] = row.flags
+                        self._amended[row.id] = flags
                     return
-        self.late_verdicts += 1
+        if not row.synced and self._unsynced:
+            self._amended[row.id] = row.flags  # on the disk, and no copy of it here
+        else:
+            self.late_verdicts += 1
 
     # -- samples without a time --------------------------------------------------------------------------
 
     def _restamp_when_set(self) -> None:
-        """Once the clock is set, give the samples of this boot their time and bury those of earlier boots."""
+        """Once the clock is set, give the samples of this boot their time, marked, and bury those of earlier
+        boots: for how long there was no power nobody knows, only that it was before this boot."""
         now_ms = self._clock.now_ms()
         if not (self._unsynced or self._unsynced_new) or not clock_is_set(now_ms):
             return
         boot, zero_ms = self._clock.boot(), now_ms - int(self._clock.street_s() * 1000)
-        count = len(self._unsynced_new)
+        count, known_ms = len(self._unsynced_new), self._desk.latest_ms(zero_ms)
         while rows := self._spool.waiting(False, HISTORY_ROWS):
             old = [row.id for row in rows if row.boot != boot]
             if old:
-                self._spool.drop_rows(old, Class.HISTORY, TombstoneReason.CLOCK_NEVER_SET, now_ms)
+                reason = TombstoneReason.CLOCK_NEVER_SET
+                self._spool.drop_rows(old, Class.HISTORY, reason, known_ms, max(zero_ms, known_ms))
             mine = self._restamped([row for row in rows if row.boot == boot], zero_ms)
             sealed = form(Class.HISTORY, mine)
             self._spool.commit(sealed=sealed, stamps=self._desk.stamps(mine))
@@ -340,7 +349,12 @@ class Spooler:
 
     def _restamped(self, rows: list[Row], zero_ms: int) -> list[Row]:
         return [
-            replace(row, time_ms=self._desk.time_for(row.unit, zero_ms + row.mono_ms), synced=True)
+            replace(
+                row,
+                time_ms=self._desk.time_for(row.unit, zero_ms + row.mono_ms),
+                flags=time_corrected(row.flags),
+                synced=True,
+            )
             for row in rows
         ]
 
@@ -364,7 +378,8 @@ class Spooler:
 
     def tell_rescue(self, kept_at: str, messages: int, samples: int) -> None:
         detail = f"the spool was damaged; {messages} messages and {samples} samples were read of it"
-        self._board.raise_("spool_corrupt", "spool", f"{detail}; the file is kept: {kept_at}")
+        kept = f"the file is kept: {kept_at}" if kept_at else "no file of it is left"
+        self._board.raise_("spool_corrupt", "spool", f"{detail}; {kept}")
 
     def _finish(self) -> None:
         self._final = True

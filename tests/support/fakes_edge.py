@@ -7,7 +7,18 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from edge_agent.core.records import ClassCounters, Head, Row, Sealed, Stamp, Stored, Unit, Usage, Weight
+from edge_agent.core.records import (
+    ClassCounters,
+    GivenUp,
+    Head,
+    Row,
+    Sealed,
+    Stamp,
+    Stored,
+    Unit,
+    Usage,
+    Weight,
+)
 from edge_agent.core.spool_policy import Shed, joined
 from edge_agent.core.window import AckMark
 from edge_agent.errors import LinkError, LinkLost, ModelRefused, SpoolFull
@@ -43,6 +54,7 @@ class MemorySpool:
         self._next = dict.fromkeys(Class, 1)
         self._leased = dict.fromkeys(Class, 0)
         self._counters = dict.fromkeys(Class, ClassCounters())
+        self._given_up: dict[tuple[Class, TombstoneReason], GivenUp] = {}
 
     def _check(self) -> None:
         if self.full:
@@ -87,12 +99,14 @@ class MemorySpool:
                 self._rows.pop(row_id, None)
         self._stamps |= stamps or {}
 
-    def drop_rows(self, ids: Iterable[int], cls: Class, reason: TombstoneReason, now_ms: int) -> None:
+    def drop_rows(
+        self, ids: Iterable[int], cls: Class, reason: TombstoneReason, from_ms: int, to_ms: int
+    ) -> None:
         gone = list(ids)
         self._check()
         for row_id in gone:
             self._rows.pop(row_id, None)
-        self.put_tombstone(cls, reason, len(gone), now_ms, now_ms)
+        self.put_tombstone(cls, reason, len(gone), from_ms, to_ms)
 
     def put(self, cls: Class, payload: bytes, now_ms: int) -> int:
         self._check()
@@ -106,6 +120,7 @@ class MemorySpool:
         payload = encode(Tombstone(sequence, sequence, reason, samples, from_ms, to_ms))
         count = self._counters[cls]
         self._counters[cls] = replace(count, shed_samples=count.shed_samples + samples)
+        self._count_shed(cls, reason, 0, samples)
         return self._store(cls, payload, 0, 0, from_ms, to_ms, "tombstone")
 
     def _store(
@@ -185,6 +200,7 @@ class MemorySpool:
                 shed_messages=count.shed_messages + len(gone),
                 shed_samples=count.shed_samples + run.samples,
             )
+            self._count_shed(run.cls, run.reason, len(gone), run.samples)
             whole = self._with_the_one_before(run)
             payload = encode(
                 Tombstone(whole.first, whole.last, whole.reason, whole.samples, whole.from_ms, whole.to_ms)
@@ -208,6 +224,18 @@ class MemorySpool:
                 )
                 return joined(old, run)
         return run
+
+    def _count_shed(self, cls: Class, reason: TombstoneReason, messages: int, samples: int) -> None:
+        before = self._given_up.get((cls, reason), GivenUp(cls, reason.value, 0, 0))
+        self._given_up[cls, reason] = replace(
+            before, messages=before.messages + messages, samples=before.samples + samples
+        )
+
+    def given_up(self) -> tuple[GivenUp, ...]:
+        return tuple(each for _, each in sorted(self._given_up.items()))
+
+    def reclaim(self) -> None:
+        """Memory has no file."""
 
     def usage(self) -> Usage:
         used = sum(len(stored.payload) for stored, *_ in self._messages.values())

@@ -224,7 +224,7 @@ def test_rows_without_a_time_can_be_buried(reopen: Reopen) -> None:
     spool = reopen()
     spool.commit(rows=[row(1, synced=False), row(2, synced=False), row(3)])
     assert [each.id for each in spool.waiting(False, 10)] == [1, 2]
-    spool.drop_rows([1, 2], Class.HISTORY, TombstoneReason.CLOCK_NEVER_SET, NOW_MS)
+    spool.drop_rows([1, 2], Class.HISTORY, TombstoneReason.CLOCK_NEVER_SET, 5, NOW_MS)
     spool = reopen()
     assert spool.waiting(False, 10) == []
     assert spool.waiting(True, 10) == [row(3)]
@@ -232,7 +232,7 @@ def test_rows_without_a_time_can_be_buried(reopen: Reopen) -> None:
     assert stored is not None
     buried = decode(stored.payload)
     assert isinstance(buried, Tombstone)
-    assert buried.samples == 2
+    assert (buried.samples, buried.from_ms, buried.to_ms) == (2, 5, NOW_MS)
 
 
 def test_a_rescue_begins_a_new_epoch_with_its_units_declared(reopen: Reopen) -> None:
