@@ -24,6 +24,7 @@ from fleet_server.envelope import Envelope
 from fleet_server.health import HealthDesk
 from fleet_server.live import LiveHub
 from fleet_server.openapi_document import describe
+from fleet_server.sensorthings import routes as sensorthings_routes
 from fleet_server.telemetry import routes as telemetry_routes
 
 TITLE = "Lamppost"
@@ -35,6 +36,7 @@ GUARDED: tuple[APIRouter, ...] = (
     enrolment_routes.router,
     decisions_routes.router,
     live_routes.router,
+    sensorthings_routes.router,
 )
 # Everything else needs a session.
 OPEN = {

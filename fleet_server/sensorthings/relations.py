@@ -1,0 +1,139 @@
+"""Each entity set as a relation over what the other slices keep, in SQL: nothing is stored twice.
+
+Parameters besides the vocabulary's arrays: `exact`, whether the asker may see declared places and sites;
+`air`, whether they may see corrected values. A column that the asker may not see is not in the relation, or
+empty in it, so that no filter can find it out. Coordinates are, for `shaping.py`, which shows the asker's
+view of them; no filter reaches them (`entities.py` names what filters reach).
+"""
+
+from __future__ import annotations
+
+_PLACED = "(d.latitude IS NOT NULL OR d.cell <> '')"
+_COARSE = "NOT (CAST(:exact AS boolean) AND d.latitude IS NOT NULL)"
+
+THINGS = """
+    SELECT d.id, d.tenant || '/' || d.name AS name, d.tenant, d.name AS device, d.district, d.state,
+           CASE WHEN CAST(:exact AS boolean) THEN d.site ELSE '' END AS site, d.created_at,
+           'Lamppost ' || d.tenant || '/' || d.name AS description
+    FROM device d
+"""
+LOCATIONS = f"""
+    SELECT d.id, 'Place of ' || d.tenant || '/' || d.name AS name, d.latitude, d.longitude, d.cell,
+           d.district,
+           CASE WHEN {_COARSE} THEN 'cell' ELSE 'declared' END AS precision,
+           CASE WHEN {_COARSE} THEN 'The public cell that the lamppost stands in, at most 1.2 by 0.6 km'
+                ELSE 'Where the lamppost stands, as people declared it' END AS description
+    FROM device d WHERE {_PLACED}
+"""  # noqa: S608 - made of the constants above
+HISTORICAL_LOCATIONS = f"""
+    SELECT d.id, d.created_at AS time FROM device d WHERE {_PLACED}
+"""  # noqa: S608
+FEATURES = """
+    SELECT d.id, 'Air at ' || d.tenant || '/' || d.name AS name, d.latitude, d.longitude, d.cell,
+           'The street''s air around the lamppost' AS description
+    FROM device d
+"""
+SENSORS = """
+    SELECT u.id, u.device_id AS thing_id, u.kind, u.serial, u.site, u.declared_at,
+           u.kind || CASE WHEN u.serial <> '' THEN ' ' || u.serial ELSE '' END AS name,
+           'Sensor unit of kind ' || u.kind || ' on ' || d.tenant || '/' || d.name AS description
+    FROM sensor_unit u JOIN device d ON d.id = u.device_id
+"""
+# Level 0: what the sensor said. Level 1: the hourly mean, corrected, where the unit speaks for a pollutant.
+_LEVELS = """
+    LATERAL (
+        SELECT 0 AS level, s.channel AS property_id
+        UNION ALL
+        SELECT 1, CASE s.channel WHEN 'pm2_5_cf1' THEN 'pm2_5' ELSE s.channel END
+        WHERE CAST(:air AS boolean) AND s.unit = 'ug/m3' AND (s.channel IN ('pm2_5', 'pm10')
+              OR s.channel = 'pm2_5_cf1' AND NOT EXISTS (SELECT FROM series o
+                 WHERE o.sensor_unit_id = s.sensor_unit_id AND o.channel = 'pm2_5' AND o.unit = 'ug/m3'))
+    ) l
+"""
+OBSERVED_PROPERTIES = f"""
+    SELECT c.id, coalesce(v.name, c.id) AS name,
+           coalesce(v.definition, CAST(:own_properties AS text) || c.id) AS definition,
+           coalesce(v.description, 'As the sensor declares its channel') AS description
+    FROM (SELECT DISTINCT l.property_id AS id FROM series s CROSS JOIN {_LEVELS}) c
+    LEFT JOIN unnest(CAST(:property_ids AS text[]), CAST(:property_names AS text[]),
+                     CAST(:property_definitions AS text[]), CAST(:property_descriptions AS text[]))
+         AS v(id, name, definition, description) ON v.id = c.id
+"""  # noqa: S608
+# The ends of what is there, each one step into an index.
+_BOUND = """
+    CASE l.level WHEN 0 THEN (SELECT x.time FROM sample x WHERE x.sensor_unit = s.sensor_unit_id
+                              ORDER BY x.time {direction} LIMIT 1)
+         ELSE (SELECT h.time FROM air_hour h WHERE h.device_id = u.device_id AND h.pollutant = l.property_id
+               AND h.sensor_unit = u.id ORDER BY h.time {direction} LIMIT 1) {more} END
+"""
+DATASTREAMS = f"""
+    SELECT s.id * 2 + l.level AS id, s.id AS series_id, l.level, l.property_id, s.sensor_unit_id AS sensor_id,
+           u.device_id AS thing_id, s.slot, s.exponent, s.unit, s.channel,
+           CASE l.level WHEN 0 THEN 'raw' ELSE 'corrected' END AS processing,
+           coalesce(p.name, l.property_id) || CASE l.level WHEN 0 THEN ' at ' ELSE ', corrected, at ' END
+               || d.tenant || '/' || d.name || ' by ' || u.kind
+               || CASE WHEN u.serial <> '' THEN ' ' || u.serial ELSE '' END AS name,
+           CASE l.level WHEN 0 THEN 'Readings as the sensor gave them, with quality flags'
+                ELSE 'Hourly means, corrected for humidity or by calibration' END AS description,
+           coalesce(n.name, s.unit) AS unit_name, coalesce(n.symbol, s.unit) AS unit_symbol,
+           CAST(:ucum AS text) || s.unit AS unit_definition,
+           d.latitude, d.longitude, d.cell,
+           {_BOUND.format(direction="ASC", more="")} AS first_time,
+           {_BOUND.format(direction="DESC", more="+ interval '1 hour'")} AS last_time
+    FROM series s JOIN sensor_unit u ON u.id = s.sensor_unit_id JOIN device d ON d.id = u.device_id
+    CROSS JOIN {_LEVELS}
+    LEFT JOIN unnest(CAST(:property_ids AS text[]), CAST(:property_names AS text[])) AS p(id, name)
+         ON p.id = l.property_id
+    LEFT JOIN unnest(CAST(:unit_codes AS text[]), CAST(:unit_names AS text[]), CAST(:unit_symbols AS text[]))
+         AS n(code, name, symbol) ON n.code = s.unit
+"""  # noqa: S608
+_SLOT = "CASE {d}.slot " + " ".join(f"WHEN {slot} THEN x.s{slot}" for slot in range(16)) + " END"
+_SCALED = (
+    "CASE WHEN {d}.exponent >= 0 THEN {stored} * power(CAST(10 AS float8), {d}.exponent)"
+    " ELSE {stored} / power(CAST(10 AS float8), -{d}.exponent) END"
+)
+_FLAG = "CAST((x.flags >> (4 * {d}.slot)) & 15 AS integer)"
+MISSING = 9  # wire_contract.flags.Flag.MISSING: nothing was observed
+# QARTOD's primary flag in a word, by the wire's flag (wire_contract/flags.py, tested).
+_QUALITY = (
+    "CASE WHEN {flag} IN (1, 14) THEN 'good' WHEN {flag} IN (3, 5, 6, 7, 8) THEN 'suspect'"
+    " WHEN {flag} IN (4, 10, 11, 12, 13) THEN 'fail' ELSE 'not evaluated' END"
+)
+_COLUMNS = """
+    {d}.id AS datastream_id, {d}.thing_id AS thing_id,
+    {d}.id || ':' || CAST(floor(extract(epoch FROM {time}) * 1000) AS bigint) AS id
+"""
+
+
+def raw_observations(d: str) -> str:
+    """The readings of the datastream whose row is `d` (columns as in DATASTREAMS), missing ones left out."""
+    flag = _FLAG.format(d=d)
+    stored = f"CAST({_SLOT.format(d=d)} AS float8)"
+    return f"""
+        SELECT {_COLUMNS.format(d=d, time="x.time")}, x.time, x.time AS ends, x.time AS made,
+               {_SCALED.format(d=d, stored=stored)} AS result, {_QUALITY.format(flag=flag)} AS quality,
+               {flag} AS flag, CAST(NULL AS text) AS correction, CAST(NULL AS float8) AS raw,
+               CAST(NULL AS float8) AS humidity, CAST(NULL AS integer) AS parts,
+               CAST(NULL AS boolean) AS complete
+        FROM sample x
+        WHERE {d}.level = 0 AND x.sensor_unit = {d}.sensor_id AND {_SLOT.format(d=d)} IS NOT NULL
+              AND {flag} <> {MISSING}
+    """  # noqa: S608
+
+
+def corrected_observations(d: str) -> str:
+    """The hourly means of the datastream whose row is `d`."""
+    return f"""
+        SELECT {_COLUMNS.format(d=d, time="h.time")}, h.time, h.time + interval '1 hour' AS ends,
+               h.through AS made, h.value AS result,
+               CASE WHEN h.complete THEN 'good' ELSE 'incomplete' END AS quality,
+               CAST(NULL AS integer) AS flag, h.correction, h.raw, h.humidity,
+               CAST(h.parts AS integer) AS parts, h.complete
+        FROM air_hour h
+        WHERE {d}.level = 1 AND h.device_id = {d}.thing_id AND h.pollutant = {d}.property_id
+              AND h.sensor_unit = {d}.sensor_id
+    """  # noqa: S608
+
+
+def observations(d: str) -> str:
+    return f"{raw_observations(d)} UNION ALL {corrected_observations(d)}"

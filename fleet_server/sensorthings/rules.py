@@ -1,0 +1,96 @@
+"""Decisions of the SensorThings slice, pure: what an asker sees of a place, ids, pages, their keys."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from air_quality.place import ALPHABET, PRECISION, cell_bounds, cell_of
+from fleet_server.sensorthings.geometry import Geometry, Point, box
+from fleet_server.sensorthings.syntax import Options, Order, Path
+
+PAGE_DEFAULT = 100
+PAGE_MOST = 1_000  # a larger $top is answered with this many and a link to the next page
+EXPANDED_MOST = 20_000  # entities within the entities of one answer: a few megabytes
+SKIP_MOST = 100_000  # of observations of several datastreams: further, follow @iot.nextLink
+STATEMENT_MS = 10_000  # of the database for one step of an answer; a page by its index takes milliseconds
+_OBSERVATION = re.compile(r"(\d{1,18}):(-?\d{1,15})", re.ASCII)
+_STEP = timedelta(microseconds=1)  # PostgreSQL's resolution: the next instant
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What an asker sees: exact, the declared place and site; air, corrected values."""
+
+    exact: bool
+    air: bool
+
+
+def place_of(latitude: float | None, longitude: float | None, cell: str, sight: Sight) -> Geometry | None:
+    """A lamppost's place as the asker sees it: the declared one, or the public cell that holds it; or none.
+
+    cell: the geohash that the lamppost tells, "" for none. No cell is finer than the agents' own finest.
+    """
+    if latitude is not None and longitude is not None:
+        if sight.exact:
+            return Point((longitude, latitude))
+        cell = cell or cell_of(latitude, longitude)
+    cell = cell[:PRECISION]
+    if not cell or not set(cell) <= set(ALPHABET):
+        return None
+    return box(*cell_bounds(cell))
+
+
+def observation_key(text: str) -> tuple[int, datetime] | None:
+    """`24:1763640000000` is datastream 24's observation of that instant (ms since 1970); None for no id."""
+    found = _OBSERVATION.fullmatch(text)
+    if found is None:
+        return None
+    try:
+        return int(found[1]), datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(found[2]))
+    except OverflowError:
+        return None
+
+
+def page_size(options: Options) -> int:
+    return min(PAGE_DEFAULT if options.top is None else options.top, PAGE_MOST)
+
+
+def expanded_size(options: Options, parents: int) -> int:
+    """How many of each parent are shown within it."""
+    return max(1, min(page_size(options), EXPANDED_MOST // max(parents, 1))) if options.top != 0 else 0
+
+
+def time_order(orderby: tuple[Order, ...]) -> bool | None:
+    """True: by phenomenonTime, descending; False: ascending; None: by something else, or nothing."""
+    if len(orderby) == 1 and orderby[0].node == Path(("phenomenonTime",)):
+        return orderby[0].descending
+    return None
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A datastream's stretch of time: from `begins` up to, not including, `ends`."""
+
+    begins: datetime
+    ends: datetime
+
+
+def bounds_after(
+    datastream: int, after: tuple[int, datetime] | None, descending: bool | None, all_time: Bounds
+) -> Bounds | None:
+    """What is left of a datastream after the page that ended with `after`; None: nothing.
+
+    descending as `time_order`: by time, then datastream; with None by datastream, then time.
+    """
+    if after is None:
+        return all_time
+    last, at = after
+    if descending is None:
+        if datastream < last:
+            return None
+        return Bounds(at + _STEP, all_time.ends) if datastream == last else all_time
+    if descending:
+        return Bounds(all_time.begins, at if datastream <= last else at + _STEP)
+    return Bounds(at + _STEP if datastream <= last else at, all_time.ends)

@@ -1,0 +1,214 @@
+"""Queries of SensorThings: a session in, rows out. Every step is bounded in time by the database itself.
+
+Observations are read a datastream at a time, each by the index on (sensor unit, time): a page of one
+datastream is one range scan; of several it is as many, cut to a page each before they are sorted together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from sqlalchemy import exc, text
+from sqlmodel import Session
+
+from fleet_server.sensorthings.entities import DATASTREAM, Entity, Navigation
+from fleet_server.sensorthings.errors import BadQuery, QueryTooLong
+from fleet_server.sensorthings.relations import corrected_observations, raw_observations
+from fleet_server.sensorthings.rules import STATEMENT_MS, Bounds, Sight
+from fleet_server.sensorthings.vocabulary import sql_values
+
+Row = Mapping[str, Any]
+CHUNKS = (8, 64, 512)  # datastreams asked at once, until a page in their order is full
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows: conditions on the alias `t` (an observation: `o`), joined by AND, with their parameters.
+
+    order: SQL terms with their directions, the key after them; limit and skip.
+    """
+
+    conditions: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    order: tuple[tuple[str, str], ...] = ()
+    limit: int | None = None
+    skip: int = 0
+
+    @property
+    def where(self) -> str:
+        return " AND ".join(self.conditions) or "true"
+
+    @property
+    def sorting(self) -> str:
+        return ", ".join([*(f"{term} {direction}" for term, direction in self.order), "t.id"])
+
+
+class Rows:
+    """Queries of one request. sight: goes into every relation."""
+
+    def __init__(self, session: Session, sight: Sight) -> None:
+        self._session = session
+        self._base: dict[str, Any] = {"exact": sight.exact, "air": sight.air, **sql_values()}
+        self._run("SELECT set_config('statement_timeout', :ms, true)", {"ms": str(STATEMENT_MS)})
+
+    def _run(self, query: str, parameters: Mapping[str, Any]) -> list[Row]:
+        """Raises QueryTooLong, BadQuery for what overflows."""
+        try:
+            found = self._session.execute(text(query), {**self._base, **parameters})
+            return [dict(row) for row in found.mappings()]
+        except exc.OperationalError as failed:
+            if isinstance(failed.orig, psycopg.errors.QueryCanceled):
+                raise QueryTooLong(
+                    f"This question takes the database longer than {STATEMENT_MS // 1000} s.",
+                    remedy="Ask one Datastream's Observations, give phenomenonTime a beginning and an end,"
+                    " leave out $count and $orderby by anything but phenomenonTime.",
+                ) from failed
+            raise
+        except exc.DataError as failed:
+            first = str(failed.orig).splitlines()[0]
+            raise BadQuery(f"A value in the question cannot be computed with: {first}.") from failed
+
+    def of(self, entity: Entity, wanted: Wanted) -> list[Row]:
+        query = (
+            f"SELECT t.* FROM ({entity.relation}) t WHERE {wanted.where}"  # noqa: S608 - compiled, no values
+            f" ORDER BY {wanted.sorting} LIMIT :limit OFFSET :skip"
+        )
+        return self._run(query, {**wanted.parameters, "limit": wanted.limit, "skip": wanted.skip})
+
+    def count(self, entity: Entity, wanted: Wanted) -> int:
+        query = f"SELECT count(*) AS n FROM ({entity.relation}) t WHERE {wanted.where}"  # noqa: S608
+        return int(self._run(query, wanted.parameters)[0]["n"])
+
+    def children(
+        self, target: Entity, navigation: Navigation, keys: Sequence[int | str], wanted: Wanted
+    ) -> list[Row]:
+        """Of every parent whose `ours` is one of `keys`, as `wanted` says of each: rows with `parent_key`."""
+        kind = "text" if any(isinstance(key, str) for key in keys) else "bigint"
+        query = (
+            f"SELECT p.key AS parent_key, c.* FROM unnest(CAST(:keys AS {kind}[])) AS p(key)"  # noqa: S608
+            f" CROSS JOIN LATERAL (SELECT t.*, row_number() OVER (ORDER BY {wanted.sorting}) AS place"
+            f" FROM ({target.relation}) t WHERE t.{navigation.theirs} = p.key AND {wanted.where}"
+            f" ORDER BY {wanted.sorting} LIMIT :limit OFFSET :skip) c ORDER BY p.key, c.place"
+        )
+        more = {"keys": list(keys), "limit": wanted.limit, "skip": wanted.skip}
+        return self._run(query, {**wanted.parameters, **more})
+
+    def child_counts(
+        self, target: Entity, navigation: Navigation, keys: Sequence[int | str], wanted: Wanted
+    ) -> dict[int | str, int]:
+        kind = "text" if any(isinstance(key, str) for key in keys) else "bigint"
+        query = (
+            f"SELECT t.{navigation.theirs} AS key, count(*) AS n FROM ({target.relation}) t"  # noqa: S608
+            f" WHERE t.{navigation.theirs} = ANY(CAST(:keys AS {kind}[])) AND {wanted.where} GROUP BY 1"
+        )
+        found = self._run(query, {**wanted.parameters, "keys": list(keys)})
+        return {row["key"]: row["n"] for row in found}
+
+    def places(self) -> list[Row]:
+        """Of every lamppost: id, latitude, longitude, cell."""
+        return self._run("SELECT id, latitude, longitude, cell FROM device", {})
+
+    def datastreams(self, wanted: Wanted) -> list[Row]:
+        """Those with observations that may be wanted, by id; conditions on the alias `t`."""
+        query = (
+            "SELECT t.id, t.thing_id, t.sensor_id, t.slot, t.exponent, t.level, t.property_id"  # noqa: S608
+            f" FROM (SELECT s.*, s.id AS datastream_id FROM ({DATASTREAM.relation}) s) t"
+            f" WHERE {wanted.where} ORDER BY t.id"
+        )
+        return self._run(query, wanted.parameters)
+
+    def observations(
+        self, datastreams: Sequence[tuple[Row, Bounds]], wanted: Wanted, *, each: bool = False
+    ) -> list[Row]:
+        """Of these datastreams, within each one's bounds; conditions and order on the alias `o`.
+
+        each: limit and skip hold for each datastream, not for all together.
+        """
+        if not datastreams or wanted.limit == 0:
+            return []
+        several = not each and len(datastreams) > 1
+        if several and not wanted.order:
+            return self._in_their_order(datastreams, wanted)
+        return self._page(datastreams, wanted, each=each)
+
+    def _in_their_order(self, datastreams: Sequence[tuple[Row, Bounds]], wanted: Wanted) -> list[Row]:
+        """Datastream by datastream, a few at a time, until there are enough."""
+        assert wanted.limit is not None
+        enough = wanted.skip + wanted.limit
+        found: list[Row] = []
+        begins, step = 0, 0
+        while begins < len(datastreams) and len(found) < enough:
+            size = CHUNKS[min(step, len(CHUNKS) - 1)]
+            left = Wanted(wanted.conditions, wanted.parameters, (), enough - len(found))
+            found += self._page(datastreams[begins : begins + size], left, each=False)
+            begins, step = begins + size, step + 1
+        return found[wanted.skip : enough]
+
+    def _page(self, datastreams: Sequence[tuple[Row, Bounds]], wanted: Wanted, *, each: bool) -> list[Row]:
+        keys = "".join(f", {term} AS k{n}" for n, (term, _) in enumerate(wanted.order))
+        inner = ", ".join([*(f"{term} {direction}" for term, direction in wanted.order), "o.time"])
+        outer = [f"f.k{n} {direction}" for n, (_, direction) in enumerate(wanted.order)]
+        outer = ["f.datastream_id", *outer, "f.time"] if each else [*outer, "f.datastream_id", "f.time"]
+        alone = each or len(datastreams) == 1
+        fetch = "LIMIT :limit OFFSET :skip" if alone else "LIMIT :fetch"
+        arms = " UNION ALL ".join(
+            f"SELECT r.* FROM ds d CROSS JOIN LATERAL (SELECT o.*{keys} FROM ({arm}) o"  # noqa: S608
+            f" WHERE o.time >= d.begins AND o.time < d.ends AND {wanted.where} ORDER BY {inner} {fetch}) r"
+            for arm in _arms(datastreams)
+        )
+        query = f"{_WITH} SELECT f.* FROM ({arms}) f ORDER BY {', '.join(outer)}"  # noqa: S608
+        query += "" if alone else " LIMIT :limit OFFSET :skip"
+        more = {"limit": wanted.limit, "skip": wanted.skip, "fetch": wanted.skip + (wanted.limit or 0)}
+        return self._run(query, {**wanted.parameters, **_arrays(datastreams), **more})
+
+    def observation_counts(
+        self, datastreams: Sequence[tuple[Row, Bounds]], wanted: Wanted
+    ) -> dict[int | str, int]:
+        """By datastream; none for one without."""
+        if not datastreams:
+            return {}
+        arms = " UNION ALL ".join(
+            f"SELECT d.id, r.n FROM ds d CROSS JOIN LATERAL (SELECT count(*) AS n FROM ({arm}) o"  # noqa: S608
+            f" WHERE o.time >= d.begins AND o.time < d.ends AND {wanted.where}) r"
+            for arm in _arms(datastreams)
+        )
+        found = self._run(f"{_WITH} {arms}", {**wanted.parameters, **_arrays(datastreams)})
+        counts: dict[int | str, int] = {}
+        for row in found:
+            counts[row["id"]] = counts.get(row["id"], 0) + row["n"]
+        return counts
+
+
+_WITH = """
+    WITH ds AS MATERIALIZED (SELECT * FROM unnest(
+        CAST(:d_id AS bigint[]), CAST(:d_thing AS integer[]), CAST(:d_sensor AS integer[]),
+        CAST(:d_slot AS integer[]), CAST(:d_exponent AS integer[]), CAST(:d_level AS integer[]),
+        CAST(:d_property AS text[]), CAST(:d_begins AS timestamptz[]), CAST(:d_ends AS timestamptz[])
+    ) AS d(id, thing_id, sensor_id, slot, exponent, level, property_id, begins, ends))
+"""
+
+
+def _arms(datastreams: Sequence[tuple[Row, Bounds]]) -> list[str]:
+    """Only what there is: a page of a raw datastream has nothing to do with corrected values."""
+    levels = {row["level"] for row, _ in datastreams}
+    return [
+        arm("d") for level, arm in enumerate((raw_observations, corrected_observations)) if level in levels
+    ]
+
+
+def _arrays(datastreams: Sequence[tuple[Row, Bounds]]) -> dict[str, list[Any]]:
+    rows = [row for row, _ in datastreams]
+    return {
+        "d_id": [row["id"] for row in rows],
+        "d_thing": [row["thing_id"] for row in rows],
+        "d_sensor": [row["sensor_id"] for row in rows],
+        "d_slot": [row["slot"] for row in rows],
+        "d_exponent": [row["exponent"] for row in rows],
+        "d_level": [row["level"] for row in rows],
+        "d_property": [row["property_id"] for row in rows],
+        "d_begins": [bounds.begins for _, bounds in datastreams],
+        "d_ends": [bounds.ends for _, bounds in datastreams],
+    }
