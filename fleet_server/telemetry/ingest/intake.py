@@ -42,6 +42,8 @@ AHEAD_PLAUSIBLE_MS = 24 * 3600 * 1000  # a device in a wrong time zone, at most
 MAX_TOMBSTONE_SEQUENCES = 10_000_000  # three years of batches at one in 10 s: beyond it a mistake
 MAX_NAMED_BYTES = 2_500  # a row of the unique index on sensor units holds 2,704: kind, serial, site, layout
 
+# Of samples, in a transaction: 0.2 s of work and 40 MB at most, whatever a lamppost can press into a message.
+MAX_GROUP_ROWS = 40_000
 FEWEST_AT_ONCE = 12  # blocks: decoding any number of them costs as much as decoding twelve one by one
 MAX_KNOWN_TOPICS = 16_384  # a thousand lampposts' and all their channels, some MB
 
@@ -155,6 +157,16 @@ def open_message(incoming: Incoming, now_ms: int) -> Opened:
     if isinstance(content, Blocks):
         return Packed(incoming, address, delivery, content.blocks)
     return _spooled(incoming, address, delivery, content, now_ms)
+
+
+def fitting(opened: Sequence[Opened]) -> int:
+    """How many of the first messages one transaction should hold: one at least."""
+    rows = 0
+    for count, each in enumerate(opened):
+        rows += each.rows if isinstance(each, Packed) else 0
+        if rows > MAX_GROUP_ROWS and count:
+            return count
+    return len(opened)
 
 
 def unpack(opened: Sequence[Opened], now_ms: int) -> list[Item | None]:

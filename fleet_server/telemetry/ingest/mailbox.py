@@ -15,7 +15,7 @@ from wire_contract.topics import Up
 
 HISTORY_SUFFIX = f"/up/{Up.HISTORY}"
 HISTORY_SHARE = 8  # history is kept one in so many messages and bytes, if there is any: it must end one day
-MAX_GROUP_BYTES = 96 * 1024  # about 80,000 readings: a transaction, and so live, stays well below 1 s
+MAX_GROUP_BYTES = 512 * 1024  # about 600,000 readings: a transaction, and so live, stays well below 1 s
 
 
 class Mailbox:

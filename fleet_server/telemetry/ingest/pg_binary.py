@@ -7,6 +7,7 @@ All integers are big-endian; a `timestamptz` is microseconds since 2000-01-01 UT
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,14 +48,24 @@ class _Array:
     element_oid: ClassVar[int]
     kind: ClassVar[str]
 
-    def __init__(self, values: NDArray[Any]) -> None:
+    def __init__(self, values: NDArray[Any] | Sequence[int]) -> None:
         elements = np.empty(len(values), dtype=[("length", ">i4"), ("value", self.kind)])
         elements["length"] = np.dtype(self.kind).itemsize
         elements["value"] = values
-        dimensions = 1 if len(values) else 0
-        header = struct.pack(">iii", dimensions, 0, self.element_oid)
-        bounds = struct.pack(">ii", len(values), 1) if dimensions else b""
-        self.data = header + bounds + elements.tobytes()
+        self.data = _array_header(len(values), self.element_oid) + elements.tobytes()
+
+
+def _array_header(count: int, element_oid: int) -> bytes:
+    bounds = struct.pack(">ii", count, 1) if count else b""
+    return struct.pack(">iii", int(count > 0), 0, element_oid) + bounds
+
+
+class ByteaArray:
+    """n byte strings as one binary array parameter."""
+
+    def __init__(self, values: Sequence[bytes]) -> None:
+        parts = [struct.pack(">i", len(value)) + value for value in values]
+        self.data = _array_header(len(values), 17) + b"".join(parts)
 
 
 class Int2Array(_Array):
@@ -81,8 +92,12 @@ class TimestamptzArray(_Array):
 class _ArrayDumper(Dumper):
     format = Format.BINARY
 
-    def dump(self, obj: _Array) -> Buffer:
+    def dump(self, obj: _Array | ByteaArray) -> Buffer:
         return obj.data
+
+
+class _ByteaArrayDumper(_ArrayDumper):
+    oid = 1001
 
 
 class _Int2ArrayDumper(_ArrayDumper):
@@ -103,6 +118,7 @@ class _TimestamptzArrayDumper(_ArrayDumper):
 
 def register_arrays(connection: psycopg.Connection[Any]) -> None:
     """Let `connection` take these arrays as parameters."""
+    connection.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
     connection.adapters.register_dumper(Int2Array, _Int2ArrayDumper)
     connection.adapters.register_dumper(Int4Array, _Int4ArrayDumper)
     connection.adapters.register_dumper(Int8Array, _Int8ArrayDumper)

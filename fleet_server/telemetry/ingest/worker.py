@@ -19,7 +19,15 @@ from fleet_server.clock import StreetClock
 from fleet_server.telemetry.ingest import dead_letters, ledger
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.failures import passes
-from fleet_server.telemetry.ingest.intake import Incoming, Item, Told, classify, refuse
+from fleet_server.telemetry.ingest.intake import (
+    Incoming,
+    Item,
+    Told,
+    fitting,
+    open_message,
+    refuse,
+    unpack,
+)
 from fleet_server.telemetry.ingest.ledger import Stream
 from fleet_server.telemetry.ingest.mailbox import Mailbox
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
@@ -84,24 +92,29 @@ class IngestWorker:
 
     def settle(self, group: Sequence[Incoming]) -> None:
         """Store the group and answer it; returns when that is done, or the worker is stopping."""
+        left = list(group)
         pause_s = BACK_OFF_FROM_S
-        while not self._stopping.is_set():
+        while left and not self._stopping.is_set():
             try:
-                self._answer(group, *self._store(group))
+                part, outcome, reached = self._store(left)
+                self._answer(part, outcome, reached)
             except Exception as error:  # noqa: BLE001 - the loop's top: what does not pass is a message's fault
                 if not self._passes(error):
-                    self._isolate(group, error)
+                    self._isolate(left, error)
                     return
                 self._database_failed(error, pause_s)
                 pause_s = min(2 * pause_s, BACK_OFF_TO_S)
             else:
-                return
+                left = left[len(part) :]
+                pause_s = BACK_OFF_FROM_S
 
-    def _store(self, group: Sequence[Incoming]) -> tuple[Outcome, list[ledger.Progress]]:
-        now = self._clock.now()
-        now_ms = int(now.timestamp() * 1000)
-        items = [item for item in (classify(incoming, now_ms) for incoming in group) if item is not None]
-        return self._process(items)
+    def _store(self, group: Sequence[Incoming]) -> tuple[Sequence[Incoming], Outcome, list[ledger.Progress]]:
+        """As many of the first as one transaction should hold; returns those."""
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        opened = [open_message(incoming, now_ms) for incoming in group]
+        opened = opened[: fitting(opened)]
+        items = [item for item in unpack(opened, now_ms) if item is not None]
+        return group[: len(opened)], *self._process(items)
 
     def _process(self, items: Sequence[Item]) -> tuple[Outcome, list[ledger.Progress]]:
         """Store, and read afterwards what is committed: only that is ever acked."""
