@@ -130,13 +130,9 @@ def within(a: Geometry, b: Geometry) -> bool:
 
 
 def equals(a: Geometry, b: Geometry) -> bool:
-    """The same positions, wherever a ring begins and whichever way it goes."""
-    return type(a) is type(b) and within_or_on(a, b) and within_or_on(b, a)
-
-
-def within_or_on(a: Geometry, b: Geometry) -> bool:
-    """Are all corners of `a` in `b` or on its rim?"""
-    return all(_covers(b, position) for position in _corners(a))
+    """The same corners and edges, wherever a ring begins and whichever way it goes."""
+    edges = [{frozenset(edge) for edge in _edges(each)} for each in (a, b)]
+    return type(a) is type(b) and set(_corners(a)) == set(_corners(b)) and edges[0] == edges[1]
 
 
 def distance(a: Geometry, b: Geometry) -> float:
