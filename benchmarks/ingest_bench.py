@@ -20,13 +20,13 @@ from tests.support.waiting import wait_until
 
 READY_WITHIN_S = 60.0
 WORKERS = 2
-SAMPLES = "sample"  # the physical table that default sensor units are stored in
+SAMPLES = "sample_standard"  # the physical table that default sensor units are stored in
 FILLED = [
     SAMPLES,
     "batch",
     "batch_cursor",
-    "rollup_1m",
-    "latest",
+    "unit_minute",
+    "latest_unit",
     "rollup_dirty",
     "tombstone",
     "dead_letter",

@@ -71,10 +71,12 @@ def declare(cursor: Cursor[Any], device_id: int, epoch: bytes, said: SensorDecla
     """
     declared_at = datetime.fromtimestamp(said.time_ms / 1000, UTC)
     cursor.execute(
-        "INSERT INTO sensor_unit AS u (device_id, kind, serial, site, layout, declared_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (device_id, kind, serial, site, layout)"
+        "INSERT INTO sensor_unit AS u (device_id, kind, serial, site, layout, declared_at, retention)"
+        " SELECT d.id, %s, %s, %s, %s, %s, coalesce(r.class, 'standard')"
+        " FROM device d LEFT JOIN retention_rule r ON r.tenant = d.tenant AND r.kind = %s WHERE d.id = %s"
+        " ON CONFLICT (device_id, kind, serial, site, layout)"
         " DO UPDATE SET declared_at = greatest(u.declared_at, excluded.declared_at) RETURNING id",
-        (device_id, said.kind, said.serial, said.site, layout, declared_at),
+        (said.kind, said.serial, said.site, layout, declared_at, said.kind, device_id),
     )
     row = cursor.fetchone()
     assert row is not None

@@ -97,6 +97,7 @@ class SensorUnit(SQLModel, table=True):
     site: str = column(Text, default="''")
     layout: str = column(Text)  # canonical JSON of the slots: [[channel, unit, exponent], ...]
     declared_at: datetime = instant()
+    retention: str = column(Text, default="'standard'")  # the class of its samples; it never changes
 
 
 class UnitKey(SQLModel, table=True):

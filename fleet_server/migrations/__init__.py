@@ -1,8 +1,8 @@
 """The database's schema, step by step: `upgrade(url)` brings any older one to the newest.
 
 Alembic, driven from code (no alembic.ini). Each slice adds its files to `versions/`, numbered in one chain.
-Where the extension TimescaleDB can be had, `sample` becomes a hypertable after the last step
-(`fleet_server/telemetry/timescale.py`).
+After the last step the large tables become hypertables where the extension TimescaleDB can be had
+(`fleet_server/telemetry/timescale.py`), else partitioned ones (`fleet_server/telemetry/partitions.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 
-from fleet_server.telemetry import timescale
+from fleet_server.telemetry import partitions, timescale
 
 FOLDER = Path(__file__).parent
 # Two servers that start at once must not migrate at once. The number is ours; any would do.
@@ -31,13 +31,13 @@ def configuration(connection: sqlalchemy.Connection | None = None) -> Config:
 def upgrade(url: str, revision: str = "head", *, use_timescale: bool = True) -> None:
     """Bring the database at `url` (`postgresql://…`) to `revision`. Does nothing where it is there already.
 
-    use_timescale: make `sample` a hypertable where the extension is available; harmless where it is not.
+    use_timescale: make hypertables where the extension is available; harmless where it is not.
     """
     hypertable = use_timescale and timescale.prepare(_engine(url))
     with _connect(url) as connection:
         command.upgrade(configuration(connection), revision)
-        if hypertable and sqlalchemy.inspect(connection).has_table("sample"):
-            timescale.enable(connection)
+        if sqlalchemy.inspect(connection).has_table("sample_standard"):
+            (timescale if hypertable else partitions).enable(connection)
         connection.commit()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     SmallInteger,
+    Table,
     Text,
     text,
 )
@@ -23,35 +24,71 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from fleet_server.columns import column, identity, instant, key, maybe_instant, nullable
+from wire_contract.limits import MAX_SLOTS
+
+SLOTS = range(MAX_SLOTS)
+CLASSES = ("short", "standard", "long")
+"""The retention classes: samples of each have a table of their own, `sample_<class>`."""
 
 
-class Sample(SQLModel, table=True):
-    """One sensor unit's slots at one instant: scaled integers, four bits of flag a slot in `flags`.
+def _keys(*more: Column[Any]) -> list[Column[Any]]:
+    return [Column("sensor_unit", Integer, primary_key=True, autoincrement=False), *more]
+
+
+def _time(name: str, *, primary_key: bool = True) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), primary_key=primary_key, nullable=False)
+
+
+def _values() -> list[Column[Any]]:
+    """Scaled integers, NULL where the row does not fill the slot, and four bits of flag a slot.
 
     `flags` holds the wire's 64 unsigned bits in a signed column: slot 15 is in the sign.
     """
+    return [*(Column(f"s{i}", Integer) for i in SLOTS), Column("flags", BigInteger, nullable=False)]
 
-    __tablename__: ClassVar[str] = "sample"
 
-    sensor_unit: int = key(Integer)
-    time: datetime = key(DateTime(timezone=True))
-    s0: int | None = nullable(Integer)
-    s1: int | None = nullable(Integer)
-    s2: int | None = nullable(Integer)
-    s3: int | None = nullable(Integer)
-    s4: int | None = nullable(Integer)
-    s5: int | None = nullable(Integer)
-    s6: int | None = nullable(Integer)
-    s7: int | None = nullable(Integer)
-    s8: int | None = nullable(Integer)
-    s9: int | None = nullable(Integer)
-    s10: int | None = nullable(Integer)
-    s11: int | None = nullable(Integer)
-    s12: int | None = nullable(Integer)
-    s13: int | None = nullable(Integer)
-    s14: int | None = nullable(Integer)
-    s15: int | None = nullable(Integer)
-    flags: int = column(BigInteger)
+ROLLUP_FIELDS: dict[str, type[Integer]] = {
+    "sum": BigInteger, "n": Integer, "min": Integer, "max": Integer, "flagged": Integer
+}  # fmt: skip
+"""By slot: `n` readings make up sum, min and max; `flagged` more are suspect or worse. NULL: not filled."""
+
+# One sensor unit's slots at one instant. The view `sample` is all of them.
+SAMPLES = tuple(Table(f"sample_{c}", SQLModel.metadata, *_keys(_time("time")), *_values()) for c in CLASSES)
+
+# One sensor unit's minute, hour, day (UTC). The views `rollup_1m`, `rollup_1h`, `rollup_1d` are by series.
+UNIT_ROLLUPS = tuple(
+    Table(
+        name,
+        SQLModel.metadata,
+        *_keys(_time("bucket")),
+        *(Column(f"{field}_{i}", kind) for field, kind in ROLLUP_FIELDS.items() for i in SLOTS),
+    )
+    for name in ("unit_minute", "unit_hour", "unit_day")
+)
+
+# The newest row of each set of slots that a unit sends (bit i of `slots`: slot i). The view `latest` gives
+# the newest reading of each series; its value is NULL when the sensor gave none.
+LATEST_UNIT = Table(
+    "latest_unit",
+    SQLModel.metadata,
+    *_keys(Column("slots", Integer, primary_key=True, autoincrement=False)),
+    _time("time", primary_key=False),
+    *_values(),
+)
+
+# What the lampposts of a district measured, in the channel's unit: each lamppost counts once in `mean`.
+DISTRICT_ROLLUPS = tuple(
+    Table(
+        name,
+        SQLModel.metadata,
+        *(Column(part, Text, primary_key=True) for part in ("tenant", "district", "channel", "unit")),
+        _time("bucket"),
+        Column("lampposts", Integer, nullable=False),
+        Column("n", BigInteger, nullable=False),
+        *(Column(part, Float, nullable=False) for part in ("mean", "low", "high")),
+    )
+    for name in ("district_hour", "district_day")
+)
 
 
 class Batch(SQLModel, table=True):
@@ -132,48 +169,6 @@ class DeadLetter(SQLModel, table=True):
     replayed_at: datetime | None = maybe_instant()
 
 
-class Rollup1m(SQLModel, table=True):
-    """One series' minute. `n` readings make up sum, low and high; `flagged` more are suspect or worse."""
-
-    __tablename__: ClassVar[str] = "rollup_1m"
-
-    series_id: int = key(Integer)
-    bucket: datetime = key(DateTime(timezone=True))
-    n: int = column(Integer)
-    sum: int = column(BigInteger)
-    min: int | None = nullable(Integer)
-    max: int | None = nullable(Integer)
-    flagged: int = column(Integer)
-
-
-class Rollup1h(SQLModel, table=True):
-    """One series' hour, made from `rollup_1m` by the worker role."""
-
-    __tablename__: ClassVar[str] = "rollup_1h"
-
-    series_id: int = key(Integer)
-    bucket: datetime = key(DateTime(timezone=True))
-    n: int = column(Integer)
-    sum: int = column(BigInteger)
-    min: int | None = nullable(Integer)
-    max: int | None = nullable(Integer)
-    flagged: int = column(Integer)
-
-
-class Rollup1d(SQLModel, table=True):
-    """One series' day (UTC), made from `rollup_1h` by the worker role."""
-
-    __tablename__: ClassVar[str] = "rollup_1d"
-
-    series_id: int = key(Integer)
-    bucket: datetime = key(DateTime(timezone=True))
-    n: int = column(Integer)
-    sum: int = column(BigInteger)
-    min: int | None = nullable(Integer)
-    max: int | None = nullable(Integer)
-    flagged: int = column(Integer)
-
-
 class RollupDirty(SQLModel, table=True):
     """An hour of a sensor unit whose minutes changed. Appended only: no lock, and no mark is ever missed."""
 
@@ -185,15 +180,60 @@ class RollupDirty(SQLModel, table=True):
     hour: datetime = instant()
 
 
-class Latest(SQLModel, table=True):
-    """The newest reading of a series. `value` is NULL when the sensor gave none."""
+class DistrictDirty(SQLModel, table=True):
+    """An hour of a district that one of its lampposts changed."""
 
-    __tablename__: ClassVar[str] = "latest"
+    __tablename__: ClassVar[str] = "district_dirty"
 
-    series_id: int = key(Integer)
-    time: datetime = instant()
-    value: int | None = nullable(Integer)
-    flag: int = column(SmallInteger)
+    tenant: str = key(Text)
+    district: str = key(Text)
+    hour: datetime = key(DateTime(timezone=True))
+
+
+class DistrictMove(SQLModel, table=True):
+    """A lamppost left or joined this district: its hours there change. A trigger on `device` writes it."""
+
+    __tablename__: ClassVar[str] = "district_move"
+
+    id: int = identity(big=True)
+    device_id: int = column(Integer)
+    tenant: str = column(Text)
+    district: str = column(Text)
+
+
+class RetentionRule(SQLModel, table=True):
+    """Samples of this kind of sensor, where it is declared from now on, are of this retention class."""
+
+    __tablename__: ClassVar[str] = "retention_rule"
+
+    tenant: str = key(Text)
+    kind: str = key(Text)
+    cls: str = Field(sa_column=Column("class", Text, nullable=False))
+
+
+class TenantRetention(SQLModel, table=True):
+    """A tenant's samples of a class go after so many days, before the class's own time is over."""
+
+    __tablename__: ClassVar[str] = "tenant_retention"
+
+    tenant: str = key(Text)
+    cls: str = key(Text, name="class")
+    keep_days: int = column(Integer)
+
+
+class RetentionLog(SQLModel, table=True):
+    """What retention removed: so many rows of `what`, all before `kept_from`."""
+
+    __tablename__: ClassVar[str] = "retention_log"
+    __table_args__ = (Index("retention_log_what_idx", "what", "at"),)
+
+    id: int = identity(big=True)
+    at: datetime = instant()
+    what: str = column(Text)
+    tenant: str = column(Text, default="''")
+    rows: int = column(BigInteger)
+    partitions: int = column(Integer, default="0")
+    kept_from: datetime = instant()
 
 
 class Verdict(SQLModel, table=True):

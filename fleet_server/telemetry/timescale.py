@@ -1,4 +1,4 @@
-"""TimescaleDB, where it can be had: `sample` as a hypertable whose old chunks are compressed.
+"""TimescaleDB, where it can be had: samples and minutes in hypertables whose old chunks are compressed.
 
 Everything works without it. Compression is licensed under the Timescale License (TSL), not Apache 2.0: a city
 may use it freely on its own servers, and Lamppost ships none of it. The calls are those of TimescaleDB 2.14
@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy
+from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 CHUNK_INTERVAL = "7 days"  # a week of a thousand posts at one sample a minute: 10 M rows, well within memory
@@ -23,6 +24,9 @@ COMPRESS_AFTER = "14 days"  # two chunks stay as rows: devices that were offline
 _OFFERED = "SELECT installed_version IS NOT NULL FROM pg_available_extensions WHERE name = 'timescaledb'"
 # By this view, because SHOW is refused to accounts that may not see the setting; there it is NULL.
 _PRELOADED = "SELECT setting LIKE '%timescaledb%' FROM pg_settings WHERE name = 'shared_preload_libraries'"
+TABLES = {"sample_short": "time", "sample_standard": "time", "sample_long": "time", "unit_minute": "bucket"}
+"""The tables that become hypertables, and their column of time."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -30,7 +34,7 @@ def prepare(engine: Engine) -> bool:
     """Put the extension into the database where the server offers it. True where it is there afterwards.
 
     On a connection of its own: TimescaleDB wants CREATE EXTENSION to be a session's first command. Where the
-    account may not create it, it says so in the log and the table stays a plain one.
+    account may not create it, it says so in the log and the tables are partitioned by PostgreSQL.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         installed = connection.execute(text(_OFFERED)).scalar()
@@ -49,21 +53,26 @@ def prepare(engine: Engine) -> bool:
 
 
 def enable(connection: Connection) -> None:
-    """Make `sample` a compressed hypertable, unless it is one; the caller commits. After `prepare`."""
-    if not is_hypertable(connection):
-        _convert(connection)
-        _compress(connection)
+    """Make the tables compressed hypertables, unless they are; the caller commits. After `prepare`."""
+    raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    for table, column in TABLES.items():
+        if not is_hypertable(raw, table):
+            _convert(raw, table, column)
+            _compress(raw, table, column)
 
 
-def is_hypertable(connection: Connection) -> bool:
-    """Only where the extension is in the database."""
+def is_hypertable(connection: psycopg.Connection[Any], table: str) -> bool:
+    row = connection.execute(
+        "SELECT to_regclass('timescaledb_information.hypertables') IS NOT NULL"
+    ).fetchone()
+    if row is None or not row[0]:
+        return False
     found = connection.execute(
-        text(
-            "SELECT 1 FROM timescaledb_information.hypertables"
-            " WHERE hypertable_name = 'sample' AND hypertable_schema = current_schema()"
-        )
+        "SELECT 1 FROM timescaledb_information.hypertables"
+        " WHERE hypertable_name = %s AND hypertable_schema = current_schema()",
+        (table,),
     )
-    return found.scalar() is not None
+    return found.fetchone() is not None
 
 
 def lift_limits(connection: psycopg.Connection[Any]) -> None:
@@ -75,26 +84,28 @@ def lift_limits(connection: psycopg.Connection[Any]) -> None:
     connection.execute("SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
 
 
-def _convert(connection: Connection) -> None:
+def _convert(connection: psycopg.Connection[Any], table: str, column: str) -> None:
     connection.execute(
-        text(
-            f"SELECT create_hypertable('sample', by_range('time', INTERVAL '{CHUNK_INTERVAL}'),"
+        sql.SQL(
+            "SELECT create_hypertable({table}, by_range({column}, INTERVAL {interval}),"
             " create_default_indexes => false, migrate_data => true)"
-        )
+        ).format(table=table, column=column, interval=CHUNK_INTERVAL)
     )
 
 
-def _compress(connection: Connection) -> None:
-    licence = connection.execute(text("SELECT current_setting('timescaledb.license', true)")).scalar()
-    if licence == "apache":
-        _log.warning("this TimescaleDB is the Apache edition: old samples are not compressed")
+def _compress(connection: psycopg.Connection[Any], table: str, column: str) -> None:
+    row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
+    if row is not None and row[0] == "apache":
+        _log.warning("this TimescaleDB is the Apache edition: %s is not compressed", table)
         return
     connection.execute(
-        text(
-            "ALTER TABLE sample SET (timescaledb.compress,"
-            " timescaledb.compress_segmentby = 'sensor_unit', timescaledb.compress_orderby = 'time')"
-        )
+        sql.SQL(
+            "ALTER TABLE {} SET (timescaledb.compress,"
+            " timescaledb.compress_segmentby = 'sensor_unit', timescaledb.compress_orderby = {})"
+        ).format(sql.Identifier(table), column)
     )
     connection.execute(
-        text(f"SELECT add_compression_policy('sample', INTERVAL '{COMPRESS_AFTER}', if_not_exists => true)")
+        sql.SQL("SELECT add_compression_policy({}, INTERVAL {}, if_not_exists => true)").format(
+            table, COMPRESS_AFTER
+        )
     )

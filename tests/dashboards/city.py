@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from air_quality.tables import EU_EAQI, US_AQI
+from fleet_server.telemetry.partitions import make_months, month_of
 from tests.support.postgres import with_database
 
 CHANNELS = {
@@ -117,28 +118,34 @@ class City:
         flags = sum(flag << 4 * slot for slot in range(len(values)))
         columns = ", ".join(f"s{slot}" for slot in range(len(values)))
         marks = ", ".join("%s" for _ in values)
+        flagged = int(flag != GOOD)
+        counts = {f"n_{slot}": 1 for slot in range(len(values))}
+        counts |= {f"flagged_{slot}": flagged for slot in range(len(values))}
+        extremes = {f"{field}_{slot}": v for slot, v in enumerate(values) for field in ("sum", "min", "max")}
+        minute = counts | extremes
+        fold = {"min": "least(m.{c}, excluded.{c})", "max": "greatest(m.{c}, excluded.{c})"}
+        folded = [f"{c} = " + fold.get(c.split("_")[0], "m.{c} + excluded.{c}").format(c=c) for c in minute]
         with psycopg.connect(self.url) as connection:
+            make_months(connection, [month_of(at)])
             connection.execute(
-                f"INSERT INTO sample (sensor_unit, time, {columns}, flags) VALUES (%s, %s, {marks}, %s)",  # type: ignore[arg-type]
+                f"INSERT INTO sample_standard (sensor_unit, time, {columns}, flags)"  # type: ignore[arg-type]
+                f" VALUES (%s, %s, {marks}, %s)",
                 (unit.id, at, *values, flags),
             )
-            for series, value in zip(unit.series, values, strict=True):
-                flagged = int(flag != GOOD)
-                connection.execute(
-                    "INSERT INTO rollup_1m (series_id, bucket, n, sum, min, max, flagged)"
-                    " VALUES (%s, date_trunc('minute', %s::timestamptz), 1, %s, %s, %s, %s)"
-                    " ON CONFLICT (series_id, bucket) DO UPDATE SET n = rollup_1m.n + 1,"
-                    " sum = rollup_1m.sum + excluded.sum, min = least(rollup_1m.min, excluded.min),"
-                    " max = greatest(rollup_1m.max, excluded.max),"
-                    " flagged = rollup_1m.flagged + excluded.flagged",
-                    (series, at, value, value, value, flagged),
-                )
-                connection.execute(
-                    "INSERT INTO latest (series_id, time, value, flag) VALUES (%s, %s, %s, %s)"
-                    " ON CONFLICT (series_id) DO UPDATE SET time = excluded.time, value = excluded.value,"
-                    " flag = excluded.flag WHERE latest.time < excluded.time",
-                    (series, at, value, flag),
-                )
+            connection.execute(
+                f"INSERT INTO unit_minute AS m (sensor_unit, bucket, {', '.join(minute)})"  # type: ignore[arg-type]
+                f" VALUES (%s, date_trunc('minute', %s::timestamptz), {', '.join('%s' for _ in minute)})"
+                f" ON CONFLICT (sensor_unit, bucket) DO UPDATE SET {', '.join(folded)}",
+                (unit.id, at, *minute.values()),
+            )
+            connection.execute(
+                f"INSERT INTO latest_unit AS l (sensor_unit, slots, time, {columns}, flags)"  # type: ignore[arg-type]
+                f" VALUES (%s, %s, %s, {marks}, %s) ON CONFLICT (sensor_unit, slots) DO UPDATE SET"
+                f" time = excluded.time, flags = excluded.flags,"
+                f" {', '.join(f's{i} = excluded.s{i}' for i in range(len(values)))}"
+                " WHERE l.time < excluded.time",
+                (unit.id, (1 << len(values)) - 1, at, *values, flags),
+            )
             connection.execute(
                 "SELECT pg_notify('lamppost_live', %s)", (json.dumps({"devices": [unit.device]}),)
             )

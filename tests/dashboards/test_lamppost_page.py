@@ -47,14 +47,14 @@ def city(console: Console) -> Console:
         post, json.dumps(ODD),
     )[0][0]  # fmt: skip
     for slot, channel in enumerate(ODD):
-        series = town.execute(
-            "INSERT INTO series (sensor_unit_id, slot, channel, unit, exponent)"
-            " VALUES (%s, %s, %s, %s, %s) RETURNING id",
-            odd, slot, *channel,
-        )[0][0]  # fmt: skip
         town.execute(
-            "INSERT INTO latest (series_id, time, value, flag) VALUES (%s, %s, 34, 2)", series, minute(1)
-        )
+            "INSERT INTO series (sensor_unit_id, slot, channel, unit, exponent) VALUES (%s, %s, %s, %s, %s)",
+            odd, slot, *channel,
+        )  # fmt: skip
+        town.execute(
+            f"INSERT INTO latest_unit (sensor_unit, slots, time, s{slot}, flags) VALUES (%s, %s, %s, 34, %s)",
+            odd, 1 << slot, minute(1), 2 << 4 * slot,
+        )  # fmt: skip
     trouble(town, [unit])
     with console.context() as context:
         service.create_operator(
@@ -231,7 +231,7 @@ def test_what_changes_shows_without_a_reload(city: Console, browse: Open) -> Non
     city.city.sample(city.units["rathaus"], minute(0), [444, 555])
     expect(page.locator(".channels")).to_contain_text("44.4", timeout=15_000)
     expect(page.locator(".post-head")).to_contain_text("data fresh")
-    city.city.execute("DELETE FROM latest WHERE time > now() - interval '1 hour' AND value IN (444, 555)")
+    city.city.execute("DELETE FROM latest_unit WHERE time > now() - interval '1 hour' AND s0 = 444")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which sensor unit a block speaks of, and which series its slots are."""
+"""Which sensor unit a block speaks of, which series its slots are, and how long its samples are kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import Cursor
 
 from fleet_server.telemetry.ingest.ledger import Stream
+from fleet_server.telemetry.partitions import Months
 from wire_contract.limits import MAX_SLOTS
 
 UnitName = tuple[int, bytes, int]
@@ -29,7 +30,22 @@ def find_units(cursor: Cursor[Any], names: Iterable[UnitName]) -> dict[UnitName,
 
 
 class SeriesCatalogue(dict[int, tuple[int, ...]]):
-    """sensor unit -> the series of its 16 slots, 0 where there is none. A unit's layout never changes."""
+    """sensor unit -> the series of its 16 slots, 0 where there is none.
+
+    retention: sensor unit -> the class of its samples. A unit's layout and class never change.
+    months: which months the tables have.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.retention: dict[int, str] = {}
+        self.months = Months()
+
+    def clear(self) -> None:
+        """Forget all: the next connection may be to another database."""
+        super().clear()
+        self.retention.clear()
+        self.months.clear()
 
     def learn(self, cursor: Cursor[Any], units: Iterable[int]) -> None:
         """Look up what is not known yet."""
@@ -37,6 +53,8 @@ class SeriesCatalogue(dict[int, tuple[int, ...]]):
         if not missing:
             return
         found = {unit: [0] * MAX_SLOTS for unit in missing}
+        cursor.execute("SELECT id, retention FROM sensor_unit WHERE id = ANY(%s)", (missing,))
+        self.retention.update(cursor.fetchall())
         cursor.execute(
             "SELECT sensor_unit_id, slot, id FROM series WHERE sensor_unit_id = ANY(%s)", (missing,)
         )

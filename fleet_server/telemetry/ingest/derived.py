@@ -1,8 +1,9 @@
-"""What follows from stored rows: the one-minute rollup, `latest`, and the worker role's marks."""
+"""What follows from stored rows: the minutes, the newest row of each unit, and the worker role's marks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,133 +12,147 @@ from psycopg import Connection, Cursor
 from psycopg.errors import UniqueViolation
 
 from fleet_server.telemetry.ingest.pg_binary import (
-    Int2Array,
+    Column,
     Int4Array,
     Int8Array,
     TimestamptzArray,
     copy_stream,
     to_timestamptz,
 )
-from fleet_server.telemetry.ingest.rows import (
-    MINUTE_MS,
-    Minutes,
-    Rows,
-    SeriesOfUnit,
-    fold_minutes,
-    hours,
-    newest,
-)
-from wire_contract.flags import Flag
+from fleet_server.telemetry.ingest.rows import MINUTE_MS, Minutes, Rows, fold_minutes, hours, newest
 
-# COPY of a minute's row costs a third of an upsert; asking what a series has there, about three upserts.
+# COPY of a minute's row costs a third of an upsert; asking what a unit has there, about three upserts.
 MINUTES_WORTH_ASKING = 8
 
-_ROLLUP = """
-INSERT INTO rollup_1m AS r (series_id, bucket, n, sum, min, max, flagged)
-SELECT series_id, bucket, n, sum, CASE WHEN n > 0 THEN low END, CASE WHEN n > 0 THEN high END, flagged
-FROM unnest(%s::int[], %s::timestamptz[], %s::int[], %s::bigint[], %s::int[], %s::int[], %s::int[])
-     AS t(series_id, bucket, n, sum, low, high, flagged)
-ON CONFLICT (series_id, bucket) DO UPDATE SET
-    n = r.n + excluded.n, sum = r.sum + excluded.sum, flagged = r.flagged + excluded.flagged,
-    min = least(r.min, excluded.min), max = greatest(r.max, excluded.max)
-"""
-_LATEST = """
-INSERT INTO latest AS l (series_id, time, value, flag)
-SELECT series_id, time, CASE WHEN flag <> %s THEN value END, flag
-FROM unnest(%s::int[], %s::timestamptz[], %s::int[], %s::smallint[]) AS t(series_id, time, value, flag)
-ON CONFLICT (series_id) DO UPDATE SET time = excluded.time, value = excluded.value, flag = excluded.flag
-WHERE l.time < excluded.time
-"""
 _DIRTY = "INSERT INTO rollup_dirty (sensor_unit, hour) SELECT * FROM unnest(%s::int[], %s::timestamptz[])"
-# No more of each series than there are new minutes, and one: a span may be a year with a minute at each end.
+# No more of each unit than there are new minutes, and one: a span may be a year with a minute at each end.
 _THERE = """
 SELECT t.place - 1, (extract(epoch FROM r.bucket) * 1000)::bigint
 FROM unnest(%s::int[], %s::timestamptz[], %s::timestamptz[], %s::int[])
-     WITH ORDINALITY AS t(series_id, first, last, most, place)
-CROSS JOIN LATERAL (SELECT bucket FROM rollup_1m m
-                    WHERE m.series_id = t.series_id AND m.bucket >= t.first AND m.bucket <= t.last
+     WITH ORDINALITY AS t(sensor_unit, first, last, most, place)
+CROSS JOIN LATERAL (SELECT bucket FROM unit_minute m
+                    WHERE m.sensor_unit = t.sensor_unit AND m.bucket >= t.first AND m.bucket <= t.last
                     ORDER BY bucket LIMIT t.most) AS r
 """
-_COPY_MINUTES = "COPY rollup_1m (series_id, bucket, n, sum, min, max, flagged) FROM STDIN (FORMAT binary)"
+Slots = tuple[int, ...]
 
 
-def store_derived(connection: Connection[Any], many: Sequence[Rows], series_of: SeriesOfUnit) -> None:
-    """Fold rows that were stored into the rollup and `latest`, and mark their hours; the caller commits."""
-    minutes = fold_minutes(many, series_of)
-    if not len(minutes.series):
+def store_derived(connection: Connection[Any], many: Sequence[Rows]) -> None:
+    """Fold rows that were stored into minutes and newest rows, and mark their hours; the caller commits."""
+    some = [rows for rows in many if len(rows)]
+    if not some:
         return
     with connection.cursor() as cursor:
-        _store_minutes(connection, cursor, minutes)
-        last = newest(many, series_of)
-        arrays = (
-            Int4Array(last.series),
-            TimestamptzArray(last.time_ms),
-            Int4Array(last.value),
-            Int2Array(last.flag),
-        )
-        cursor.execute(_LATEST, (int(Flag.MISSING), *arrays), prepare=True)
-        unit, hour_ms = hours(many)
+        for rows in some:
+            _store_minutes(connection, cursor, fold_minutes(rows))
+        for rows in some:
+            _store_newest(cursor, newest(rows))
+        unit, hour_ms = hours(some)
         cursor.execute(_DIRTY, (Int4Array(unit), TimestamptzArray(hour_ms)), prepare=True)
 
 
 def _store_minutes(connection: Connection[Any], cursor: Cursor[Any], minutes: Minutes) -> None:
     """COPY what is certainly new, as most of a drained history is; upsert the rest."""
-    free = _free(cursor, minutes) & (minutes.n > 0)
+    free = _free(cursor, minutes) & (minutes.n > 0).all(axis=0)
     if free.any():
         try:
-            with connection.transaction(), connection.cursor() as inner, inner.copy(_COPY_MINUTES) as copy:
-                copy.write(_packed(minutes, free))
+            copying = _copy_minutes(minutes.slots)
+            with connection.transaction(), connection.cursor() as inner, inner.copy(copying) as copy:
+                copy.write(_packed(minutes.only(free)))
         except UniqueViolation:  # another worker was faster
             free[:] = False
     rest = ~free
     if rest.any():
-        _upsert_minutes(cursor, minutes, rest)
+        _upsert_minutes(cursor, minutes.only(rest))
 
 
 def _free(cursor: Cursor[Any], minutes: Minutes) -> NDArray[np.bool_]:
-    """Which minutes their series certainly lacks. Some that it lacks may be left out, none that it has."""
-    series, starts = np.unique(minutes.series, return_index=True)
-    if len(minutes.series) < MINUTES_WORTH_ASKING * len(series):
-        return np.zeros(len(minutes.series), dtype=bool)
-    ends = np.append(starts[1:], len(minutes.series)) - 1
+    """Which minutes their unit certainly lacks. Some that it lacks may be left out, none that it has."""
+    unit, starts = np.unique(minutes.unit, return_index=True)
+    if len(minutes.unit) < MINUTES_WORTH_ASKING * len(unit):
+        return np.zeros(len(minutes.unit), dtype=bool)
+    ends = np.append(starts[1:], len(minutes.unit)) - 1
     most = ends - starts + 2
     spans = TimestamptzArray(minutes.bucket_ms[starts]), TimestamptzArray(minutes.bucket_ms[ends])
-    cursor.execute(_THERE, (Int4Array(series), *spans, Int4Array(most)), prepare=True)
+    cursor.execute(_THERE, (Int4Array(unit), *spans, Int4Array(most)), prepare=True)
     found = np.array(cursor.fetchall(), dtype=np.int64).reshape(-1, 2)
-    seen_all = np.bincount(found[:, 0], minlength=len(series)) < most
-    place = np.repeat(np.arange(len(series)), ends - starts + 1)
-    # one number for series and minute: there are far fewer than 2**28 minutes in all of the wire's time
+    seen_all = np.bincount(found[:, 0], minlength=len(unit)) < most
+    place = np.repeat(np.arange(len(unit)), ends - starts + 1)
+    # one number for unit and minute: there are far fewer than 2**28 minutes in all of the wire's time
     there = (found[:, 0] << 28) + found[:, 1] // MINUTE_MS
     free: NDArray[np.bool_] = ~np.isin((place << 28) + minutes.bucket_ms // MINUTE_MS, there)
     return free & seen_all[place]
 
 
-def _packed(minutes: Minutes, which: NDArray[np.bool_]) -> bytes:
-    return copy_stream(
-        [
-            (minutes.series[which], ">i4"),
-            (to_timestamptz(minutes.bucket_ms[which]), ">i8"),
-            (minutes.n[which], ">i4"),
-            (minutes.sum[which], ">i8"),
-            (minutes.low[which], ">i4"),
-            (minutes.high[which], ">i4"),
-            (minutes.flagged[which], ">i4"),
-        ]
+@cache
+def _fields(slots: Slots) -> list[str]:
+    return [f"{field}_{i}" for i in slots for field in ("n", "sum", "min", "max", "flagged")]
+
+
+@cache
+def _copy_minutes(slots: Slots) -> str:
+    return f"COPY unit_minute (sensor_unit, bucket, {', '.join(_fields(slots))}) FROM STDIN (FORMAT binary)"
+
+
+def _packed(minutes: Minutes) -> bytes:
+    columns: list[Column] = [(minutes.unit, ">i4"), (to_timestamptz(minutes.bucket_ms), ">i8")]
+    for i in range(len(minutes.slots)):
+        columns += [(minutes.n[i], ">i4"), (minutes.sum[i], ">i8")]
+        columns += [(each[i], ">i4") for each in (minutes.low, minutes.high, minutes.flagged)]
+    return copy_stream(columns)
+
+
+@cache
+def _upsert(slots: Slots) -> str:
+    """NULL stands for a slot that was not filled before: what was and what comes are both kept."""
+    kinds = {"n": "int", "sum": "bigint", "min": "int", "max": "int", "flagged": "int"}
+    arrays = ", ".join(f"%s::{kind}[]" for _ in slots for kind in kinds.values())
+    values = ", ".join(
+        f"n_{i}, sum_{i}, CASE WHEN n_{i} > 0 THEN min_{i} END,"
+        f" CASE WHEN n_{i} > 0 THEN max_{i} END, flagged_{i}"
+        for i in slots
+    )
+    fold = {"min": "least(m.{c}, excluded.{c})", "max": "greatest(m.{c}, excluded.{c})"}
+    added = "coalesce(m.{c} + excluded.{c}, m.{c}, excluded.{c})"
+    folded = ", ".join(
+        f"{field}_{i} = " + fold.get(field, added).format(c=f"{field}_{i}") for i in slots for field in kinds
+    )
+    names = ", ".join(_fields(slots))
+    return (
+        f"INSERT INTO unit_minute AS m (sensor_unit, bucket, {names})"  # noqa: S608 - slots are numbers
+        f" SELECT sensor_unit, bucket, {values}"
+        f" FROM unnest(%s::int[], %s::timestamptz[], {arrays}) AS t(sensor_unit, bucket, {names})"
+        f" ON CONFLICT (sensor_unit, bucket) DO UPDATE SET {folded}"
     )
 
 
-def _upsert_minutes(cursor: Cursor[Any], minutes: Minutes, which: NDArray[np.bool_]) -> None:
-    some = minutes.n[which] > 0
-    cursor.execute(
-        _ROLLUP,
-        (
-            Int4Array(minutes.series[which]),
-            TimestamptzArray(minutes.bucket_ms[which]),
-            Int4Array(minutes.n[which]),
-            Int8Array(minutes.sum[which]),
-            Int4Array(np.where(some, minutes.low[which], 0)),
-            Int4Array(np.where(some, minutes.high[which], 0)),
-            Int4Array(minutes.flagged[which]),
-        ),
-        prepare=True,
+def _upsert_minutes(cursor: Cursor[Any], minutes: Minutes) -> None:
+    some = minutes.n > 0
+    low, high = np.where(some, minutes.low, 0), np.where(some, minutes.high, 0)
+    arrays: list[Any] = [Int4Array(minutes.unit), TimestamptzArray(minutes.bucket_ms)]
+    for i in range(len(minutes.slots)):
+        arrays += [Int4Array(minutes.n[i]), Int8Array(minutes.sum[i])]
+        arrays += [Int4Array(each[i]) for each in (low, high, minutes.flagged)]
+    cursor.execute(_upsert(minutes.slots), arrays, prepare=True)
+
+
+@cache
+def _latest(slots: Slots) -> str:
+    names = [f"s{i}" for i in slots] + ["flags"]
+    arrays = ", ".join(["%s::int[]"] * len(slots))
+    mask = sum(1 << i for i in slots)
+    return (
+        f"INSERT INTO latest_unit AS l (sensor_unit, slots, time, {', '.join(names)})"  # noqa: S608 - numbers
+        f" SELECT sensor_unit, {mask}, time, {', '.join(names)}"
+        f" FROM unnest(%s::int[], %s::timestamptz[], {arrays}, %s::bigint[])"
+        f" AS t(sensor_unit, time, {', '.join(names)}) ON CONFLICT (sensor_unit, slots) DO UPDATE SET"
+        f" time = excluded.time, {', '.join(f'{name} = excluded.{name}' for name in names)}"
+        " WHERE l.time < excluded.time"
     )
+
+
+def _store_newest(cursor: Cursor[Any], rows: Rows) -> None:
+    values = [Int4Array(column) for column in rows.values]
+    flags = Int8Array(rows.flags.view(np.int64))
+    arrays = (Int4Array(rows.unit), TimestamptzArray(rows.time_ms), *values, flags)
+    cursor.execute(_latest(rows.slots), arrays, prepare=True)

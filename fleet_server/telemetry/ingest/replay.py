@@ -16,7 +16,7 @@ from fleet_server.telemetry.ingest import dead_letters
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.failures import passes
 from fleet_server.telemetry.ingest.intake import Incoming, Refused, Spooled, Told, classify
-from fleet_server.telemetry.ingest.transaction import Work, claim_new, hear, store_new
+from fleet_server.telemetry.ingest.transaction import Work, claim_new, have_months, hear, store_new
 
 
 class ReplayOutcome(StrEnum):
@@ -114,6 +114,7 @@ def _attempt(work: Work, incoming: Incoming, *, claimed: bool) -> Refused | None
         reason = dead_letters.DEVICE_NOT_ACTIVE
         return Refused(incoming, item.address, item.delivery, reason, f"the device is {device.state}")
     new = [item] if claimed else claim_new(work, [item])
+    have_months(work.connection, new, work.series)
     store_new(work, new)
     if work.counts["samples"]:
         _count_samples(work.cursor, work, item)

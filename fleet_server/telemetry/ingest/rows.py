@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wire_contract.decode_numpy import NumpyBlock
 from wire_contract.flags import Flag
-from wire_contract.limits import INT32_MAX, INT32_MIN, MAX_SLOTS
+from wire_contract.limits import INT32_MAX, INT32_MIN
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -23,22 +23,20 @@ HOUR_MS = 3_600_000
 BELIEVED = (Flag.SUSPECT_RANGE, Flag.SUSPECT_RATE)
 EXCLUDED = np.array([Flag(i).qartod in (3, 4, 9) and Flag(i) not in BELIEVED for i in range(16)])
 
-SeriesOfUnit = Mapping[int, Sequence[int]]
-"""sensor unit -> the series of its 16 slots, 0 where a slot is not declared."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """One block of one message: `origin` is the message's place in the group."""
+    """One block of one message. origin: the message's place in the group; retention: the unit's class."""
 
     origin: int
     sensor_unit: int
     block: NumpyBlock
+    retention: str = "standard"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """n rows that fill the same slots, sorted by sensor unit and time.
+    """n rows of one retention class that fill the same slots, sorted by sensor unit and time.
 
     unit (n,) int32; time_ms (n,) int64; values (slots, n) int32; flags (n,) uint64; origin (n,) int32.
     """
@@ -49,6 +47,7 @@ class Rows:
     values: NDArray[np.int32]
     flags: NDArray[np.uint64]
     origin: NDArray[np.int32]
+    retention: str = "standard"
 
     def __len__(self) -> int:
         return len(self.unit)
@@ -56,9 +55,8 @@ class Rows:
     def only(self, keep: NDArray[Any]) -> Rows:
         """The rows that an index array or a mask picks, in order."""
         values = self.values[:, keep]
-        return Rows(
-            self.slots, self.unit[keep], self.time_ms[keep], values, self.flags[keep], self.origin[keep]
-        )
+        unit, time_ms, flags = self.unit[keep], self.time_ms[keep], self.flags[keep]
+        return Rows(self.slots, unit, time_ms, values, flags, self.origin[keep], self.retention)
 
     def again(self) -> NDArray[np.bool_]:
         """(n,): does the row name the same sensor unit and instant as the row before it?"""
@@ -73,9 +71,14 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Minutes:
-    """One entry a series and minute, sorted by both. low and high mean nothing where n is 0."""
+    """m sensor units' minutes that fill the same slots, sorted by both.
 
-    series: NDArray[np.int64]
+    unit, bucket_ms (m,) int64; n, sum, low, high, flagged (slots, m) int64. low and high mean nothing where
+    n is 0.
+    """
+
+    slots: tuple[int, ...]
+    unit: NDArray[np.int64]
     bucket_ms: NDArray[np.int64]
     n: NDArray[np.int64]
     sum: NDArray[np.int64]
@@ -83,26 +86,23 @@ class Minutes:
     high: NDArray[np.int64]
     flagged: NDArray[np.int64]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Newest:
-    """The newest reading of each series, sorted by series."""
-
-    series: NDArray[np.int64]
-    time_ms: NDArray[np.int64]
-    value: NDArray[np.int64]
-    flag: NDArray[np.int64]
+    def only(self, keep: NDArray[np.bool_]) -> Minutes:
+        """The minutes that a mask picks."""
+        wide = (self.n, self.sum, self.low, self.high, self.flagged)
+        return Minutes(
+            self.slots, self.unit[keep], self.bucket_ms[keep], *(column[:, keep] for column in wide)
+        )
 
 
 def assemble(pieces: Sequence[Piece]) -> list[Rows]:
-    """All pieces as one `Rows` for each set of slots, sorted by key: then COPY walks the index in order."""
-    by_slots: dict[tuple[int, ...], list[Piece]] = defaultdict(list)
+    """One `Rows` for each set of slots and class, sorted by key: then COPY walks the index in order."""
+    groups: dict[tuple[tuple[int, ...], str], list[Piece]] = defaultdict(list)
     for piece in pieces:
-        by_slots[piece.block.slots].append(piece)
-    return [_sorted(slots, group) for slots, group in sorted(by_slots.items())]
+        groups[piece.block.slots, piece.retention].append(piece)
+    return [_sorted(slots, retention, group) for (slots, retention), group in sorted(groups.items())]
 
 
-def _sorted(slots: tuple[int, ...], pieces: list[Piece]) -> Rows:
+def _sorted(slots: tuple[int, ...], retention: str, pieces: list[Piece]) -> Rows:
     lengths = [len(piece.block.times_ms) for piece in pieces]
     unit = np.repeat(np.array([piece.sensor_unit for piece in pieces], dtype=np.int32), lengths)
     origin = np.repeat(np.array([piece.origin for piece in pieces], dtype=np.int32), lengths)
@@ -110,68 +110,32 @@ def _sorted(slots: tuple[int, ...], pieces: list[Piece]) -> Rows:
     values = np.concatenate([piece.block.values for piece in pieces], axis=1)
     flags = np.concatenate([piece.block.flags for piece in pieces])
     order = np.lexsort((time_ms, unit))
-    return Rows(slots, unit[order], time_ms[order], values[:, order], flags[order], origin[order])
+    return Rows(slots, unit[order], time_ms[order], values[:, order], flags[order], origin[order], retention)
 
 
-def fold_minutes(many: Sequence[Rows], series_of: SeriesOfUnit) -> Minutes:
-    """What `many` add to the one-minute rollup."""
-    parts = [_fold(rows, series_of) for rows in many if len(rows)]
-    if not parts:
-        return Minutes(*(np.empty(0, dtype=np.int64) for _ in range(7)))
-    return _merge([np.concatenate(column) for column in zip(*parts, strict=True)])
-
-
-def _fold(rows: Rows, series_of: SeriesOfUnit) -> tuple[NDArray[np.int64], ...]:
+def fold_minutes(rows: Rows) -> Minutes:
+    """What `rows` (at least one) add to their minutes."""
     minute = rows.time_ms // MINUTE_MS
     starts = _starts(rows.unit, minute)
     wide = rows.values.astype(np.int64)
     excluded = EXCLUDED[np.stack([rows.flag_of(i) for i in range(len(rows.slots))])]
     counts = np.diff(np.append(starts, len(rows)))
     flagged = np.add.reduceat(excluded, starts, axis=1, dtype=np.int64)
-    total = np.add.reduceat(np.where(excluded, 0, wide), starts, axis=1)
-    low = np.minimum.reduceat(np.where(excluded, INT32_MAX, wide), starts, axis=1)
-    high = np.maximum.reduceat(np.where(excluded, INT32_MIN, wide), starts, axis=1)
-    series = _series(rows, rows.unit[starts], series_of)
-    bucket = np.broadcast_to(minute[starts] * MINUTE_MS, series.shape)
-    table = (series, bucket, counts[None, :] - flagged, total, low, high, flagged)
-    return tuple(column.ravel() for column in table)
-
-
-def _merge(columns: list[NDArray[np.int64]]) -> Minutes:
-    """Sort by (series, minute) and join equal ones, so that one upsert names every row once."""
-    order = np.lexsort((columns[1], columns[0]))
-    series, bucket, n, total, low, high, flagged = (column[order] for column in columns)
-    starts = _starts(series, bucket)
     return Minutes(
-        series[starts],
-        bucket[starts],
-        np.add.reduceat(n, starts),
-        np.add.reduceat(total, starts),
-        np.minimum.reduceat(low, starts),
-        np.maximum.reduceat(high, starts),
-        np.add.reduceat(flagged, starts),
+        rows.slots,
+        rows.unit[starts].astype(np.int64),
+        minute[starts] * MINUTE_MS,
+        counts[None, :] - flagged,
+        np.add.reduceat(np.where(excluded, 0, wide), starts, axis=1),
+        np.minimum.reduceat(np.where(excluded, INT32_MAX, wide), starts, axis=1),
+        np.maximum.reduceat(np.where(excluded, INT32_MIN, wide), starts, axis=1),
+        flagged,
     )
 
 
-def newest(many: Sequence[Rows], series_of: SeriesOfUnit) -> Newest:
-    """The newest reading of every series in `many`."""
-    parts: list[tuple[NDArray[Any], ...]] = []
-    for rows in many:
-        if not len(rows):
-            continue
-        last = np.append(_starts(rows.unit)[1:], len(rows)) - 1
-        ends = rows.only(last)
-        series = _series(ends, ends.unit, series_of)
-        times = np.broadcast_to(ends.time_ms, series.shape)
-        flags = np.stack([ends.flag_of(i) for i in range(len(ends.slots))])
-        parts.append((series.ravel(), times.ravel(), ends.values.ravel(), flags.ravel()))
-    if not parts:
-        return Newest(*(np.empty(0, dtype=np.int64) for _ in range(4)))
-    columns = [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)]
-    order = np.lexsort((columns[1], columns[0]))
-    columns = [column[order] for column in columns]
-    last = np.append(_starts(columns[0])[1:], len(columns[0])) - 1
-    return Newest(*(column[last] for column in columns))
+def newest(rows: Rows) -> Rows:
+    """The newest row of each sensor unit."""
+    return rows.only(np.append(_starts(rows.unit)[1:], len(rows)) - 1) if len(rows) else rows
 
 
 def hours(many: Sequence[Rows]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -193,10 +157,3 @@ def _starts(*keys: NDArray[Any]) -> NDArray[np.int64]:
     for key in keys:
         fresh[1:] |= key[1:] != key[:-1]
     return np.flatnonzero(fresh)
-
-
-def _series(rows: Rows, units: NDArray[np.int32], series_of: SeriesOfUnit) -> NDArray[np.int64]:
-    """(slots, len(units)): the series of each of the rows' slots for each of these sensor units."""
-    distinct, place = np.unique(units, return_inverse=True)
-    table = np.array([series_of[int(unit)] for unit in distinct], dtype=np.int64).reshape(-1, MAX_SLOTS)
-    return table[place][:, list(rows.slots)].T

@@ -1,4 +1,4 @@
-"""Rows into `sample` by binary COPY, and the slow way round where an instant is taken."""
+"""Rows into their class's table by binary COPY, and the slow way round where an instant is taken."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ _SLOT_COLUMNS = [f"s{slot}" for slot in range(MAX_SLOTS)]
 _DATA_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, ["sensor_unit", "time", *_SLOT_COLUMNS, "flags"]))
 
 _STAGE = sql.SQL(
-    "CREATE TEMPORARY TABLE IF NOT EXISTS sample_stage (LIKE sample, ordinal integer, again integer)"
+    "CREATE TEMPORARY TABLE IF NOT EXISTS sample_stage (LIKE sample_standard, ordinal integer, again integer)"
     " ON COMMIT DELETE ROWS"
 )
 _FROM_STAGE = sql.SQL(
     """
     WITH stored AS (
-        INSERT INTO sample ({columns}) SELECT {columns} FROM sample_stage WHERE again = 0 ORDER BY ordinal
+        INSERT INTO {table} ({columns}) SELECT {columns} FROM sample_stage WHERE again = 0 ORDER BY ordinal
         ON CONFLICT (sensor_unit, time) DO NOTHING RETURNING sensor_unit, time
     )
     SELECT g.ordinal FROM sample_stage g JOIN stored USING (sensor_unit, time) WHERE g.again = 0
     """
-).format(columns=_DATA_COLUMNS)
-_TAKEN = sql.SQL(
-    "SELECT g.ordinal FROM sample_stage g JOIN sample s USING (sensor_unit, time)"
-    " WHERE ROW({mine}) IS DISTINCT FROM ROW({theirs}) ORDER BY g.ordinal"
-).format(
-    mine=sql.SQL(", ").join(sql.Identifier("g", c) for c in [*_SLOT_COLUMNS, "flags"]),
-    theirs=sql.SQL(", ").join(sql.Identifier("s", c) for c in [*_SLOT_COLUMNS, "flags"]),
 )
+_TAKEN = sql.SQL(
+    "SELECT g.ordinal FROM sample_stage g JOIN {table} s USING (sensor_unit, time)"
+    " WHERE ROW({mine}) IS DISTINCT FROM ROW({theirs}) ORDER BY g.ordinal"
+)
+_MINE = sql.SQL(", ").join(sql.Identifier("g", c) for c in [*_SLOT_COLUMNS, "flags"])
+_THEIRS = sql.SQL(", ").join(sql.Identifier("s", c) for c in [*_SLOT_COLUMNS, "flags"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,12 +47,16 @@ class Stored:
     taken: Rows
 
 
+def table_of(rows: Rows) -> str:
+    return f"sample_{rows.retention}"
+
+
 def store_rows(connection: Connection[Any], rows: Rows) -> Stored:
-    """Put rows into `sample`, inside the caller's transaction. An instant that is taken never fails it."""
+    """Put rows into their table, inside the caller's transaction. An instant that is taken never fails it."""
     if not rows.again().any():
         try:
             with connection.transaction(), connection.cursor() as cursor:
-                _copy(cursor, "sample", rows, [])
+                _copy(cursor, table_of(rows), rows, [])
         except UniqueViolation:
             pass
         else:
@@ -76,13 +79,16 @@ def _copy(cursor: Cursor[Any], table: str, rows: Rows, more: list[tuple[str, NDA
 
 def _store_one_by_one(connection: Connection[Any], rows: Rows) -> Stored:
     """The slow way, for rows of which some are there: stage, insert what is free, compare the others."""
+    table = sql.Identifier(table_of(rows))
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(_STAGE)
         cursor.execute("DELETE FROM sample_stage")
         ordinal = np.arange(len(rows), dtype=np.int32)
         _copy(cursor, "sample_stage", rows, [("ordinal", ordinal), ("again", rows.again().astype(np.int32))])
-        new = sorted(row[0] for row in cursor.execute(_FROM_STAGE))
-        taken = [row[0] for row in cursor.execute(_TAKEN)]
+        stored = cursor.execute(_FROM_STAGE.format(table=table, columns=_DATA_COLUMNS))
+        new = sorted(row[0] for row in stored)
+        compared = cursor.execute(_TAKEN.format(table=table, mine=_MINE, theirs=_THEIRS))
+        taken = [row[0] for row in compared]
     return Stored(
         rows.only(np.array(new, dtype=np.int64)),
         len(rows) - len(new) - len(taken),

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import Connection, Cursor
+from psycopg.errors import CheckViolation
 
 from fleet_server.devices import reported
 from fleet_server.telemetry.ingest import catalogue, dead_letters, ledger
@@ -80,6 +81,25 @@ def process(
     connection: Connection[Any], items: Sequence[Item], series: SeriesCatalogue, now: datetime, worker: str
 ) -> Outcome:
     """Store the group and commit. now: the street clock's. Where it raises, nothing is stored."""
+    have_months(connection, items, series)
+    try:
+        return _process(connection, items, series, now, worker)
+    except CheckViolation:  # retention removed a month that was there when this worker last looked
+        series.months.clear()
+        have_months(connection, items, series)
+        return _process(connection, items, series, now, worker)
+
+
+def have_months(connection: Connection[Any], items: Sequence[Item], series: SeriesCatalogue) -> None:
+    """Have tables for the months of the samples in `items`. In a transaction of its own, unless in one."""
+    spooled = (item.content for item in items if isinstance(item, Spooled))
+    times = [block.times_ms for content in spooled if isinstance(content, list) for block in content]
+    series.months.ensure(connection, times)
+
+
+def _process(
+    connection: Connection[Any], items: Sequence[Item], series: SeriesCatalogue, now: datetime, worker: str
+) -> Outcome:
     with connection.transaction(), connection.cursor() as cursor:
         work = Work(connection, cursor, series, now)
         work.counts["messages"] = len(items)
@@ -218,7 +238,8 @@ def _store_samples(work: Work, items: Sequence[Spooled], units: dict[UnitName, i
         stream = work.stream_of(item)
         assert isinstance(item.content, list)
         for block in item.content:
-            pieces.append(Piece(origin, units[catalogue.unit_name(stream, block.unit)], block))
+            unit = units[catalogue.unit_name(stream, block.unit)]
+            pieces.append(Piece(origin, unit, block, work.series.retention[unit]))
     stored: list[Rows] = []
     taken: list[Rows] = []
     for rows in assemble(pieces):
@@ -229,7 +250,7 @@ def _store_samples(work: Work, items: Sequence[Spooled], units: dict[UnitName, i
         work.counts["repeated_samples"] += result.repeated
         taken.append(result.taken)
     _refuse_taken(work, items, taken)
-    store_derived(work.connection, stored, work.series)
+    store_derived(work.connection, stored)
 
 
 def _refuse_taken(work: Work, items: Sequence[Spooled], many: Sequence[Rows]) -> None:

@@ -20,6 +20,7 @@ from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import replay_ready
 from fleet_server.telemetry.timescale import lift_limits
 from fleet_server.telemetry.upkeep.fold import STREAMS_A_TICK, fold
+from fleet_server.telemetry.upkeep.months import months_ahead
 from fleet_server.telemetry.upkeep.rollups import MARKS_A_TICK, roll_up
 from fleet_server.telemetry.upkeep.settle import HOLES_A_TICK, settle
 from fleet_server.telemetry.upkeep.sweep import ROWS_A_TICK, forget_conditions, sweep_presence
@@ -79,6 +80,7 @@ LOOPS = (
     Loop("replay dead letters", 2.0, _replay, LETTERS_A_TICK),
     Loop("views of sensor kinds", 10.0, lambda b: make_views(b.connection), MAX_VIEWS),
     Loop("write down what was lost", 600.0, lambda b: settle(b.connection), HOLES_A_TICK),
+    Loop("months ahead", 600.0, lambda b: months_ahead(b.connection, b.context.clock.now()), MAX_VIEWS),
     Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),
     Loop(
         "forget old conditions",

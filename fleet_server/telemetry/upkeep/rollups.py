@@ -6,6 +6,8 @@ from typing import Any
 
 from psycopg import Connection
 
+from wire_contract.limits import MAX_SLOTS
+
 MARKS_A_TICK = 5_000
 ADVISORY_LOCK = 7_265_002  # one worker at a time: two could write an older sum over a newer one
 
@@ -13,34 +15,37 @@ _TAKE = """
 DELETE FROM rollup_dirty WHERE id IN (SELECT id FROM rollup_dirty ORDER BY id LIMIT %s)
 RETURNING sensor_unit, hour
 """
-# LATERAL with an aggregate: an index range scan a series and hour; a join would read the whole table instead.
-_HOURS = """
-INSERT INTO rollup_1h (series_id, bucket, n, sum, min, max, flagged)
-SELECT s.id, t.hour, m.n, m.sum, m.min, m.max, m.flagged
-FROM unnest(%s::int[], %s::timestamptz[]) AS t(sensor_unit, hour)
-JOIN series s ON s.sensor_unit_id = t.sensor_unit
-CROSS JOIN LATERAL (
-    SELECT sum(n) AS n, sum(sum) AS sum, min(min) AS min, max(max) AS max, sum(flagged) AS flagged
-    FROM rollup_1m r
-    WHERE r.series_id = s.id AND r.bucket >= t.hour AND r.bucket < t.hour + interval '1 hour') AS m
-WHERE m.n IS NOT NULL
-ON CONFLICT (series_id, bucket) DO UPDATE SET n = excluded.n, sum = excluded.sum, min = excluded.min,
-    max = excluded.max, flagged = excluded.flagged
+_FOLDS = {"sum": "sum({c})::bigint", "n": "sum({c})::int", "min": "min({c})", "max": "max({c})"}
+_FOLDS |= {"flagged": "sum({c})::int"}
+_COLUMNS = [f"{field}_{i}" for field in _FOLDS for i in range(MAX_SLOTS)]
+_FOLDED = ", ".join(
+    f"{fold.format(c=f'{field}_{i}')}" for field, fold in _FOLDS.items() for i in range(MAX_SLOTS)
+)
+_INTO = f"(sensor_unit, bucket, {', '.join(_COLUMNS)})"
+_UPDATE = f"""
+ON CONFLICT (sensor_unit, bucket) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in _COLUMNS)}
 """
-_DAYS = """
-INSERT INTO rollup_1d (series_id, bucket, n, sum, min, max, flagged)
-SELECT s.id, t.day, h.n, h.sum, h.min, h.max, h.flagged
+# LATERAL with an aggregate: an index range scan a unit and hour; a join would read the whole table instead.
+_HOURS = f"""
+INSERT INTO unit_hour {_INTO}
+SELECT t.sensor_unit, t.hour, m.* FROM unnest(%s::int[], %s::timestamptz[]) AS t(sensor_unit, hour)
+CROSS JOIN LATERAL (
+    SELECT {_FOLDED} FROM unit_minute r
+    WHERE r.sensor_unit = t.sensor_unit AND r.bucket >= t.hour AND r.bucket < t.hour + interval '1 hour'
+    HAVING count(*) > 0) AS m
+{_UPDATE}
+"""  # noqa: S608 - made of the constants above
+_DAYS = f"""
+INSERT INTO unit_day {_INTO}
+SELECT t.sensor_unit, t.day, h.*
 FROM (SELECT DISTINCT sensor_unit, date_trunc('day', hour, 'UTC') AS day
       FROM unnest(%s::int[], %s::timestamptz[]) AS u(sensor_unit, hour)) AS t
-JOIN series s ON s.sensor_unit_id = t.sensor_unit
 CROSS JOIN LATERAL (
-    SELECT sum(n) AS n, sum(sum) AS sum, min(min) AS min, max(max) AS max, sum(flagged) AS flagged
-    FROM rollup_1h r
-    WHERE r.series_id = s.id AND r.bucket >= t.day AND r.bucket < t.day + interval '24 hours') AS h
-WHERE h.n IS NOT NULL
-ON CONFLICT (series_id, bucket) DO UPDATE SET n = excluded.n, sum = excluded.sum, min = excluded.min,
-    max = excluded.max, flagged = excluded.flagged
-"""
+    SELECT {_FOLDED} FROM unit_hour r
+    WHERE r.sensor_unit = t.sensor_unit AND r.bucket >= t.day AND r.bucket < t.day + interval '24 hours'
+    HAVING count(*) > 0) AS h
+{_UPDATE}
+"""  # noqa: S608 - made of the constants above
 # For the air slice, whose indices are of hours: in this transaction, so that no touched hour is forgotten.
 _AIR = """
 INSERT INTO air_dirty (sensor_unit, hour)

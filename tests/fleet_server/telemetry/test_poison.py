@@ -113,7 +113,9 @@ def test_what_was_known_of_a_database_is_forgotten_with_its_connection(
 ) -> None:
     """An older backup, or a crash before the commit: sensor units and series may have other numbers."""
     worker.settle([post.declare(), *live(post, 1)])
-    desk.connection.execute("TRUNCATE sensor_unit, rollup_1m, latest, sample, batch, batch_cursor CASCADE")
+    desk.connection.execute(
+        "TRUNCATE sensor_unit, unit_minute, latest_unit, sample_standard, batch, batch_cursor CASCADE"
+    )
     desk.connection.execute("ALTER SEQUENCE sensor_unit_id_seq RESTART")
     desk.connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

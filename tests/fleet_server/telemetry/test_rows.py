@@ -21,12 +21,14 @@ from fleet_server.telemetry.ingest.rows import (
     HOUR_MS,
     MINUTE_MS,
     Piece,
+    Rows,
     assemble,
     fold_minutes,
     hours,
     newest,
 )
 from fleet_server.telemetry.ingest.samples import store_rows
+from fleet_server.telemetry.partitions import Months
 from tests.fleet_server.telemetry.support import Desk
 from wire_contract.decode_numpy import NumpyBlock
 from wire_contract.flags import Flag, unpack_flags
@@ -40,10 +42,13 @@ BEFORE_2000_MS = 946_684_800_000 - 7
 DAY_MS = 86_400_000
 
 
+NEAR = st.integers(BEFORE_2000_MS, BEFORE_2000_MS + 3 * HOUR_MS)
+EVER = NEAR | st.integers(0, 4_000_000_000_000)
+
+
 @st.composite
-def piece_lists(draw: st.DrawFn) -> list[Piece]:
+def piece_lists(draw: st.DrawFn, instants: st.SearchStrategy[int] = EVER) -> list[Piece]:
     """Blocks of a few units and sets of slots; no two rows of one unit and instant."""
-    instants = st.integers(BEFORE_2000_MS, BEFORE_2000_MS + 3 * HOUR_MS) | st.integers(0, 4_000_000_000_000)
     keys = draw(st.lists(st.tuples(st.sampled_from(UNITS), instants), min_size=1, max_size=40, unique=True))
     by_block: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
     sets = st.sets(st.integers(0, 15), min_size=1, max_size=16).map(lambda s: tuple(sorted(s)))
@@ -73,31 +78,50 @@ def readings(pieces: list[Piece]) -> list[tuple[int, int, int, int]]:
     return found
 
 
+Minute = tuple[int, int, list[int], int]
+"""n, sum, the lowest and the highest (none where n is 0), flagged."""
+
+
+def together(a: Minute, b: Minute) -> Minute:
+    ends = a[2] + b[2]
+    return a[0] + b[0], a[1] + b[1], [min(ends), max(ends)] if ends else [], a[3] + b[3]
+
+
+def folded(many: list[Rows]) -> dict[tuple[int, int], Minute]:
+    """By series and minute: what the wide minutes of all sets of slots come to."""
+    found: dict[tuple[int, int], Minute] = {}
+    for m in map(fold_minutes, many):
+        assert len({*zip(m.unit.tolist(), m.bucket_ms.tolist(), strict=True)}) == len(m.unit)
+        for i, slot in enumerate(m.slots):
+            for j, unit in enumerate(m.unit):
+                n = int(m.n[i, j])
+                ends = [int(m.low[i, j]), int(m.high[i, j])] if n else []
+                one = (n, int(m.sum[i, j]), ends, int(m.flagged[i, j]))
+                minute = (SERIES[int(unit)][slot], int(m.bucket_ms[j]))
+                found[minute] = together(found.get(minute, (0, 0, [], 0)), one)
+    return found
+
+
 @given(piece_lists())
 def test_minutes_newest_and_hours_are_what_a_loop_finds(pieces: list[Piece]) -> None:
     many = assemble(pieces)
-    expected: dict[tuple[int, int], list[Any]] = {}
+    expected: dict[tuple[int, int], Minute] = {}
     last: dict[int, tuple[int, int, int]] = {}
     for series, time_ms, value, flag in readings(pieces):
-        entry = expected.setdefault((series, time_ms // MINUTE_MS * MINUTE_MS), [0, 0, [], 0])
-        if flag in EXCLUDED:
-            entry[3] += 1
-        else:
-            entry[0], entry[1] = entry[0] + 1, entry[1] + value
-            entry[2].append(value)
+        minute = (series, time_ms // MINUTE_MS * MINUTE_MS)
+        one: Minute = (0, 0, [], 1) if flag in EXCLUDED else (1, value, [value], 0)
+        expected[minute] = together(expected.get(minute, (0, 0, [], 0)), one)
         if series not in last or time_ms > last[series][0]:
             last[series] = (time_ms, value, flag)
-    m = fold_minutes(many, SERIES)
-    keys = list(zip(m.series.tolist(), m.bucket_ms.tolist(), strict=True))
-    assert keys == sorted(expected)
-    for i, key in enumerate(keys):
-        n, total, values, flagged = expected[key]
-        assert (m.n[i], m.sum[i], m.flagged[i]) == (n, total, flagged)
-        if n:
-            assert (m.low[i], m.high[i]) == (min(values), max(values))
-    found = newest(many, SERIES)
-    columns = (found.time_ms.tolist(), found.value.tolist(), found.flag.tolist())
-    assert dict(zip(found.series.tolist(), zip(*columns, strict=True), strict=True)) == last
+    assert folded(many) == expected
+    found: dict[int, tuple[int, int, int]] = {}
+    for rows in map(newest, many):
+        for i, slot in enumerate(rows.slots):
+            for j, unit in enumerate(rows.unit):
+                what = (int(rows.time_ms[j]), int(rows.values[i, j]), int(rows.flag_of(i)[j]))
+                series = SERIES[int(unit)][slot]
+                found[series] = max(found.get(series, what), what)
+    assert found == last
     unit, hour_ms = hours(many)
     assert set(zip(unit.tolist(), hour_ms.tolist(), strict=True)) == {
         (p.sensor_unit, int(t) // HOUR_MS * HOUR_MS) for p in pieces for t in p.block.times_ms
@@ -105,9 +129,10 @@ def test_minutes_newest_and_hours_are_what_a_loop_finds(pieces: list[Piece]) -> 
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(piece_lists())
+@given(piece_lists(NEAR))  # a month's end is among them, and a table for each month costs time
 def test_binary_copy_stores_what_plain_inserts_store(desk: Desk, pieces: list[Piece]) -> None:
     connection = desk.connection
+    Months().ensure(connection, [piece.block.times_ms for piece in pieces])
     with connection.transaction(force_rollback=True):
         for rows in assemble(pieces):
             stored = store_rows(connection, rows)

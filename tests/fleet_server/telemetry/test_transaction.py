@@ -185,7 +185,7 @@ def test_a_drained_history_meets_minutes_that_are_there(
     half = 30_000
     desk.take(post.declare(), post.publish(Class.LIVE, post.samples(early)))
     if raced:
-        monkeypatch.setattr(derived, "_free", lambda cursor, m: np.ones(len(m.series), dtype=bool))
+        monkeypatch.setattr(derived, "_free", lambda cursor, m: np.ones(len(m.unit), dtype=bool))
     desk.take(post.publish(Class.HISTORY, post.samples([t + half for t in early])))
     desk.take(post.publish(Class.HISTORY, post.samples([t + half for t in late])))
     assert desk.rows("SELECT n, count(*) FROM rollup_1m GROUP BY n ORDER BY n") == [(1, 90), (2, 90)]

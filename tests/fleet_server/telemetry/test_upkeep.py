@@ -202,7 +202,7 @@ def test_the_ledger_counts_what_was_stored_when_an_instant_was_taken(desk: Desk,
     desk.take(post.publish(Class.LIVE, post.samples(times)))
     counted = "SELECT samples FROM batch WHERE class = 2 AND sequence = 2"
     assert desk.one(counted) == 3
-    desk.connection.execute("DELETE FROM sample WHERE s0 = 9")
+    desk.connection.execute("DELETE FROM sample_standard WHERE s0 = 9")
     letter = desk.one("SELECT id FROM dead_letter")
     assert replay(desk.connection, letter, desk.series, NOW).samples == 1
     assert desk.one(counted) == 4

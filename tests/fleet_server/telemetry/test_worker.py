@@ -95,7 +95,7 @@ def test_a_backend_killed_in_the_middle_loses_nothing(
     worker.settle([post.declare()])
     group = live(post, 5)
     with psycopg.connect(database_url) as blocker:
-        blocker.execute("LOCK TABLE rollup_1m IN ACCESS EXCLUSIVE MODE")
+        blocker.execute("LOCK TABLE unit_minute IN ACCESS EXCLUSIVE MODE")
         thread = threading.Thread(target=worker.settle, args=(group,))
         thread.start()
         waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"

@@ -1,0 +1,41 @@
+"""Views that stand in the way of a table's change: taken away around it and put back as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg import Connection, sql
+
+# Whatever reads the tables, directly or through another view. A view is younger than what it reads.
+_VIEWS = """
+WITH RECURSIVE reading AS (
+    SELECT r.ev_class AS view FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass
+          AND d.refobjid = ANY(%s::text[]::regclass[]) AND r.ev_class <> d.refobjid
+    UNION
+    SELECT r.ev_class
+    FROM reading v JOIN pg_depend d ON d.refobjid = v.view JOIN pg_rewrite r ON r.oid = d.objid
+    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND r.ev_class <> v.view
+)
+SELECT c.relname, pg_get_viewdef(c.oid), obj_description(c.oid, 'pg_class')
+FROM reading JOIN pg_class c ON c.oid = reading.view WHERE c.relkind = 'v' ORDER BY c.oid
+"""
+
+
+@contextmanager
+def without_views(connection: Connection[Any], tables: Sequence[str]) -> Iterator[None]:
+    """Inside the caller's transaction; the body may replace `tables` by others of the same columns.
+
+    Grants on the views are lost: whoever gave them (`dashboards/grafana/role.sql`) gives them again.
+    """
+    found = connection.execute(_VIEWS, (list(tables),)).fetchall()
+    for name, _, _ in reversed(found):
+        connection.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier(name)))
+    yield
+    for name, query, comment in found:
+        view = sql.Identifier(name)
+        connection.execute(sql.SQL("CREATE VIEW {} AS ").format(view) + sql.SQL(query))
+        if comment is not None:
+            connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(comment)))
