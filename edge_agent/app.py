@@ -21,7 +21,7 @@ from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
 from edge_agent.io import systemd
 from edge_agent.io.certificate_dates import validity
-from edge_agent.io.clocks import FollowedClock, ScaledClock, SystemClock
+from edge_agent.io.clocks import FollowedClock, ScaledClock, SystemClock, kernel_is_synced
 from edge_agent.io.model_folder import MANIFEST_FILE, load_model, model_directory
 from edge_agent.io.model_trial import ModelTrial
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
@@ -60,7 +60,7 @@ def make_clock(config: AgentConfig) -> Clock:
     if config.bench.clock_speed != 1.0:
         now_ms = SystemClock().now_ms()
         return ScaledClock(config.bench.clock_speed, now_ms, now_ms)
-    return SystemClock()
+    return SystemClock(kernel_is_synced if config.device.wait_for_time_sync else None)
 
 
 def make_caps(config: AgentConfig) -> Caps:

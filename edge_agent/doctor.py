@@ -26,11 +26,13 @@ from edge_agent.core.health import KNOWN
 from edge_agent.core.leaving import leave
 from edge_agent.core.renewing import LOW_DAYS
 from edge_agent.core.stamping import clock_is_set
-from edge_agent.errors import AgentError, ConfigError
+from edge_agent.errors import AgentError, ConfigError, SpoolError
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.paho_broker import PahoBroker, tls_context
+from edge_agent.io.spool_view import ENDLESS_INODES, free_inodes, view
 from edge_agent.model_report import report
 from edge_agent.ports import BrokerEvents, Session
+from edge_agent.summary import given_up_lines
 from firmware_bridge.errors import SensorError, SensorWarmingUp
 from firmware_bridge.kinds import SensorKind
 from wire_contract.classes import Class
@@ -65,7 +67,7 @@ def examine(config_file: Path) -> list[Check]:
     except ConfigError as error:
         return [Check("configuration", False, error.detail, error.remedy)]
     checks = [Check("configuration", True, f"{config_file}: {len(config.sensors)} sensors")]
-    checks += [_clock(), *_disk(config)]
+    checks += [_clock(), *_disk(config), *_spool(config)]
     identity = _identity(config)
     checks += identity
     if all(check.ok or check.name == "key" for check in identity):
@@ -118,14 +120,34 @@ def _disk(config: AgentConfig) -> Iterator[Check]:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
     free = shutil.disk_usage(folder).free
-    inodes = os.statvfs(folder).f_favail
-    told = f"{folder}: {free / 1e6:.0f} MB and {inodes} inodes free"
-    short = free < config.spool.min_free_bytes or inodes < config.spool.min_free_inodes
-    yield Check("disk", not short, told, KNOWN["disk_full"].remedy if short else "")
+    inodes = free_inodes(folder)
+    count = "any number of" if inodes >= ENDLESS_INODES else inodes
+    told = f"{folder}: {free / 1e6:.0f} MB and {count} inodes free"
+    if free < config.spool.min_free_bytes:
+        yield Check("disk", False, told, KNOWN["disk_full"].remedy)
+    elif inodes < config.spool.min_free_inodes:
+        yield Check("disk", False, told, KNOWN["inodes_short"].remedy)
+    else:
+        yield Check("disk", True, told)
+
+
+def _spool(config: AgentConfig) -> Iterator[Check]:
+    """What waits in each class and what was given up; what was set aside."""
     kept = sorted(config.spool_dir.glob("*.corrupt-*"))
     if kept:
         remedy = "Replace the storage card if there are several; delete the file when you need it no more."
         yield Check("spool", False, f"a damaged spool was set aside: {kept[-1]}", remedy)
+    if not (config.spool_dir / "spool.db").exists():
+        return
+    try:
+        found = view(config.spool_dir)
+    except SpoolError as error:
+        yield Check("spool", False, error.detail, error.remedy or KNOWN["spool_error"].remedy)
+        return
+    queues = ", ".join(f"{name} {count['waiting_messages']}" for name, count in found["classes"].items())
+    told = [f"{found['file_bytes'] / 1e6:.1f} MB; messages that wait: {queues}"]
+    told += [f"given up: {line}" for line in given_up_lines(found["given_up"])]
+    yield Check("spool", True, "\n".join(told))
 
 
 def _disk_remedy(error: OSError) -> str:

@@ -30,6 +30,7 @@ def shown_status(status: dict[str, Any]) -> str:
         f"model     {status.get('model') or 'not loaded yet'}",
         f"waiting   {sum(status['backlog'].values())} samples",
         f"spooled   {sum(status['spooled'].values())} samples since the epoch began",
+        *(f"given up  {line}" for line in given_up_lines(status.get("given_up", []))),
     ]
     for sensor, values in status.get("latest", {}).items():
         told = ", ".join(f"{channel} {value:g}" for channel, value in values.items() if value is not None)
@@ -37,6 +38,14 @@ def shown_status(status: dict[str, Any]) -> str:
     conditions = status["conditions"] or []
     lines += [f"{each['severity']:<9} {_told(each)}" for each in conditions]
     return "\n".join(lines if conditions else [*lines, "nothing is wrong"])
+
+
+def given_up_lines(given_up: list[dict[str, Any]]) -> list[str]:
+    """What policy gave up since the epoch began, a line for each class and reason."""
+    return [
+        f"{each['samples']} samples and {each['messages']} messages of class {each['cls']}: {each['reason']}"
+        for each in given_up
+    ]
 
 
 def _told(condition: dict[str, Any]) -> str:
@@ -56,4 +65,5 @@ def shown_spool(counters: dict[str, Any]) -> str:
             f"{name:<11}{count['messages']:>9}{count['samples']:>10}{count['acked_messages']:>10}"
             f"{count['waiting_messages']:>9}{count['shed_samples']:>8}{count['payload_bytes']:>11}"
         )
+    lines += [f"given up: {line}" for line in given_up_lines(counters["given_up"])]
     return "\n".join(lines)

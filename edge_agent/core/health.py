@@ -37,7 +37,11 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "clock_jumped": Known("warning", "Check the time service: timedatectl timesync-status."),
         "spool_shedding": Known("warning", "Restore the connection, or raise [spool] max_bytes."),
         "disk_full": Known("error", "Free space on the disk of device.data_dir (df -h, df -i)."),
-        "inodes_short": Known("warning", "Delete small files on the disk of device.data_dir (df -i)."),
+        "inodes_short": Known(
+            "warning",
+            "Delete files on the disk of device.data_dir (df -i, du --inodes -x): nothing that the spool"
+            " gives up frees an inode.",
+        ),
         "spool_error": Known("error", "Look at the log: journalctl -u lamppost-agent."),
         "spool_corrupt": Known("error", "Replace the storage card if this repeats; the old file is kept."),
         "sensor_warns": Known("warning", "Clean the sensor, then power-cycle it; replace it if this stays."),

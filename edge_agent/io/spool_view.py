@@ -48,6 +48,11 @@ def free_inodes(folder: Path) -> int:
     return told.f_favail if told.f_files else ENDLESS_INODES
 
 
+def _counts_reasons(db: sqlite3.Connection) -> bool:
+    """A file that this version has not opened for writing yet may be older."""
+    return bool(db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'shed'").fetchone()[0])
+
+
 def plain(gone: GivenUp) -> dict[str, Any]:
     return {**asdict(gone), "cls": gone.cls.name.lower()}
 
@@ -71,7 +76,7 @@ def view(folder: Path) -> dict[str, Any]:
                 "pending": db.execute("SELECT count(*) FROM pending").fetchone()[0],
                 "file_bytes": path.stat().st_size,
                 "classes": classes,
-                "given_up": [plain(each) for each in given_up(db)],
+                "given_up": [plain(each) for each in given_up(db)] if _counts_reasons(db) else [],
             }
         finally:
             db.close()

@@ -91,6 +91,7 @@ class Reporter:
                 "property_bytes": sum(_property_bytes(self._spool.epoch, c.messages) for c in samples),
             },
             "classes": {cls.name.lower(): _plain(count) for cls, count in counters.items()},
+            "given_up": [{**vars(each), "cls": each.cls.name.lower()} for each in self._spool.given_up()],
             "conditions": [
                 {
                     "code": each.code,
