@@ -38,6 +38,9 @@ BACKOFF_STEPS = 10  # 2**10 s is beyond any maximum; keeps the power finite
 HANDSHAKE_S = 15.0  # connect or subscribe unanswered for this long is a dead connection
 RESUME_S = 3.0  # wait this long for the server's state, then drain without it: it may be away
 SILENT_S = 60.0  # unacknowledged for two resends: the broker lives, the server does not answer
+ASK_MAX_S = (
+    30.0  # a silent server is asked each 5 s, then less often up to this, half as soon to half as late
+)
 STEADY_S = 60.0  # a connection that lived this long was a good one: back-off starts anew
 TICK_S = 5.0  # deadlines are tens of seconds; a wake-up each five seconds costs nothing
 
@@ -58,7 +61,8 @@ CONNECTED_PHASES = frozenset({Phase.RESUMING, Phase.DRAINING})
 @dataclass(frozen=True)
 class Link:
     """`answered`: classes the server has told us about since the Ask. `heard_at_s`: the last ack, or the
-    start of the present wait for one (wire clock). `held`: samples wait for a declaration's ack."""
+    start of the present wait for one (wire clock). `held`: samples wait for a declaration's ack. `asks`: of a
+    silent server, the next one due at `ask_at_s`."""
 
     phase: Phase = Phase.IDLE
     attempt: int = 0
@@ -67,6 +71,8 @@ class Link:
     since_s: float = 0.0
     heard_at_s: float = 0.0
     silent: bool = False
+    asks: int = 0
+    ask_at_s: float = 0.0
     held: bool = False
     backoff_max_s: float = BACKOFF_MAX_S
 
@@ -140,7 +146,9 @@ def _ack(link: Link, event: Event) -> Decision:
         missing = tuple(window.in_flight)
         window = again(window, missing, event.now_s, event.jitter)
         actions += tuple(Publish(cls, sequence) for cls, sequence in missing)
-    heard = replace(link, window=window, heard_at_s=event.now_s, attempt=0, silent=False)
+    heard = replace(
+        link, window=window, heard_at_s=event.now_s, attempt=0, silent=False, asks=0, ask_at_s=0.0
+    )
     if link.phase is Phase.DRAINING:
         return heard, (*actions, Fetch(wants(window, held=False)))
     return heard, actions
@@ -156,6 +164,11 @@ def _ack_while_resuming(link: Link, event: Event) -> Decision:
     return draining, actions + more
 
 
+def _ask_again_in_s(asks: int, jitter: float) -> float:
+    """A city that waits for one server must neither ask in chorus nor, once it is back, drain in chorus."""
+    return min(ASK_MAX_S, TICK_S * 2.0 ** min(asks, BACKOFF_STEPS)) * (0.5 + jitter)
+
+
 def _tick(link: Link, event: Event) -> Decision:
     window, late = due(link.window, event.now_s, event.jitter)
     actions: tuple[Action, ...] = tuple(Publish(cls, sequence) for cls, sequence in late)
@@ -163,10 +176,14 @@ def _tick(link: Link, event: Event) -> Decision:
     if silent and not link.silent:
         detail = f"the broker is connected, but nothing was acknowledged for {SILENT_S:.0f} s"
         actions += (Say("server_silent", detail, ""),)
-    if silent:
+    asks, ask_at_s = link.asks, link.ask_at_s
+    if silent and event.now_s >= ask_at_s:
         actions += (SendAsk(),)
+        asks, ask_at_s = asks + 1, event.now_s + _ask_again_in_s(asks, event.jitter)
     steady = 0 if event.now_s - link.since_s >= STEADY_S else link.attempt
-    moved = replace(link, window=window, silent=link.silent or silent, attempt=steady)
+    moved = replace(
+        link, window=window, silent=link.silent or silent, attempt=steady, asks=asks, ask_at_s=ask_at_s
+    )
     return moved, (*actions, Fetch(wants(window, held=False)), Arm(Signal.TICK, TICK_S))
 
 

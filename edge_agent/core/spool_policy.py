@@ -47,9 +47,12 @@ class Shed:
 
 
 def excess_bytes(usage: Usage, caps: Caps) -> int:
-    """How much must go, 0 when all caps hold. A lack of inodes asks for nothing: deleting rows gives none."""
+    """How much must go, 0 when all caps hold. A lack of inodes asks for nothing: deleting rows gives none.
+
+    Pages that the file has to spare are given back a step at a time: they count as free already.
+    """
     over = usage.used_bytes - caps.max_bytes
-    short = caps.min_free_bytes - usage.free_bytes
+    short = caps.min_free_bytes - usage.free_bytes - usage.spare_bytes
     need = max(over, short)
     return need + int(caps.max_bytes * SHED_MARGIN) if need > 0 else 0
 

@@ -97,7 +97,9 @@ class PahoBroker:
             where = f"{self._address.host}:{self._address.port}"
             raise BrokerUnreachable(f"no broker at {where}: {_plainly(error)}") from error
         opened = client.socket()
-        if opened is not None:  # a small message must not wait until the one before it is acknowledged
+        if isinstance(
+            opened, socket.socket
+        ):  # a small message must not wait until the one before it is acknowledged
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.loop_start()
         self._client = client

@@ -73,7 +73,7 @@ class GroupingServer:
         self._client.on_message = lambda _client, _data, message: self._come.put(message)
         self._client.connect("127.0.0.1", port)
         opened = self._client.socket()
-        assert opened is not None
+        assert isinstance(opened, socket.socket)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def run(self) -> None:

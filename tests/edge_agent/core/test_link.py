@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import random
+from bisect import bisect_right
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.core import link_moves as moves
 from edge_agent.core.link import (
+    ASK_MAX_S,
+    BACKOFF_MAX_S,
     HANDSHAKE_S,
     RESUME_S,
     SILENT_S,
     STEADY_S,
     TABLE,
+    TICK_S,
     Link,
     Phase,
     step,
@@ -161,3 +167,50 @@ def test_any_order_of_events_ends_where_the_table_says(signals: list[Signal], ji
         timers |= {action.signal for action in actions if isinstance(action, moves.Arm)}
         if link.phase is Phase.WAITING and before is not Phase.WAITING:
             assert Signal.RETRY_DUE in timers, "it always tries again"
+
+
+FLEET = 1500
+OUTAGE_S = 3600.0
+
+
+def spread(instants: list[float], within_s: float) -> float:
+    """The largest share of them within any such stretch of time."""
+    ordered, most = sorted(instants), 0
+    for n, at_s in enumerate(ordered):
+        most = max(most, bisect_right(ordered, at_s + within_s) - n)
+    return most / len(ordered)
+
+
+def test_a_city_does_not_come_back_in_chorus_after_the_broker_was_away() -> None:
+    """Every lamppost loses the same broker at the same moment; each tries until it is there again."""
+    chance, back = random.Random(4), []
+    for _ in range(FLEET):
+        link, _ = drive(draining(), trouble(Signal.LOST, 0.0, 0.0))
+        now_s = 0.0
+        while now_s < OUTAGE_S:
+            link, _ = step(link, event(Signal.RETRY_DUE, now_s))
+            link, done = step(link, trouble(Signal.REFUSED, now_s, chance.random()))
+            now_s += delays(list(done))[0]
+        back.append(now_s)
+    assert max(back) <= OUTAGE_S + BACKOFF_MAX_S, "two minutes, and all are back"
+    assert spread(back, 1.0) < 0.03, "no second sees more than thrice its share"
+    assert spread(back, BACKOFF_MAX_S / 2) < 0.85, "not all at the beginning"
+
+
+def test_a_city_neither_asks_nor_drains_in_chorus_when_only_the_server_was_away() -> None:
+    """The connections live on, so nothing else draws them apart: all fell silent at the same moment."""
+    chance, asked, first_after = random.Random(5), 0, []
+    for _ in range(FLEET // 3):
+        link, _ = drive(draining(), Fetched(Signal.FETCHED, 0.0, 0.0, (Head(Class.LIVE, 1, 1),)))
+        now_s, after = 0.0, None
+        while after is None:
+            now_s += TICK_S
+            link, done = step(link, event(Signal.TICK, now_s, chance.random()))
+            if moves.SendAsk() in done:
+                asked += now_s < 600.0
+                after = now_s if now_s >= 600.0 else None
+        first_after.append(after - 600.0)
+    assert asked / (FLEET // 3) < 540.0 / ASK_MAX_S * 1.5, "seldom, when it stays away"
+    assert max(first_after) <= 1.5 * ASK_MAX_S + TICK_S, "soon, when it is back"
+    assert spread(first_after, TICK_S / 2) < 0.4, "and not together"
+    assert len(set(first_after)) >= 5

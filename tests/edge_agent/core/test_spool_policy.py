@@ -67,6 +67,7 @@ def test_excess_is_what_the_worse_cap_asks_for_and_a_margin() -> None:
     assert excess_bytes(Usage(10_000, 1000, 0), CAPS) == 0
     assert excess_bytes(Usage(10_100, 5000, 0), CAPS) == 100 + 200
     assert excess_bytes(Usage(10_100, 400, 0), CAPS) == 600 + 200
+    assert excess_bytes(Usage(5_000, 400, 0, spare_bytes=600), CAPS) == 0, "on its way back to the disk"
 
 
 @given(st.lists(st.sampled_from([Sign.FITS, Sign.OVER, Sign.WRITTEN, Sign.WRITE_REFUSED, Sign.POWER_LOST])))
