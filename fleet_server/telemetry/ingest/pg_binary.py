@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,8 @@ from psycopg.pq import Format
 
 POSTGRES_EPOCH_MS = 946_684_800_000  # 2000-01-01T00:00:00Z in Unix milliseconds
 US_PER_MS = 1_000
+ROWS_AT_ONCE = 512  # of 130 bytes: they stay in a core's cache while their columns are filled in
+MAX_LAYOUTS = 64  # of 70 kB each
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)  # signature, flags, length of the extension
 COPY_TRAILER = struct.pack(">h", -1)
 
@@ -29,17 +32,30 @@ def to_timestamptz(times_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     return (times_ms - POSTGRES_EPOCH_MS) * US_PER_MS
 
 
-def copy_stream(columns: list[Column]) -> bytes:
+def copy_stream(columns: Sequence[Column]) -> bytes:
     """The whole COPY BINARY stream of rows whose fields are `columns` (each of n values, none NULL)."""
+    rows = _blank(tuple(kind for _, kind in columns)).copy()
+    count = len(columns[0][0])
+    parts = [COPY_HEADER]
+    for first in range(0, count, ROWS_AT_ONCE):
+        some = rows[: count - first]
+        for i, (values, _) in enumerate(columns):
+            some[f"value{i}"] = values[first : first + ROWS_AT_ONCE]
+        parts.append(some.tobytes())
+    return b"".join((*parts, COPY_TRAILER))
+
+
+@lru_cache(MAX_LAYOUTS)
+def _blank(kinds: tuple[str, ...]) -> NDArray[Any]:
+    """Rows without their values."""
     fields: list[tuple[str, str]] = [("fields", ">i2")]
-    for i, (_, kind) in enumerate(columns):
+    for i, kind in enumerate(kinds):
         fields += [(f"length{i}", ">i4"), (f"value{i}", kind)]
-    rows = np.empty(len(columns[0][0]), dtype=np.dtype(fields))
-    rows["fields"] = len(columns)
-    for i, (values, kind) in enumerate(columns):
+    rows = np.zeros(ROWS_AT_ONCE, dtype=np.dtype(fields))
+    rows["fields"] = len(kinds)
+    for i, kind in enumerate(kinds):
         rows[f"length{i}"] = np.dtype(kind).itemsize
-        rows[f"value{i}"] = values
-    return COPY_HEADER + rows.tobytes() + COPY_TRAILER
+    return rows
 
 
 class _Array:
