@@ -94,15 +94,18 @@ _SCALED = (
 )
 _FLAG = "CAST((x.flags >> (4 * {d}.slot)) & 15 AS integer)"
 MISSING = 9  # wire_contract.flags.Flag.MISSING: nothing was observed
-# QARTOD's primary flag in a word, by the wire's flag (wire_contract/flags.py, tested).
-_QUALITY = (
-    "CASE WHEN {flag} IN (1, 14) THEN 'good' WHEN {flag} IN (3, 5, 6, 7, 8) THEN 'suspect'"
-    " WHEN {flag} IN (4, 10, 11, 12, 13) THEN 'fail' ELSE 'not evaluated' END"
-)
 _COLUMNS = """
     {d}.id AS datastream_id, {d}.thing_id AS thing_id,
     {d}.id || ':' || CAST(floor(extract(epoch FROM {time}) * 1000) AS bigint) AS id
 """
+
+
+def quality_word(flag: str) -> str:
+    """QARTOD's primary flag in a word; `flag`: SQL for the wire's (wire_contract/flags.py)."""
+    return (
+        f"CASE WHEN {flag} IN (1, 14) THEN 'good' WHEN {flag} IN (3, 5, 6, 7, 8) THEN 'suspect'"
+        f" WHEN {flag} IN (4, 10, 11, 12, 13) THEN 'fail' ELSE 'not evaluated' END"
+    )
 
 
 def raw_observations(d: str) -> str:
@@ -111,7 +114,7 @@ def raw_observations(d: str) -> str:
     stored = f"CAST({_SLOT.format(d=d)} AS float8)"
     return f"""
         SELECT {_COLUMNS.format(d=d, time="x.time")}, x.time, x.time AS ends, x.time AS made,
-               {_SCALED.format(d=d, stored=stored)} AS result, {_QUALITY.format(flag=flag)} AS quality,
+               {_SCALED.format(d=d, stored=stored)} AS result, {quality_word(flag)} AS quality,
                {flag} AS flag, CAST(NULL AS text) AS correction, CAST(NULL AS float8) AS raw,
                CAST(NULL AS float8) AS humidity, CAST(NULL AS integer) AS parts,
                CAST(NULL AS boolean) AS complete

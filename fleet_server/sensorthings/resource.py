@@ -9,7 +9,7 @@ from fleet_server.errors import NotFound
 from fleet_server.sensorthings.entities import BY_NAME, BY_SET, Entity
 
 MAX_STEPS = 10
-_SEGMENT = re.compile(r"([A-Za-z$][A-Za-z0-9_.@$]*)(?:\((?:(\d{1,18})|'((?:[^']|'')*)')\))?", re.ASCII)
+_SEGMENT = re.compile(r"([A-Za-z$@][A-Za-z0-9_.@$]*)(?:\((?:(\d{1,18})|'((?:[^']|'')*)')\))?", re.ASCII)
 
 
 @dataclass(frozen=True)

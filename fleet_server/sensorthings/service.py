@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -100,14 +100,32 @@ def read(
 
 def _check(resource: Resource, options: Options) -> None:
     """What cannot be asked of the one or the many."""
-    if not resource.many and replace(options, select=(), expand=()) != Options():
-        raise bad("$select", 0, "of one thing, only $select and $expand can be asked")
-    if resource.property and options != Options():
-        raise bad("$select", 0, "of a property, nothing more can be asked")
+    given = _given(options)
+    for_many = [name for name in given if name not in ("$select", "$expand")]
+    if not resource.many and for_many:
+        raise bad(for_many[0], 0, "of one thing, only $select and $expand can be asked")
+    if resource.property and given:
+        raise bad(given[0], 0, "of a property, nothing more can be asked")
     if options.data_array and (resource.entity is not OBSERVATION or not resource.many or options.expand):
         raise bad("$resultFormat", 0, "dataArray is of Observations, without $expand")
     if options.orderby and options.after and resource.entity is not OBSERVATION:
         raise bad("$skiptoken", 0, "this is none of ours", "Follow @iot.nextLink as it is.")
+
+
+def _given(options: Options) -> list[str]:
+    """The options that say something."""
+    said = {
+        "$filter": options.filter is not None,
+        "$orderby": bool(options.orderby),
+        "$top": options.top is not None,
+        "$skip": options.skip > 0,
+        "$count": options.count,
+        "$resultFormat": options.data_array,
+        "$skiptoken": bool(options.after),
+        "$select": bool(options.select),
+        "$expand": bool(options.expand),
+    }
+    return [name for name, is_said in said.items() if is_said]
 
 
 def _one(reader: Reader, resource: Resource, row: Row, options: Options) -> Answer:
