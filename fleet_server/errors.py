@@ -7,6 +7,7 @@
     │   ├── Forbidden        403   somebody is, and may not
     │   ├── NotFound         404
     │   ├── MethodNotAllowed 405
+    │   ├── NotAcceptable    406   the answer has no form that the asker takes
     │   ├── Conflict         409   right in itself, not in this state
     │   ├── Gone             410   it was there, and has expired or been used
     │   ├── TooLarge         413
@@ -70,6 +71,10 @@ class NotFound(InputError):
 
 class MethodNotAllowed(InputError):
     """The thing is there and does not take this method."""
+
+
+class NotAcceptable(InputError):
+    """The answer has no form that the asker takes."""
 
 
 class Conflict(InputError):
@@ -153,6 +158,7 @@ PROBLEMS: dict[type[LamppostError], Problem] = {
     Forbidden: Problem(403, "forbidden", "You may not do this"),
     NotFound: Problem(404, "not-found", "There is nothing at this address"),
     MethodNotAllowed: Problem(405, "method-not-allowed", "This address does not take this method"),
+    NotAcceptable: Problem(406, "not-acceptable", "There is no such form of the answer"),
     Conflict: Problem(409, "conflict", "The present state does not allow it"),
     Gone: Problem(410, "gone", "It has expired or been used"),
     TooLarge: Problem(413, "too-large", "The body is too large"),

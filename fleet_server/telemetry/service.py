@@ -5,10 +5,9 @@ Every function takes the context and the acting principal, and authorizes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import psycopg
 from sqlmodel import Session
@@ -20,11 +19,30 @@ from fleet_server.devices.rules import Freshness, freshness
 from fleet_server.errors import Conflict, DatabaseUnreachable, InvalidRequest, NotFound
 from fleet_server.spans import EARLIEST, span
 from fleet_server.telemetry import letters_store, store
+from fleet_server.telemetry.bucket_store import Stretch
+from fleet_server.telemetry.district_store import Group, Wanted
+from fleet_server.telemetry.exports.download import Download, export
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import Replayed, ReplayOutcome
 from fleet_server.telemetry.ingest.replay import replay as replay_letter
 from fleet_server.telemetry.letters_store import DeadLetterRecord
+from fleet_server.telemetry.queries import (
+    FEWEST_POINTS,
+    MAX_DAYS,
+    MAX_DISTRICT_POINTS,
+    MOST_POINTS,
+    CompletenessView,
+    DayView,
+    DistrictsView,
+    UnitView,
+    completeness,
+    districts,
+    lamppost,
+    latest_version,
+    unit,
+    version,
+)
 from fleet_server.telemetry.rules import (
     GAP_FACTOR,
     SECONDS_OF,
@@ -33,11 +51,43 @@ from fleet_server.telemetry.rules import (
     gap_threshold_s,
     resolution_for,
 )
-from fleet_server.telemetry.store import LatestReading, Point, SeriesInfo
+from fleet_server.telemetry.steps import floored
+from fleet_server.telemetry.store import GapKey, LatestReading, Point, SeriesInfo
 from fleet_server.telemetry.timescale import lift_limits
 from wire_contract.topics import Address
 
-__all__ = ["DeadLetterRecord", "Gap", "LatestReading", "Point", "Replayed", "Resolution", "SeriesInfo"]
+__all__ = [
+    "FEWEST_POINTS",
+    "MAX_DAYS",
+    "MAX_DISTRICT_POINTS",
+    "MOST_POINTS",
+    "CompletenessView",
+    "DayView",
+    "DeadLetterRecord",
+    "DistrictsView",
+    "Download",
+    "Gap",
+    "Group",
+    "LatestReading",
+    "Point",
+    "Replayed",
+    "Resolution",
+    "SeriesInfo",
+    "UnitView",
+    "Wanted",
+    "completeness",
+    "dead_letters",
+    "districts",
+    "export",
+    "gaps",
+    "lamppost",
+    "latest",
+    "latest_version",
+    "replay",
+    "series",
+    "unit",
+    "version",
+]
 
 MAX_POINTS = 20_000  # one answer's: 1 MB of JSON; a longer question is asked in pieces
 MAX_GAPS = 1_000
@@ -65,14 +115,26 @@ class SeriesView:
 
 
 @dataclass(frozen=True)
+class GapsPlace:
+    """How far a list of gaps was told, and with which usual distance it began."""
+
+    key: GapKey
+    cadence_s: float | None
+
+
+@dataclass(frozen=True)
 class GapsView:
-    """cadence_s: the usual distance of samples; None where there are too few to tell, and so no silences."""
+    """cadence_s: the usual distance of samples; None where there are too few to tell, and so no silences.
+
+    next_after: what to give as `after` for the rest; None where this is all.
+    """
 
     series: SeriesInfo
     begins: datetime
     ends: datetime
     cadence_s: float | None
     gaps: Sequence[Gap]
+    next_after: GapsPlace | None = None
 
 
 def latest(
@@ -121,10 +183,10 @@ def series(
         if resolution is Resolution.RAW:
             points = store.raw_points(session, info, begins, ends, limit + 1)
         else:
-            begins = _floor(begins, SECONDS_OF[resolution])
+            begins = floored(begins, SECONDS_OF[resolution])
             # whole buckets, the last one too: what is folded already and what is not must not differ
-            last = _floor(ends, SECONDS_OF[resolution], up=True)
-            points = store.buckets(session, info, begins, last, resolution, limit + 1)
+            last = floored(ends, SECONDS_OF[resolution], up=True)
+            points = store.buckets(session, info, Stretch(begins, last, resolution), limit + 1)
     more = points[limit].time if len(points) > limit else None
     return SeriesView(info, resolution, begins, ends, points[:limit], more)
 
@@ -137,10 +199,12 @@ def gaps(
     ends: datetime | None = None,
     *,
     factor: float = GAP_FACTOR,
+    after: GapsPlace | None = None,
+    limit: int = MAX_GAPS,
 ) -> GapsView:
     """Where more than `factor` usual distances passed without a sample, and what the device says it shed.
 
-    By begin, at most 1,000 of each. Raises NotFound, InvalidRequest.
+    By begin. Raises NotFound, InvalidRequest.
     """
     authorize(principal, Action.TELEMETRY_READ)
     if not factor >= 1.0:
@@ -148,14 +212,18 @@ def gaps(
     begins, ends = span(ctx, begins, ends)
     with ctx.db.session() as session:
         info = _need(session, series_id)
-        cadence = store.cadence_s(session, info, begins, ends)
-        if cadence is None:  # silent all along: what was usual before?
-            cadence = store.cadence_s(session, info, EARLIEST, begins, newest=True)
-        found = store.shed(session, info, begins, ends, MAX_GAPS)
-        if cadence is not None:
-            longest_s = gap_threshold_s(cadence, factor)
-            found += store.silences(session, info, begins, ends, longest_s, MAX_GAPS)
-    return GapsView(info, begins, ends, cadence, sorted(found, key=lambda gap: (gap.begins, gap.ends)))
+        if after is not None:  # what came late since the first page must not change what a gap is
+            cadence = after.cadence_s
+        else:
+            cadence = store.cadence_s(session, info, begins, ends)
+            if cadence is None:  # silent all along: what was usual before?
+                cadence = store.cadence_s(session, info, EARLIEST, begins, newest=True)
+        longest_s = None if cadence is None else gap_threshold_s(cadence, factor)
+        found = store.gaps(
+            session, info, begins, ends, longest_s, None if after is None else after.key, limit + 1
+        )
+    more = GapsPlace(found[limit - 1][1], cadence) if len(found) > limit else None
+    return GapsView(info, begins, ends, cadence, [gap for gap, _ in found[:limit]], more)
 
 
 def dead_letters(
@@ -195,9 +263,3 @@ def _need(session: Session, series_id: int) -> SeriesInfo:
     if found is None:
         raise NotFound(f"There is no series {series_id}.")
     return found
-
-
-def _floor(at: datetime, seconds: int, *, up: bool = False) -> datetime:
-    """The start of the bucket (UTC) that holds `at`; up: of the first one that starts at it or later."""
-    buckets = at.timestamp() / seconds
-    return datetime.fromtimestamp((math.ceil(buckets) if up else math.floor(buckets)) * seconds, UTC)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import text
 from sqlmodel import Session
 
-from fleet_server.telemetry.rules import Gap, Resolution, scaled
+from fleet_server.telemetry import bucket_store
+from fleet_server.telemetry.bucket_store import Stretch
+from fleet_server.telemetry.rules import Gap, scaled
 from wire_contract.flags import Flag
 from wire_contract.topics import Address
 
@@ -58,42 +60,10 @@ class Point:
     flag: int | None = None
 
 
-_SERIES_COLUMNS = """
+SERIES_COLUMNS = """
     s.id, d.tenant, d.name, s.sensor_unit_id, u.kind, u.site, u.serial, s.slot, s.channel, s.unit, s.exponent
 """
-_SERIES_FROM = "series s JOIN sensor_unit u ON u.id = s.sensor_unit_id JOIN device d ON d.id = u.device_id"
-
-_HOURS = """
-    SELECT bucket, n, sum, min, max, flagged FROM rollup_1h
-    WHERE series_id = :series AND bucket >= :begins AND bucket < :ends
-          AND bucket NOT IN (SELECT hour FROM dirty)
-    UNION ALL
-    SELECT d.hour, sum(m.n), sum(m.sum), min(m.min), max(m.max), sum(m.flagged)
-    FROM dirty d JOIN rollup_1m m ON m.series_id = :series
-         AND m.bucket >= d.hour AND m.bucket < d.hour + interval '1 hour'
-    GROUP BY d.hour
-"""
-_DIRTY = """
-    SELECT DISTINCT hour FROM rollup_dirty WHERE sensor_unit = :unit AND hour >= :begins AND hour < :ends
-"""
-# What the worker role has not folded yet is read from the finer rollup: a chart is never behind.
-_BUCKETS = {
-    Resolution.MINUTE: """
-        SELECT bucket, n, sum, min, max, flagged FROM rollup_1m
-        WHERE series_id = :series AND bucket >= :begins AND bucket < :ends
-    """,
-    Resolution.HOUR: f"WITH dirty AS ({_DIRTY}) {_HOURS}",
-    Resolution.DAY: f"""
-        WITH dirty AS ({_DIRTY}), hours AS ({_HOURS}),
-             days AS (SELECT DISTINCT date_trunc('day', hour, 'UTC') AS day FROM dirty)
-        SELECT bucket, n, sum, min, max, flagged FROM rollup_1d
-        WHERE series_id = :series AND bucket >= :begins AND bucket < :ends
-              AND bucket NOT IN (SELECT day FROM days)
-        UNION ALL
-        SELECT date_trunc('day', bucket, 'UTC'), sum(n), sum(sum), min(min), max(max), sum(flagged) FROM hours
-        WHERE date_trunc('day', bucket, 'UTC') IN (SELECT day FROM days) GROUP BY 1
-    """,  # noqa: S608 - made of the constants above
-}
+FROM = "series s JOIN sensor_unit u ON u.id = s.sensor_unit_id JOIN device d ON d.id = u.device_id"
 
 
 def latest(
@@ -101,8 +71,8 @@ def latest(
 ) -> list[LatestReading]:
     """The newest readings, by series id; of one device, of one channel, or of all."""
     query = f"""
-        SELECT {_SERIES_COLUMNS}, l.time, l.value, l.flag
-        FROM {_SERIES_FROM} JOIN latest l ON l.series_id = s.id
+        SELECT {SERIES_COLUMNS}, l.time, l.value, l.flag
+        FROM {FROM} JOIN latest l ON l.series_id = s.id
         WHERE s.id > :after AND (CAST(:tenant AS text) IS NULL OR (d.tenant = :tenant AND d.name = :name))
               AND (CAST(:channel AS text) IS NULL OR s.channel = :channel)
         ORDER BY s.id LIMIT :limit
@@ -116,19 +86,20 @@ def latest(
     }
     found = []
     for *columns, time, value, flag in session.execute(text(query), values):
-        series = _series(columns)
+        series = series_of(*columns)
         found.append(LatestReading(series, time, scaled(value, series.exponent), flag))
     return found
 
 
 def find_series(session: Session, series_id: int) -> SeriesInfo | None:
-    query = text(f"SELECT {_SERIES_COLUMNS} FROM {_SERIES_FROM} WHERE s.id = :id")  # noqa: S608 - constants
+    query = text(f"SELECT {SERIES_COLUMNS} FROM {FROM} WHERE s.id = :id")  # noqa: S608 - constants
     row = session.execute(query, {"id": series_id}).one_or_none()
-    return None if row is None else _series(row)
+    return None if row is None else series_of(*row)
 
 
-def _series(row: Sequence[Any]) -> SeriesInfo:
-    series_id, tenant, name, *rest = row
+@lru_cache(maxsize=65_536)  # a large city's series; 400 bytes each
+def series_of(series_id: int, tenant: str, name: str, *rest: Any) -> SeriesInfo:
+    """SERIES_COLUMNS as a value: the same columns give the same one, so that a page of thousands is cheap."""
     return SeriesInfo(series_id, Address(tenant, name), *rest)
 
 
@@ -167,57 +138,64 @@ def raw_points(
     return points
 
 
-def buckets(
+def buckets(session: Session, series: SeriesInfo, stretch: Stretch, limit: int) -> list[Point]:
+    """The stretch's minutes, hours or days, ascending, at most `limit`."""
+    e = series.exponent
+    points = []
+    for found in bucket_store.buckets(session, series.sensor_unit, [series.id], stretch, limit):
+        mean = found.total / found.n if found.n else None
+        low, high = scaled(found.low, e), scaled(found.high, e)
+        points.append(Point(found.begins, scaled(mean, e), low, high, found.n, found.flagged))
+    return points
+
+
+# What is missing, by begin; of two that begin together, what was shed goes first. `tie` tells the rest apart.
+_GAPS = """
+    SELECT begins, ends, reason, samples, source, tie FROM (
+        SELECT time AS begins, next AS ends, 'silence' AS reason, NULL::int AS samples, 1 AS source, '' AS tie
+        FROM (SELECT time, coalesce(lead(time) OVER (ORDER BY time), :ends) AS next FROM (
+            SELECT time FROM sample WHERE sensor_unit = :unit AND time >= :begins AND time < :ends
+            UNION ALL (SELECT time FROM sample WHERE sensor_unit = :unit AND time < :begins
+                ORDER BY time DESC LIMIT 1)
+            UNION ALL (SELECT time FROM sample WHERE sensor_unit = :unit AND time >= :ends
+                ORDER BY time LIMIT 1)) all_times) steps
+        WHERE extract(epoch FROM next - time) > :longest AND time < :ends
+        UNION ALL
+        SELECT t.begins, t.ends, t.reason, t.samples, 0,
+               encode(t.epoch, 'hex') || lpad(t.class::text, 3, '0') || lpad(t.first::text, 20, '0')
+        FROM tombstone t JOIN sensor_unit u USING (device_id)
+        WHERE u.id = :unit AND t.class IN (2, 3) AND t.begins < :ends AND t.ends >= :begins
+    ) found
+    WHERE CAST(:after AS timestamptz) IS NULL
+          OR (begins, source, tie COLLATE "C") > (CAST(:after AS timestamptz), :source, :tie)
+    ORDER BY begins, source, tie COLLATE "C" LIMIT :limit
+"""
+GapKey = tuple[datetime, int, str]
+
+
+def gaps(
     session: Session,
     series: SeriesInfo,
     begins: datetime,
     ends: datetime,
-    resolution: Resolution,
+    longest_s: float | None,
+    after: GapKey | None,
     limit: int,
-) -> list[Point]:
-    """Minutes, hours or days whose start lies from `begins` (a bucket's start) up to `ends`, ascending."""
-    query = text(f"SELECT * FROM ({_BUCKETS[resolution]}) found ORDER BY bucket LIMIT :limit")  # noqa: S608
-    values = {"series": series.id, "unit": series.sensor_unit, "begins": begins, "ends": ends, "limit": limit}
-    points = []
-    for bucket, n, total, low, high, flagged in session.execute(query, values):
-        mean = float(total) / int(n) if n else None
-        e = series.exponent
-        points.append(Point(bucket, scaled(mean, e), scaled(low, e), scaled(high, e), int(n), int(flagged)))
-    return points
+) -> list[tuple[Gap, GapKey]]:
+    """Longer than `longest_s` without a sample of the unit, and what its lamppost shed; each with its key.
 
-
-def silences(
-    session: Session, series: SeriesInfo, begins: datetime, ends: datetime, longest_s: float, limit: int
-) -> list[Gap]:
-    """Longer than `longest_s` without a sample of the unit, by begin.
-
-    The samples on either side may lie outside the range; after the last one the silence lasts until `ends`.
+    The samples on either side of a silence may lie outside the range; after the last one it lasts until
+    `ends`. longest_s: None for no silences. What was shed is of whichever sensor of the lamppost.
     """
-    query = text(
-        "SELECT time, next FROM (SELECT time, coalesce(lead(time) OVER (ORDER BY time), :ends) AS next FROM ("
-        "  SELECT time FROM sample WHERE sensor_unit = :unit AND time >= :begins AND time < :ends"
-        "  UNION ALL (SELECT time FROM sample WHERE sensor_unit = :unit AND time < :begins"
-        "   ORDER BY time DESC LIMIT 1)"
-        "  UNION ALL (SELECT time FROM sample WHERE sensor_unit = :unit AND time >= :ends"
-        "   ORDER BY time LIMIT 1)) all_times) steps"
-        " WHERE extract(epoch FROM next - time) > :longest AND time < :ends ORDER BY time LIMIT :limit"
-    )
     values = {
         "unit": series.sensor_unit,
         "begins": begins,
         "ends": ends,
         "longest": longest_s,
+        "after": after[0] if after else None,
+        "source": after[1] if after else 0,
+        "tie": after[2] if after else "",
         "limit": limit,
     }
-    return [Gap(time, after, "silence") for time, after in session.execute(query, values)]
-
-
-def shed(session: Session, series: SeriesInfo, begins: datetime, ends: datetime, limit: int) -> list[Gap]:
-    """What the series' device shed of its samples within the range, whichever sensor they were of."""
-    query = text(
-        "SELECT t.begins, t.ends, t.reason, t.samples FROM tombstone t JOIN sensor_unit u USING (device_id)"
-        " WHERE u.id = :unit AND t.class IN (2, 3) AND t.begins < :ends AND t.ends >= :begins"
-        " ORDER BY t.begins, t.first LIMIT :limit"
-    )
-    values = {"unit": series.sensor_unit, "begins": begins, "ends": ends, "limit": limit}
-    return [Gap(*row) for row in session.execute(query, values)]
+    found = session.execute(text(_GAPS), values)
+    return [(Gap(*gap), (gap[0], source, tie)) for *gap, source, tie in found]

@@ -1,0 +1,137 @@
+"""A download, for whoever may have it: authorized, limited in number, one snapshot, closed whatever happens.
+
+Part of the telemetry service (`service.py` has its names).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import psycopg
+
+from fleet_server.access.rules import Action, Principal
+from fleet_server.access.service import authorize
+from fleet_server.context import Context
+from fleet_server.errors import DatabaseUnreachable, NotFound, TooManyRequests
+from fleet_server.telemetry import versions
+from fleet_server.telemetry.exports import rows
+from fleet_server.telemetry.exports.asking import (
+    MEDIA_TYPES,
+    Question,
+    channels_of,
+    check,
+    check_width,
+    file_name,
+)
+from fleet_server.telemetry.rules import Resolution
+
+log = logging.getLogger(__name__)
+
+# Of one api process. Each holds a connection and about one core: two leave the database to the ingest.
+MOST_AT_ONCE = 2
+RETRY_AFTER_S = 15
+_places = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+
+class TooManyDownloads(TooManyRequests):
+    """As many run as this process takes."""
+
+
+@dataclass
+class Download:
+    """`chunks`: the file's bytes, to be taken from a thread, one at a time. Close it, at its end too.
+
+    Taking one raises DatabaseUnreachable where the database goes away: the file is then not whole.
+    """
+
+    media_type: str
+    file_name: str
+    chunks: Iterator[bytes]
+    _connection: psycopg.Connection[object] = field(repr=False)
+    _closing: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _closed: bool = False
+
+    def take(self) -> bytes | None:
+        """The next bytes; None at the end."""
+        try:
+            return next(self.chunks, None)
+        except psycopg.Error as lost:
+            reason = str(lost).split("\n", 1)[0]
+            raise DatabaseUnreachable(f"The database broke a download off: {reason}") from lost
+
+    def close(self) -> None:
+        """End the query and give the place to the next; more than once is once."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        self._connection.close()
+        _places.release()
+
+
+def export(ctx: Context, principal: Principal, question: Question) -> Download:
+    """Begin a download. Raises InvalidRequest, NotFound, TooManyDownloads, DatabaseUnreachable."""
+    for resource in [str(address) for address in question.devices] or ["*"]:
+        authorize(principal, Action.TELEMETRY_READ, resource)
+    check(question)
+    if not _places.acquire(blocking=False):
+        raise TooManyDownloads(
+            f"{MOST_AT_ONCE} downloads run already.",
+            remedy="Come again when one has ended.",
+            members={"retry_after_s": RETRY_AFTER_S},
+        )
+    connection = None
+    try:
+        connection = ctx.db.raw()
+        return _begun(ctx, question, connection)
+    except BaseException as failed:
+        if connection is not None:
+            connection.close()
+        _places.release()
+        if isinstance(failed, psycopg.OperationalError):
+            raise DatabaseUnreachable(f"The database does not answer: {failed}") from failed
+        raise
+
+
+def _begun(ctx: Context, question: Question, connection: psycopg.Connection[object]) -> Download:
+    from fleet_server.telemetry.exports.encoding import encoded
+
+    rows.begin(connection)
+    _need_devices(ctx, question)
+    sources = rows.sources(connection, question)
+    if not sources:
+        raise NotFound(
+            "No sensor unit is of this selection.",
+            remedy="Look at /api/v1/telemetry/latest for what there is.",
+        )
+    channels = channels_of(sources)
+    check_width(question, channels)
+    about = _about(ctx, question)
+    chunks = encoded(question, channels, about, rows.blocks(connection, question, sources))
+    return Download(MEDIA_TYPES[question.format], file_name(question), chunks, connection)
+
+
+def _need_devices(ctx: Context, question: Question) -> None:
+    with ctx.db.session() as session:
+        for address in question.devices:
+            if versions.device_of(session, address) is None:
+                raise NotFound(f"There is no device {address}.")
+
+
+def _about(ctx: Context, question: Question) -> dict[str, str]:
+    """The file's own metadata, where the format has room for it."""
+    what = "samples" if question.resolution is Resolution.RAW else f"buckets of {question.resolution}"
+    return {
+        "lamppost.tenant": ctx.config.tenant.name,
+        "lamppost.from": question.begins.isoformat(),
+        "lamppost.to": question.ends.isoformat(),
+        "lamppost.resolution": str(question.resolution),
+        "lamppost.layout": str(question.layout),
+        "lamppost.content": what,
+        "lamppost.corrections": "none: as the sensors measured it, no calibration and no correction applied",
+        "lamppost.attribution": f"Street sensors of {ctx.config.tenant.name}, collected with Lamppost",
+        "lamppost.licence": "not stated: ask the city before you publish",
+    }

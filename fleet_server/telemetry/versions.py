@@ -1,0 +1,96 @@
+"""What stands for the state of stored telemetry: a few numbers that change whenever an answer may.
+
+Every stored batch and tombstone has its row in the ledger, written in the transaction that stored what it
+brought; folding moves it into the cursor's counts. A replayed letter adds its samples there. So the ledger's
+sums change with every row that comes, late ones too, and cost a fraction of reading these. The worker's marks
+tell whether hours, days and districts are folded from them yet.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from fleet_server.devices.rules import FRESH_UP_TO_S, LATE_UP_TO_S
+from wire_contract.topics import Address
+
+Version = tuple[Any, ...]
+
+# The database's number is another one after a restore into a new one; the day changes with retention.
+_STORED = """
+    SELECT (SELECT oid FROM pg_database WHERE datname = current_database()),
+           c.*, b.*, m.*, s.*, date_trunc('day', CAST(:now AS timestamptz), 'UTC')
+    FROM (SELECT sum(prefix), sum(batches), sum(samples) FROM batch_cursor {of_device}) c,
+         (SELECT count(*), sum(last), sum(samples) FROM batch {of_device}) b,
+         (SELECT count(*), min(id), max(id) FROM rollup_dirty {of_units}) m,
+         (SELECT count(*), max(id) FROM series {of_series}) s
+"""
+_OF_DEVICE = {
+    "of_device": "WHERE device_id = :device",
+    "of_units": "WHERE sensor_unit IN (SELECT id FROM sensor_unit WHERE device_id = :device)",
+    "of_series": "WHERE sensor_unit_id IN (SELECT id FROM sensor_unit WHERE device_id = :device)",
+}
+_OF_ALL = dict.fromkeys(_OF_DEVICE, "")
+
+
+def stored(session: Session, device: int | None, now: datetime) -> Version:
+    """Of one device's telemetry, or of all."""
+    query = _STORED.format(**(_OF_ALL if device is None else _OF_DEVICE))
+    return tuple(session.execute(text(query), {"device": device, "now": now}).one())
+
+
+def newest(session: Session, address: Address | None, channel: str | None, now: datetime) -> Version:
+    """Of the newest readings, and of how fresh they are at `now`.
+
+    A newer reading has a later time, so the sum of the times grows with each.
+    """
+    query = """
+        SELECT (SELECT oid FROM pg_database WHERE datname = current_database()),
+               count(*), sum(extract(epoch FROM l.time)),
+               count(*) FILTER (WHERE l.time >= :fresh), count(*) FILTER (WHERE l.time >= :late)
+        FROM latest l JOIN series s ON s.id = l.series_id
+    """
+    if address is not None:
+        query += " JOIN sensor_unit u ON u.id = s.sensor_unit_id JOIN device d ON d.id = u.device_id"
+    conditions = [] if address is None else ["d.tenant = :tenant AND d.name = :name"]
+    conditions += [] if channel is None else ["s.channel = :channel"]
+    query += f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    values = {
+        "fresh": now - timedelta(seconds=FRESH_UP_TO_S),
+        "late": now - timedelta(seconds=LATE_UP_TO_S),
+        "tenant": address.tenant if address else None,
+        "name": address.device if address else None,
+        "channel": channel,
+    }
+    return tuple(session.execute(text(query), values).one())
+
+
+def device_of_unit(session: Session, unit: int) -> int | None:
+    """None where there is no such sensor unit."""
+    found: int | None = session.execute(
+        text("SELECT device_id FROM sensor_unit WHERE id = :unit"), {"unit": unit}
+    ).scalar()
+    return found
+
+
+def device_of_series(session: Session, series: int) -> int | None:
+    """None where there is no such series."""
+    found: int | None = session.execute(
+        text(
+            "SELECT u.device_id FROM series s JOIN sensor_unit u ON u.id = s.sensor_unit_id WHERE s.id = :id"
+        ),
+        {"id": series},
+    ).scalar()
+    return found
+
+
+def device_of(session: Session, address: Address) -> int | None:
+    """None where there is no such device."""
+    found: int | None = session.execute(
+        text("SELECT id FROM device WHERE tenant = :tenant AND name = :name"),
+        {"tenant": address.tenant, "name": address.device},
+    ).scalar()
+    return found
