@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import Cursor
 
-from fleet_server.telemetry.ingest.ledger import Stream
+from fleet_server.telemetry.ingest.pg_binary import ByteaArray, Int4Array
 from fleet_server.telemetry.partitions import Months
 from wire_contract.limits import MAX_SLOTS
 
@@ -24,9 +24,15 @@ def find_units(cursor: Cursor[Any], names: Iterable[UnitName]) -> dict[UnitName,
         "SELECT device_id, epoch, key, sensor_unit_id FROM unit_key"
         " JOIN unnest(%s::int[], %s::bytea[], %s::int[]) AS w(device_id, epoch, key)"
         " USING (device_id, epoch, key)",
-        ([name[0] for name in wanted], [name[1] for name in wanted], [name[2] for name in wanted]),
+        (
+            Int4Array([name[0] for name in wanted]),
+            ByteaArray([name[1] for name in wanted]),
+            Int4Array([name[2] for name in wanted]),
+        ),
+        prepare=True,
+        binary=True,
     )
-    return {(device, bytes(epoch), key): unit for device, epoch, key, unit in cursor}
+    return {(device, epoch, key): unit for device, epoch, key, unit in cursor}
 
 
 class SeriesCatalogue(dict[int, tuple[int, ...]]):
@@ -40,11 +46,13 @@ class SeriesCatalogue(dict[int, tuple[int, ...]]):
         super().__init__()
         self.retention: dict[int, str] = {}
         self.months = Months()
+        self._complete: set[tuple[int, tuple[int, ...]]] = set()
 
     def clear(self) -> None:
         """Forget all: the next connection may be to another database."""
         super().clear()
         self.retention.clear()
+        self._complete.clear()
         self.months.clear()
 
     def learn(self, cursor: Cursor[Any], units: Iterable[int]) -> None:
@@ -62,10 +70,12 @@ class SeriesCatalogue(dict[int, tuple[int, ...]]):
             found[unit][slot] = series
         self.update({unit: tuple(series) for unit, series in found.items()})
 
-    def has(self, unit: int, slots: Iterable[int]) -> bool:
+    def has(self, unit: int, slots: tuple[int, ...]) -> bool:
         """Are all these slots declared for the unit?"""
-        return all(self[unit][slot] for slot in slots)
-
-
-def unit_name(stream: Stream, key: int) -> UnitName:
-    return stream.device_id, stream.epoch, key
+        asked = (unit, slots)
+        if asked in self._complete:
+            return True
+        if not all(self[unit][slot] for slot in slots):
+            return False
+        self._complete.add(asked)
+        return True

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from psycopg import Connection, Cursor
 from psycopg.errors import CheckViolation
 
@@ -25,6 +26,7 @@ from fleet_server.telemetry.ingest.intake import Item, Refused, Spooled, Told, l
 from fleet_server.telemetry.ingest.ledger import Entry, Stream
 from fleet_server.telemetry.ingest.rows import Piece, Rows, assemble
 from fleet_server.telemetry.ingest.samples import store_rows
+from fleet_server.telemetry.partitions import months_of
 from wire_contract.limits import INT32_MAX
 from wire_contract.messages import (
     Ask,
@@ -67,14 +69,19 @@ class Work:
     refused: list[Refused] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
+    _stream_of: dict[int, Stream] = field(default_factory=dict)  # by id: items live as long as this
 
     def device_of(self, item: Item) -> reported.KnownDevice:
         assert item.address is not None
         return self.devices[item.address]
 
     def stream_of(self, item: Spooled | Refused) -> Stream:
-        assert item.delivery is not None
-        return Stream(self.device_of(item).id, item.delivery.epoch, int(item.delivery.cls))
+        stream = self._stream_of.get(id(item))
+        if stream is None:
+            assert item.delivery is not None
+            stream = Stream(self.device_of(item).id, item.delivery.epoch, int(item.delivery.cls))
+            self._stream_of[id(item)] = stream
+        return stream
 
 
 def process(
@@ -94,7 +101,10 @@ def have_months(connection: Connection[Any], items: Sequence[Item], series: Seri
     """Have tables for the months of the samples in `items`. In a transaction of its own, unless in one."""
     spooled = (item.content for item in items if isinstance(item, Spooled))
     times = [block.times_ms for content in spooled if isinstance(content, list) for block in content]
-    series.months.ensure(connection, times)
+    if times:
+        every = np.concatenate(times)
+        ends = np.array([every.min(), every.max()])
+        series.months.ensure(connection, [ends if len(months_of(ends)) == 1 else every])
 
 
 def _process(
@@ -170,22 +180,21 @@ def store_new(work: Work, new: Sequence[Spooled]) -> None:
     samples: list[Spooled] = []
     verdicts: list[Spooled] = []
     for item in new:
-        device = work.device_of(item)
-        work.touched.add(device.id)
+        stream = work.stream_of(item)
+        work.touched.add(stream.device_id)
         match item.content:
+            case list():
+                samples.append(item)
             case SensorDeclaration() as said:
-                epoch = item.delivery.epoch
-                reported.declare(work.cursor, device.id, epoch, said, layout_of(said))
+                reported.declare(work.cursor, stream.device_id, stream.epoch, said, layout_of(said))
             case CommandReply() as said:
-                reported.reply(work.cursor, device.id, said, work.now)
+                reported.reply(work.cursor, stream.device_id, said, work.now)
             case ConditionBatch(conditions=told):
-                reported.conditions(work.cursor, device.id, told, work.now)
+                reported.conditions(work.cursor, stream.device_id, told, work.now)
             case Tombstone() as said:
                 _entomb(work, item, said)
             case VerdictBatch():
                 verdicts.append(item)
-            case list():
-                samples.append(item)
             case _:
                 raise TypeError(f"{type(item.content).__name__} is not spooled")
     units = _units(work, samples, verdicts)
@@ -194,52 +203,56 @@ def store_new(work: Work, new: Sequence[Spooled]) -> None:
 
 
 def _units(work: Work, samples: Sequence[Spooled], verdicts: Sequence[Spooled]) -> dict[UnitName, int]:
-    names = {
-        (work.stream_of(i).device_id, i.delivery.epoch, key)
-        for i in (*samples, *verdicts)
-        for key in _keys(i)
-    }
+    names = {name for item in (*samples, *verdicts) for name in _names(work, item)}
     units = catalogue.find_units(work.cursor, names)
     work.series.learn(work.cursor, units.values())
     return units
 
 
-def _keys(item: Spooled) -> list[int]:
+def _names(work: Work, item: Spooled) -> list[UnitName]:
+    """The units that its blocks or verdicts speak of, in their order."""
+    device_id, epoch, _ = work.stream_of(item)
     if isinstance(item.content, list):
-        return [block.unit for block in item.content]
-    return [v.unit for v in item.content.verdicts] if isinstance(item.content, VerdictBatch) else []
+        return [(device_id, epoch, block.unit) for block in item.content]
+    assert isinstance(item.content, VerdictBatch)
+    return [(device_id, epoch, verdict.unit) for verdict in item.content.verdicts]
 
 
-def _undeclared(work: Work, item: Spooled, units: dict[UnitName, int]) -> bool:
-    """Does the message name a sensor or slot that nobody declared? Then it is refused, whole."""
-    stream = work.stream_of(item)
-    for key in _keys(item):
-        if catalogue.unit_name(stream, key) not in units:
-            return _refuse_undeclared(work, item, key, f"unit {key} is not declared in this epoch")
-    for block in item.content if isinstance(item.content, list) else ():
-        if not work.series.has(units[catalogue.unit_name(stream, block.unit)], block.slots):
-            return _refuse_undeclared(work, item, block.unit, f"unit {block.unit} fills slots {block.slots}")
-    return False
+def _declared(work: Work, item: Spooled, units: dict[UnitName, int]) -> list[int]:
+    """The sensor unit of each block or verdict; none where the message is refused, whole.
+
+    That is where it names a sensor unit or a slot that nobody declared.
+    """
+    found = []
+    for name in _names(work, item):
+        unit = units.get(name)
+        if unit is None:
+            _refuse_undeclared(work, item, name[2], f"unit {name[2]} is not declared in this epoch")
+            return []
+        found.append(unit)
+    for unit, block in zip(found, item.content if isinstance(item.content, list) else (), strict=False):
+        if not work.series.has(unit, block.slots):
+            _refuse_undeclared(work, item, block.unit, f"unit {block.unit} fills slots {block.slots}")
+            return []
+    return found
 
 
-def _refuse_undeclared(work: Work, item: Spooled, key: int, detail: str) -> bool:
+def _refuse_undeclared(work: Work, item: Spooled, key: int, detail: str) -> None:
     work.undeclared.add((item.address, key))
     reason = dead_letters.UNKNOWN_SENSOR
     refused = Refused(item.incoming, item.address, item.delivery, reason, detail, key, item.samples)
     work.refused.append(refused)
-    return True
 
 
 def _store_samples(work: Work, items: Sequence[Spooled], units: dict[UnitName, int]) -> None:
+    retention = work.series.retention
     pieces: list[Piece] = []
     for origin, item in enumerate(items):
-        if _undeclared(work, item, units):
-            continue
-        stream = work.stream_of(item)
         assert isinstance(item.content, list)
-        for block in item.content:
-            unit = units[catalogue.unit_name(stream, block.unit)]
-            pieces.append(Piece(origin, unit, block, work.series.retention[unit]))
+        declared = _declared(work, item, units)
+        if declared:
+            for unit, block in zip(declared, item.content, strict=True):
+                pieces.append(Piece(origin, unit, block, retention[unit]))
     stored: list[Rows] = []
     taken: list[Rows] = []
     for rows in assemble(pieces):
@@ -272,15 +285,14 @@ def _refuse_taken(work: Work, items: Sequence[Spooled], many: Sequence[Rows]) ->
 def _store_verdicts(work: Work, items: Sequence[Spooled], units: dict[UnitName, int]) -> None:
     rows = []
     for item in items:
-        if _undeclared(work, item, units):
-            continue
-        stream = work.stream_of(item)
         assert isinstance(item.content, VerdictBatch)
-        for v in item.content.verdicts:
-            unit = units[catalogue.unit_name(stream, v.unit)]
-            at = datetime.fromtimestamp(v.time_ms / 1000, UTC)
-            said = (v.kind, v.score, v.confidence, v.reason, v.model, v.input_hash)
-            rows.append((stream.device_id, unit, at, *said, work.now, item.delivery.history))
+        device_id = work.stream_of(item).device_id
+        declared = _declared(work, item, units)
+        if declared:
+            for unit, v in zip(declared, item.content.verdicts, strict=True):
+                at = datetime.fromtimestamp(v.time_ms / 1000, UTC)
+                said = (v.kind, v.score, v.confidence, v.reason, v.model, v.input_hash)
+                rows.append((device_id, unit, at, *said, work.now, item.delivery.history))
     if rows:
         work.counts["verdicts"] += len(rows)
         work.cursor.executemany(
