@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edge_agent.errors import SpoolError
@@ -21,6 +22,7 @@ from wire_contract.topics import Address
 KEEPALIVE_S = 60  # a dead broker is noticed by what is not acked long before
 LOOK_S = 0.2  # how often the drain looks whether it is over
 GOODBYE_S = 10.0  # a process that is behind still gets its last words out
+DISK_THREADS = 8  # wait for the disk, which a journal's flush keeps a millisecond
 AT_ONCE = 50  # lampposts looked at between two turns of the event loop
 
 
@@ -33,6 +35,7 @@ class Engine:
         self._line: Line = resolve(job.host, job.port)
         self._posts: list[SimulatedPost] = []
         self._outage: list[asyncio.TimerHandle] = []
+        self._threads = None if job.in_memory else ThreadPoolExecutor(DISK_THREADS)
         self.tally = Tally()
 
     async def start(self, go_on: Callable[[], bool]) -> None:
@@ -65,7 +68,7 @@ class Engine:
             spool.close()
             self.tally.taken += fill_backlog(setting, job.backlog_s, now_ms, entries)
         broker = LoopBroker(self._address(name), self._line, self.tally)
-        return SimulatedPost(setting, self._clock, broker, self.tally, entries, before)
+        return SimulatedPost(setting, self._clock, broker, self.tally, entries, before, self._threads)
 
     def _address(self, name: str) -> BrokerAddress:
         identity = Path(self._job.identities) / f"{name}.pem"
@@ -131,6 +134,8 @@ class Engine:
                 self.tally.troubles += 1
             post.close()
         await asyncio.sleep(0)
+        if self._threads is not None:
+            self._threads.shutdown()
         return outcomes
 
 

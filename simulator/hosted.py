@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from concurrent.futures import Executor
 from queue import SimpleQueue
 from typing import Any
 
@@ -13,6 +15,7 @@ from edge_agent.core.window import Key
 from edge_agent.loops.link import Item, LinkLoop
 from edge_agent.loops.room import RoomKeeper
 from edge_agent.loops.spooler import Spooler
+from simulator.shared_spool import SharedSpool
 from simulator.tally import Tally
 from wire_contract.classes import Class
 from wire_contract.properties import Delivery
@@ -33,16 +36,19 @@ class WakingInbox(SimpleQueue[Item]):
 
 
 class Turner:
-    """Calls `go` on the event loop: soon when woken, and at the latest when told."""
+    """Calls `go` on the event loop: soon when woken (from any thread), and at the latest when told."""
 
     def __init__(self, go: Callable[[], None]) -> None:
         self._go = go
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
-        if self._soon is None:
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self.wake)
+        elif self._soon is None:
             self._soon = self._loop.call_soon(self._turn)
 
     def within(self, seconds: float) -> None:
@@ -102,6 +108,11 @@ class HostedLink(LinkLoop):
         self._tally.behind_s = max(self._tally.behind_s, late_s)
         return late_s >= 0
 
+    def _note_backlog(self) -> None:
+        """Nothing to note where there never was history."""
+        if not isinstance(self._spool, SharedSpool) or self._spool.has_had_history:
+            super()._note_backlog()
+
     def _note_view(self) -> None:
         before, flying = self.view.connected, self.view.in_flight
         super()._note_view()
@@ -131,10 +142,11 @@ class HostedLink(LinkLoop):
 
 
 class HostedSpooler(Spooler):
-    """The agent's spooler."""
+    """The agent's spooler. `threads`: where it waits for the disk; None: on the event loop's own thread."""
 
-    def __init__(self, *parts: Any, **named: Any) -> None:
+    def __init__(self, threads: Executor | None, *parts: Any, **named: Any) -> None:
         super().__init__(*parts, **named)
+        self._threads, self._busy, self._again = threads, False, False
         self._turner = Turner(self._go)
         waiting, self._inbox = self._inbox, WakingInbox(self._turner.wake)
         while not waiting.empty():
@@ -143,12 +155,34 @@ class HostedSpooler(Spooler):
 
     @property
     def over(self) -> bool:
-        return not self._running
+        return not self._running and not self._busy
 
     def _go(self) -> None:
+        if self._threads is None:
+            self._rest(self._turn_once())
+        elif self._busy:
+            self._again = True
+        else:
+            self._busy = True
+            turned = asyncio.get_running_loop().run_in_executor(self._threads, self._turn_once)
+            turned.add_done_callback(self._turned)
+
+    def _turn_once(self) -> float:
         self.turn()
+        return self._due_in_s()
+
+    def _turned(self, turned: asyncio.Future[float]) -> None:
+        self._busy = False
+        if turned.cancelled():
+            return
+        self._rest(turned.result())
+        if self._again:
+            self._again = False
+            self._turner.wake()
+
+    def _rest(self, due_in_s: float) -> None:
         if self._running:
-            self._turner.within(self._due_in_s())
+            self._turner.within(due_in_s)
 
     def _wait(self) -> None:
         while not self._inbox.empty():

@@ -43,6 +43,7 @@ class Job:
     drain_s: float
     outage_after_s: float
     outage_for_s: float
+    in_memory: bool
 
     def text(self) -> str:
         """One line."""
@@ -98,6 +99,7 @@ def jobs(settings: Settings, spools: Path, street_zero_ms: int, wall_zero_ms: in
             drain_s=settings.drain_s,
             outage_after_s=outage.after_s if outage else 0.0,
             outage_for_s=outage.for_s if outage else 0.0,
+            in_memory=settings.in_memory,
         )
         for first, after in pairwise(edges)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from edge_agent.core.records import UnitIdentity
 from edge_agent.core.spool_policy import Caps
 from edge_agent.core.twin import Twin
 from edge_agent.io.clocks import SteppedClock
-from edge_agent.io.sqlite_spool import SqliteSpool
 from edge_agent.loops.board import Board
 from edge_agent.loops.desk import Taken
 from edge_agent.loops.inbound import Inbound
@@ -26,6 +26,7 @@ from edge_agent.loops.twin import TwinKeeper
 from edge_agent.ports import Clock
 from simulator.hosted import HostedLink, HostedSpooler, SharedRoomKeeper, Turner
 from simulator.mqtt import LoopBroker
+from simulator.shared_spool import SharedSpool
 from simulator.street import Sensors
 from simulator.tally import Tally
 from wire_contract.messages import CertificateIssued
@@ -63,7 +64,7 @@ class Totals:
     pending: int
 
 
-def totals(spool: SqliteSpool) -> Totals:
+def totals(spool: SharedSpool) -> Totals:
     """Raises SpoolError."""
     counts = spool.counters().values()
     pending = len(spool.waiting(True, 1_000_000)) if spool.last_row_id() else 0
@@ -121,11 +122,11 @@ class Setting:
     sensors: Sensors
 
 
-def open_spool(folder: Path, clock: Clock) -> SqliteSpool:
+def open_spool(folder: Path, clock: Clock) -> SharedSpool:
     """The agent's, without the megabyte that it keeps aside: thousands share this disk. Raises SpoolError."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ballast").touch()
-    return SqliteSpool(folder, declaration, SPOOL_BYTES, clock.street_s)
+    return SharedSpool(folder, declaration, SPOOL_BYTES, clock.street_s)
 
 
 def fill_backlog(setting: Setting, span_s: float, until_ms: int, entries: Entries) -> int:
@@ -157,9 +158,10 @@ class SimulatedPost:
         tally: Tally,
         entries: Entries,
         before: Totals | None = None,
+        threads: Executor | None = None,
     ) -> None:
         self._setting, self._clock, self._tally = setting, clock, tally
-        self.broker, self.entries = broker, entries
+        self.broker, self.entries, self._threads = broker, entries, threads
         self.board = Board(clock)
         self.spool = open_spool(setting.spool, clock)
         self._before = before or totals(self.spool)
@@ -201,6 +203,7 @@ class SimulatedPost:
 
     def _make_spooler(self) -> HostedSpooler:
         return HostedSpooler(
+            self._threads,
             self._clock,
             self.spool,
             self.board,

@@ -19,6 +19,7 @@ from typing import Any
 from edge_agent.errors import AgentError
 from simulator.engine import Engine
 from simulator.job import Job
+from simulator.mqtt import share_tables
 
 TELL_EVERY_S = 1.0
 
@@ -53,6 +54,7 @@ async def _tell_each_second(engine: Engine) -> None:
 
 async def run(job: Job) -> None:
     """Until told to stop. Raises AgentError."""
+    share_tables()
     commands, engine = Commands(), Engine(job)
     telling = asyncio.create_task(_tell_each_second(engine))
     await engine.start(lambda: not commands.stop.is_set())
