@@ -40,6 +40,15 @@ from wire_contract.topics import Address, Down, down_topic
 BACK_OFF_FROM_S, BACK_OFF_TO_S = 0.1, 5.0  # PostgreSQL restarts in a second; a longer outage is polled gently
 DECLARE_EVERY_S = 30.0  # as often as the device resends: one request per round is enough
 DECLARE_LIFE_MS = 3_600_000  # a request is harmless when late, so it may wait an hour
+SETTINGS = (
+    "SET synchronous_commit = on",  # the promise of the wire hangs on it: what is acked has reached the disk
+    # All that a worker reads it reads by key. A plan made while a table was empty must not scan it for ever,
+    # and making a plan for a statement of sixty parameters costs more than the statement.
+    "SET plan_cache_mode = force_generic_plan",
+    "SET enable_seqscan = off",
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
+)
 MAX_KNOWN_STREAMS = 100_000  # 10 MB of prefixes; beyond it they are read again
 
 _log = logging.getLogger(__name__)
@@ -178,8 +187,8 @@ class IngestWorker:
             self._connection = self._connect()
             register_arrays(self._connection)
             lift_limits(self._connection)
-            # The promise of the wire hangs on it: what is acked has reached the disk.
-            self._connection.execute("SET synchronous_commit = on")
+            for setting in SETTINGS:
+                self._connection.execute(setting)
             # It may be another database now, or one restored from an older backup.
             self._known.clear()
             self._series.clear()
