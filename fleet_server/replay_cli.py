@@ -104,15 +104,16 @@ def main(argv: list[str]) -> int:
     made = parser()
     options = made.parse_args(argv)
     _check(made, options)
-    summary = run.Summary()
+    summary, status = run.Summary(), 0
     try:
         options.loaded = load_config(options.config, data_dir=options.data)
         run.replay(options, summary)
     except BrokenPipeError:
         _close_output()
+        summary.stopped = True
     except KeyboardInterrupt:
         _close_output()
-        summary.interrupted = True
+        summary.stopped, status = True, INTERRUPTED
     except (LamppostError, InvalidName) as refused:
         print(
             json.dumps({"error": str(refused)}) if options.json else f"lamppost replay: {refused}",
@@ -123,7 +124,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps(summary.document()), file=sys.stderr)
     else:
         print("\n".join(summary.lines()), file=sys.stderr)
-    return INTERRUPTED if summary.interrupted else 0
+    return status
 
 
 def _check(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:

@@ -40,7 +40,7 @@ class Summary:
     first_ms: int | None = None
     last_ms: int | None = None
     began_s: float = field(default_factory=time.monotonic)
-    interrupted: bool = False
+    stopped: bool = False  # by Ctrl-C, or because nobody reads it any more
     stretch: tuple[str, str] = ("", "")
     candidate: str = ""
     comparison: Comparison | None = None
@@ -66,7 +66,7 @@ class Summary:
             "first": None if self.first_ms is None else iso(self.first_ms),
             "last": None if self.last_ms is None else iso(self.last_ms),
             "seconds": round(time.monotonic() - self.began_s, 3),
-            "interrupted": self.interrupted,
+            "stopped": self.stopped,
         }
         if self.comparison is not None:
             told["candidate"] = self.candidate
@@ -83,12 +83,12 @@ class Summary:
             return _of_recomputed(self.recomputed)
         seconds = time.monotonic() - self.began_s
         if not self.samples:
-            nothing = "stopped before the first sample" if self.interrupted else "nothing was measured"
+            nothing = "stopped before the first sample" if self.stopped else "nothing was measured"
             return [f"{nothing} from {self.stretch[0]} to {self.stretch[1]}"]
         told = [
-            f"{'stopped after ' if self.interrupted else ''}{self.samples:,} samples"
-            f" of {self.units} sensor units on {self.lampposts} lampposts, {iso(self.first_ms or 0)} to {iso(self.last_ms or 0)},"
-            f" in {seconds:.1f} s"
+            f"{'stopped after ' if self.stopped else ''}{self.samples:,} samples"
+            f" of {self.units} sensor units on {self.lampposts} lampposts,"
+            f" {iso(self.first_ms or 0)} to {iso(self.last_ms or 0)}, in {seconds:.1f} s"
         ]
         return told + ([] if self.comparison is None else _of_comparison(self.candidate, self.comparison))
 

@@ -3,15 +3,15 @@
 An ack says that a batch is in the ledger; the ledger says how many samples each batch brought. So, of each
 device: what its ledger counts is at least what it has rows. What it counts beyond them must be samples that
 came twice (`repeated_samples` of the ingest's counters, one number for the whole city) or that retention has
-taken away; dead letters were subtracted when they were buried.
+taken away (`retention_log`); dead letters were subtracted when they were buried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import Any, LiteralString
 
 from psycopg import Connection
 
@@ -30,6 +30,8 @@ ON l.device_id = d.id GROUP BY d.id ORDER BY d.id
 """
 _UNITS = "SELECT device_id, array_agg(id) FROM sensor_unit GROUP BY device_id"
 _ROWS = "SELECT count(*) FROM sample WHERE sensor_unit = ANY(%s)"
+# What retention removes it writes down, by table.
+_REMOVED = "SELECT coalesce(sum(rows), 0)::bigint FROM retention_log WHERE starts_with(what, 'sample')"
 _REPEATED = "SELECT coalesce(sum(value), 0)::bigint FROM ingest_counter WHERE name = %s"
 
 
@@ -46,8 +48,8 @@ class Account:
         return self.ledger - self.rows
 
 
-def judge(accounts: Sequence[Account], repeated: int, removed_since: datetime | None) -> Finding:
-    """removed_since: before this retention may have taken rows away; None: it has taken none."""
+def judge(accounts: Sequence[Account], repeated: int, removed: int) -> Finding:
+    """removed: rows that retention has taken away, as it noted."""
     surplus = [each for each in accounts if each.missing < 0]
     total = sum(each.missing for each in accounts)
     counted = f"{sum(each.rows for each in accounts):,} samples of {len(accounts)} devices"
@@ -58,41 +60,33 @@ def judge(accounts: Sequence[Account], repeated: int, removed_since: datetime | 
             told,
             "Rows came in past the ingest (an import?), or only the ledger is of an older backup.",
         )
-    if removed_since is not None:
-        horizon = removed_since.isoformat(timespec="minutes")
-        return sound(
-            CHECK, f"{counted}; no device has more than its ledger; before {horizon} some may be gone"
-        )
-    if total == repeated:
-        return sound(CHECK, f"{counted}, each accounted for; {repeated:,} came twice and were stored once")
+    explained = f"{repeated:,} came twice and were stored once, {removed:,} were removed by retention"
+    if total == repeated + removed:
+        return sound(CHECK, f"{counted}, each accounted for; {explained}")
     short = sorted((each for each in accounts if each.missing), key=lambda each: -each.missing)
     who = named(f"{each.device} {each.missing:,}" for each in short)
-    what = (
-        f"the ledger counts {total:,} samples that have no row, {repeated:,} of them came twice: {who}"
-        if total > repeated
-        else f"{repeated:,} samples are counted as repeated, and only {total:,} have no row of their own"
-    )
     return unsound(
         CHECK,
-        what,
+        f"the ledger counts {total:,} samples that have no row ({who}), and of these {explained}",
         "Rows were deleted by hand, or the table is damaged: compare with a backup (lamppost db verify FILE"
         " --drill), and restore it beside (--into) to see which.",
     )
 
 
-def look(
-    connection: Connection[Any], removed_since: datetime | None, told: Callable[[str], None]
-) -> list[Finding]:
+def look(connection: Connection[Any], told: Callable[[str], None]) -> list[Finding]:
     """In the connection's transaction: one snapshot, or what comes in meanwhile is counted half."""
     units = dict(connection.execute(_UNITS).fetchall())
     accounts = []
     for device_id, name, ledger in connection.execute(_LEDGER).fetchall():
         told(f"counting the samples of {name}")
-        row = connection.execute(_ROWS, (units.get(device_id, []),)).fetchone()
-        accounts.append(Account(name, ledger, row[0] if row else 0))
-    repeated = connection.execute(_REPEATED, (REPEATED,)).fetchone()
-    found = [judge(accounts, repeated[0] if repeated else 0, removed_since)]
-    return [*found, _of_holes(holes(connection, NOTED_AFTER))]
+        accounts.append(Account(name, ledger, _count(connection, _ROWS, units.get(device_id, []))))
+    repeated, removed = _count(connection, _REPEATED, REPEATED), _count(connection, _REMOVED)
+    return [judge(accounts, repeated, removed), _of_holes(holes(connection, NOTED_AFTER))]
+
+
+def _count(connection: Connection[Any], query: LiteralString, *values: Any) -> int:
+    row = connection.execute(query, values).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _of_holes(found: Sequence[Hole]) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,7 @@ Told = Callable[[str], None]
 
 # Nothing of it outlives the drill.
 DRILL_SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-PARTITION = timedelta(days=31)  # retention takes a month's rows at once, when the last of them is too old
-_KEPT = """
-SELECT min(keep_days) FROM tenant_retention
-"""
-_OLDEST = "SELECT min(created_at) FROM device"
+_KEPT_FROM = "SELECT max(kept_from) FROM retention_log WHERE rows > 0"
 
 
 def look_at_database(url: str, told: Told, now: datetime, *, everything: bool) -> list[Finding]:
@@ -49,28 +45,21 @@ def look_within(
     found = [structure.schema(connection)]
     if found[0].verdict is Verdict.UNSOUND:
         return [*found, not_checked("the rest", "it is looked at once the schema fits")]
-    server, removed = server_of(connection), removed_since(connection, now)
+    server = server_of(connection)
     told("looking at partitions, sequences, references")
     found.append(structure.partitions(connection, now))
     found.append(structure.counters(connection))
     found.append(structure.references(connection))
-    found += accounting.look(connection, removed, told)
-    found.append(recount.look(connection, told, everything=everything, since=removed))
+    found += accounting.look(connection, told)
+    found.append(recount.look(connection, told, everything=everything, since=kept_from(connection)))
     found.append(structure.indexes(connection, server, url, told, everything=everything))
     return found
 
 
-def removed_since(connection: Connection[Any], now: datetime) -> datetime | None:
-    """Before when retention may have removed samples; None where nothing is old enough for it."""
-    there = connection.execute("SELECT to_regclass('tenant_retention')").fetchone()
-    if there is None or there[0] is None:
-        return None
-    kept = connection.execute(_KEPT).fetchone()
-    oldest = connection.execute(_OLDEST).fetchone()
-    if kept is None or kept[0] is None or oldest is None or oldest[0] is None:
-        return None
-    horizon = now.astimezone(UTC) - timedelta(days=kept[0])
-    return horizon + PARTITION if oldest[0] < horizon else None
+def kept_from(connection: Connection[Any]) -> datetime | None:
+    """Rows before it may have been removed by retention; None where it has removed none."""
+    row = connection.execute(_KEPT_FROM).fetchone()
+    return None if row is None else row[0]
 
 
 def look_at_backup(file: Path, told: Told, *, drill: bool) -> list[Finding]:

@@ -21,11 +21,7 @@ HOURS_A_QUERY = 50
 
 UnitHour = tuple[int, datetime]
 
-# A loose index scan, unit by unit and hour by hour, over what the hourly rollup says there is.
-_HOURS = """
-SELECT DISTINCT s.sensor_unit_id, r.bucket FROM rollup_1h r JOIN series s ON s.id = r.series_id
-ORDER BY 1, 2
-"""
+_HOURS = "SELECT sensor_unit, bucket FROM unit_hour ORDER BY 1, 2"
 _SLOTS = ", ".join(f"({slot}, s{slot})" for slot in range(MAX_SLOTS))
 _COMPARE = f"""
 WITH wanted AS (SELECT * FROM unnest(%(units)s::int[], %(hours)s::timestamptz[]) AS t(unit, hour)),

@@ -41,7 +41,7 @@ from fleet_server.database.state import (
 from fleet_server.errors import ConfigurationError
 from fleet_server.progress import size
 
-ADVISORY_LOCK = 7_265_008  # one restore a server at a time
+ADVISORY_LOCK = 7_265_020  # one restore a server at a time
 FEED_BYTES = 1 << 18
 RESTORING = "_restoring_"
 BEFORE = "_before_"

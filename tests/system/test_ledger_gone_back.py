@@ -87,7 +87,7 @@ def test_what_a_lamppost_still_holds_is_taken_once(database_url: str, tmp_path: 
     assert desk.one("SELECT count(*) FROM sample") == (10 + 35) * ROWS
     assert desk.one("SELECT sum(samples) FROM batch WHERE class = 2") == (10 + 35) * ROWS
     desk.connection.execute("UPDATE batch SET received_at = received_at - interval '2 days'")
-    (whole, holes) = accounting.look(desk.connection, None, lambda _: None)
+    (whole, holes) = accounting.look(desk.connection, lambda _: None)
     assert whole.verdict is Verdict.SOUND, "what is there is accounted for"
     assert holes.verdict is Verdict.UNSOUND
     assert "11 to 20" in holes.detail

@@ -41,19 +41,21 @@ def test_a_password_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 ACCOUNTS = {
-    "each has its row": ([(10, 10), (5, 5)], 0, Verdict.SOUND),
-    "some came twice": ([(12, 10), (5, 5)], 2, Verdict.SOUND),
-    "one is lost": ([(12, 10), (5, 5)], 1, Verdict.UNSOUND),
-    "one too many": ([(10, 11), (6, 5)], 0, Verdict.UNSOUND),
-    "counted as repeated, yet stored": ([(10, 10)], 3, Verdict.UNSOUND),
-    "nobody yet": ([], 0, Verdict.SOUND),
+    "each has its row": ([(10, 10), (5, 5)], 0, 0, Verdict.SOUND),
+    "some came twice": ([(12, 10), (5, 5)], 2, 0, Verdict.SOUND),
+    "some are too old": ([(12, 10), (5, 1)], 2, 4, Verdict.SOUND),
+    "one is lost": ([(12, 10), (5, 5)], 1, 0, Verdict.UNSOUND),
+    "one more is lost than removed": ([(12, 10), (5, 5)], 0, 1, Verdict.UNSOUND),
+    "one too many": ([(10, 11), (6, 5)], 0, 0, Verdict.UNSOUND),
+    "counted as repeated, yet stored": ([(10, 10)], 3, 0, Verdict.UNSOUND),
+    "nobody yet": ([], 0, 0, Verdict.SOUND),
 }
 
 
 @pytest.mark.parametrize("case", ACCOUNTS)
 def test_the_ledger_is_held_against_the_rows(case: str) -> None:
-    pairs, repeated, verdict = ACCOUNTS[case]
+    pairs, repeated, removed, verdict = ACCOUNTS[case]
     accounts = [Account(f"city/lamp-{i}", ledger, rows) for i, (ledger, rows) in enumerate(pairs)]
-    finding = judge(accounts, repeated, None)
+    finding = judge(accounts, repeated, removed)
     assert finding.verdict is verdict
     assert (finding.remedy != "") == (verdict is Verdict.UNSOUND)
