@@ -1,0 +1,196 @@
+"""What the sensors sent held against what the city has: nothing lost, nothing twice, the shed named. Pure.
+
+The truth is the ledger that each emulated sensor writes before it sends. Frames and rows are told apart by
+their values. Where several frames have equal values and some of them are missing, those that something
+excuses are taken for missing first; the spool's own count of what it accepted shows what this might hide.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from demo.ledger import Frame, Stored, Values
+from demo.processes import RESTART_AFTER_S
+from tests.chaos.faults import Fault, Kind
+
+SPOOLED_WITHIN_MS = 5000.0  # the promise of the wire: a sample is on the disk five seconds after its frame
+READ_WITHIN_MS = (
+    3500.0  # an agent that stood still asks again after three seconds: the answer before is nobody's
+)
+HELD_AFTER_MS = (
+    15_000.0  # a write that the disk refused is tried again each ten seconds; until then memory has it
+)
+GRAVE_SLACK_MS = (
+    300_000.0  # street: five seconds between a frame's instant and the agent's stamp, on a busy machine
+)
+
+
+@dataclass(frozen=True)
+class Happened:
+    """A fault that was carried out; wall clock, ms."""
+
+    fault: Fault
+    began_ms: float
+    ended_ms: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames of `post` between two instants (wall clock, ms) need not have reached the spool."""
+
+    post: str
+    from_ms: float
+    to_ms: float
+    why: str
+
+    def excuses(self, frame: Frame) -> bool:
+        return self.from_ms <= frame.wall_ms <= self.to_ms
+
+
+@dataclass(frozen=True)
+class Grave:
+    """One tombstone as the city has it: so many samples shed between two instants of the agent's clock (ms
+    since the epoch; 0: it does not know), and why."""
+
+    reason: str
+    samples: int
+    from_ms: float = 0.0
+    to_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reckoning:
+    """One lamppost. Counts are samples. `accepted`: by the spool's own counters, None where not known.
+    `shed`: by reason, those that are not in the store; `spared`: in a tombstone, and stored after all."""
+
+    post: str
+    produced: int
+    accepted: int | None
+    stored: int
+    doubled: int
+    altered: int
+    shed: dict[str, int]
+    spared: int
+    excused: int
+    lost: tuple[Frame, ...] = ()
+    vanished: int = 0  # accepted by the spool, in no row and in no tombstone
+
+    @property
+    def is_kept(self) -> bool:
+        """The promise: nothing doubled, altered, lost or vanished."""
+        return not (self.doubled or self.altered or self.lost or self.vanished)
+
+
+@dataclass
+class _Ground:
+    """A grave and the room that is left in it."""
+
+    grave: Grave
+    left: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = self.grave.samples
+
+    def holds(self, frame: Frame, offsets_ms: Iterable[float]) -> bool:
+        if not self.left:
+            return False
+        first, last = self.grave.from_ms, self.grave.to_ms
+        if not first and not last:
+            return True
+        return any(
+            first - GRAVE_SLACK_MS <= frame.street_ms + off_ms <= last + GRAVE_SLACK_MS
+            for off_ms in offsets_ms
+        )
+
+
+def windows(happened: Iterable[Happened]) -> tuple[Window, ...]:
+    """What the faults excuse. Only an agent that is killed or stands still may miss a frame, and one that
+    holds samples in memory because its disk is full loses those when it is killed."""
+    done = list(happened)
+    found = []
+    for each in done:
+        post, began_ms = each.fault.target, each.began_ms
+        if each.fault.kind is Kind.AGENT_KILL:
+            held_ms = min((full.began_ms for full in done if _holds(full, post, began_ms)), default=began_ms)
+            until_ms = began_ms + RESTART_AFTER_S * 1000
+            found.append(Window(post, held_ms - SPOOLED_WITHIN_MS, until_ms, str(each.fault)))
+        elif each.fault.kind is Kind.AGENT_FREEZE:
+            found.append(
+                Window(post, began_ms - READ_WITHIN_MS, each.ended_ms + READ_WITHIN_MS, str(each.fault))
+            )
+    return tuple(found)
+
+
+def _holds(full: Happened, post: str, killed_ms: float) -> bool:
+    of_disk = full.fault.kind in (Kind.DISK_FULL, Kind.DISK_TIGHT) and full.fault.target == post
+    return of_disk and full.began_ms <= killed_ms <= full.ended_ms + HELD_AFTER_MS
+
+
+def reckon(
+    post: str,
+    frames: Sequence[Frame],
+    rows: Sequence[Stored],
+    *,
+    graves: Iterable[Grave] = (),
+    excuses: Iterable[Window] = (),
+    offsets_ms: Iterable[float] = (0.0,),
+    accepted: int | None = None,
+    until_ms: float = float("inf"),
+) -> Reckoning:
+    """One lamppost's account of the frames up to `until_ms` (wall clock); all rows count against all frames.
+
+    `offsets_ms`: by how much its clock was ever wrong, 0 among them.
+    """
+    sent = Counter(frame.values for frame in frames)
+    stored = Counter(row.values for row in rows)
+    surplus = stored - sent
+    mine = [window for window in excuses if window.post == post]
+    grounds = [_Ground(grave) for grave in graves]
+    offsets = tuple(offsets_ms)
+    lost, excused, shed = [], 0, Counter[str]()
+    for frame in _missing(frames, stored, until_ms, mine):
+        if any(window.excuses(frame) for window in mine):
+            excused += 1
+            continue
+        ground = next((each for each in grounds if each.holds(frame, offsets)), None)
+        if ground is None:
+            lost.append(frame)
+        else:
+            ground.left -= 1
+            shed[ground.grave.reason] += 1
+    buried = sum(ground.grave.samples for ground in grounds)
+    kept = stored.total() - surplus.total()
+    return Reckoning(
+        post=post,
+        produced=len(frames),
+        accepted=accepted,
+        stored=stored.total(),
+        doubled=sum(count for values, count in surplus.items() if values in sent),
+        altered=sum(count for values, count in surplus.items() if values not in sent),
+        shed=dict(shed),
+        spared=buried - shed.total(),
+        excused=excused,
+        lost=tuple(lost),
+        vanished=0 if accepted is None else max(0, accepted - kept - min(buried, shed.total() + excused)),
+    )
+
+
+def _missing(
+    frames: Sequence[Frame], stored: Counter[Values], until_ms: float, excuses: Sequence[Window]
+) -> list[Frame]:
+    """Frames without a row, by time; of equals those that are excused first, else the latest."""
+    equals: dict[Values, list[Frame]] = {}
+    for frame in frames:
+        equals.setdefault(frame.values, []).append(frame)
+    missing = []
+    for values, same in equals.items():
+        short = len(same) - stored.get(values, 0)
+        if short > 0:
+            worst = sorted(
+                same,
+                key=lambda f: (not any(w.excuses(f) for w in excuses), f.wall_ms <= until_ms, -f.wall_ms),
+            )
+            missing += [frame for frame in worst[:short] if frame.wall_ms <= until_ms]
+    return sorted(missing, key=lambda frame: frame.wall_ms)
