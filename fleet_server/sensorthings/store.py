@@ -6,7 +6,8 @@ datastream is one range scan; of several it is as many, cut to a page each befor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ from fleet_server.sensorthings.rules import STATEMENT_MS, Bounds, Sight
 from fleet_server.sensorthings.vocabulary import sql_values
 
 Row = Mapping[str, Any]
-CHUNKS = (8, 64, 512)  # datastreams asked at once, until a page in their order is full
+CHUNKS = (1, 8, 64, 512)  # datastreams asked at once, until a page in their order is full
 
 
 @dataclass(frozen=True)
@@ -154,15 +155,27 @@ class Rows:
         outer = ["f.datastream_id", *outer, "f.time"] if each else [*outer, "f.datastream_id", "f.time"]
         alone = each or len(datastreams) == 1
         fetch = "LIMIT :limit OFFSET :skip" if alone else "LIMIT :fetch"
+        source, values = _source(datastreams)
         arms = " UNION ALL ".join(
-            f"SELECT r.* FROM ds d CROSS JOIN LATERAL (SELECT o.*{keys} FROM ({arm}) o"  # noqa: S608
+            f"SELECT r.* FROM {source} CROSS JOIN LATERAL (SELECT o.*{keys} FROM ({arm}) o"  # noqa: S608
             f" WHERE o.time >= d.begins AND o.time < d.ends AND {wanted.where} ORDER BY {inner} {fetch}) r"
             for arm in _arms(datastreams)
         )
-        query = f"{_WITH} SELECT f.* FROM ({arms}) f ORDER BY {', '.join(outer)}"  # noqa: S608
+        query = f"SELECT f.* FROM ({arms}) f ORDER BY {', '.join(outer)}"  # noqa: S608
         query += "" if alone else " LIMIT :limit OFFSET :skip"
         more = {"limit": wanted.limit, "skip": wanted.skip, "fetch": wanted.skip + (wanted.limit or 0)}
-        return self._run(query, {**wanted.parameters, **_arrays(datastreams), **more})
+        by_time = all(term == "o.time" for term, _ in wanted.order)
+        with self._walking_indices(by_time and len(datastreams) > 1):
+            return self._run(query, {**wanted.parameters, **values, **more})
+
+    @contextmanager
+    def _walking_indices(self, wanted: bool) -> Iterator[None]:
+        """Of several datastreams the planner knows no range, and would sort whole histories for one page."""
+        if wanted:
+            self._run(_PLANNER, {"on": "off"})
+        yield
+        if wanted:
+            self._run(_PLANNER, {"on": "on"})
 
     def observation_counts(
         self, datastreams: Sequence[tuple[Row, Bounds]], wanted: Wanted
@@ -170,25 +183,46 @@ class Rows:
         """By datastream; none for one without."""
         if not datastreams:
             return {}
+        source, values = _source(datastreams)
         arms = " UNION ALL ".join(
-            f"SELECT d.id, r.n FROM ds d CROSS JOIN LATERAL (SELECT count(*) AS n FROM ({arm}) o"  # noqa: S608
+            f"SELECT d.id, r.n FROM {source} CROSS JOIN LATERAL (SELECT count(*) AS n FROM ({arm}) o"  # noqa: S608
             f" WHERE o.time >= d.begins AND o.time < d.ends AND {wanted.where}) r"
             for arm in _arms(datastreams)
         )
-        found = self._run(f"{_WITH} {arms}", {**wanted.parameters, **_arrays(datastreams)})
         counts: dict[int | str, int] = {}
-        for row in found:
+        for row in self._run(arms, {**wanted.parameters, **values}):
             counts[row["id"]] = counts.get(row["id"], 0) + row["n"]
         return counts
 
 
-_WITH = """
-    WITH ds AS MATERIALIZED (SELECT * FROM unnest(
-        CAST(:d_id AS bigint[]), CAST(:d_thing AS integer[]), CAST(:d_sensor AS integer[]),
-        CAST(:d_slot AS integer[]), CAST(:d_exponent AS integer[]), CAST(:d_level AS integer[]),
-        CAST(:d_property AS text[]), CAST(:d_begins AS timestamptz[]), CAST(:d_ends AS timestamptz[])
-    ) AS d(id, thing_id, sensor_id, slot, exponent, level, property_id, begins, ends))
-"""
+_PLANNER = "SELECT set_config('enable_sort', :on, true), set_config('enable_bitmapscan', :on, true)"
+# What the observations of a datastream are looked up by: column of the source, its type.
+_KEYS = {
+    "id": "bigint",
+    "thing_id": "integer",
+    "sensor_id": "integer",
+    "slot": "integer",
+    "exponent": "integer",
+    "level": "integer",
+    "property_id": "text",
+    "begins": "timestamptz",
+    "ends": "timestamptz",
+}
+
+
+def _source(datastreams: Sequence[tuple[Row, Bounds]]) -> tuple[str, dict[str, Any]]:
+    """The datastreams as `d`, in SQL, and its parameters.
+
+    One is written as constants, which the planner puts into the query: it then knows the range and walks the
+    index in its order. Of several it knows nothing.
+    """
+    rows = [{**row, "begins": bounds.begins, "ends": bounds.ends} for row, bounds in datastreams]
+    if len(rows) == 1:
+        columns = ", ".join(f"CAST(:d_{name} AS {kind}) AS {name}" for name, kind in _KEYS.items())
+        return f"(SELECT {columns}) d", {f"d_{name}": rows[0][name] for name in _KEYS}
+    arrays = ", ".join(f"CAST(:d_{name} AS {kind}[])" for name, kind in _KEYS.items())
+    source = f"unnest({arrays}) AS d({', '.join(_KEYS)})"
+    return source, {f"d_{name}": [row[name] for row in rows] for name in _KEYS}
 
 
 def _arms(datastreams: Sequence[tuple[Row, Bounds]]) -> list[str]:
@@ -197,18 +231,3 @@ def _arms(datastreams: Sequence[tuple[Row, Bounds]]) -> list[str]:
     return [
         arm("d") for level, arm in enumerate((raw_observations, corrected_observations)) if level in levels
     ]
-
-
-def _arrays(datastreams: Sequence[tuple[Row, Bounds]]) -> dict[str, list[Any]]:
-    rows = [row for row, _ in datastreams]
-    return {
-        "d_id": [row["id"] for row in rows],
-        "d_thing": [row["thing_id"] for row in rows],
-        "d_sensor": [row["sensor_id"] for row in rows],
-        "d_slot": [row["slot"] for row in rows],
-        "d_exponent": [row["exponent"] for row in rows],
-        "d_level": [row["level"] for row in rows],
-        "d_property": [row["property_id"] for row in rows],
-        "d_begins": [bounds.begins for _, bounds in datastreams],
-        "d_ends": [bounds.ends for _, bounds in datastreams],
-    }

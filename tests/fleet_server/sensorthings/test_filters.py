@@ -1,4 +1,4 @@
-"""$filter over a real database, as a table: comparison, logic, arithmetic, texts, times, numbers, places, paths.
+"""$filter over a real database, as a table: comparison, logic, arithmetic, texts, times, places, paths.
 
 The kinds of questions are those that FROST-Server's own filter tests ask; the data and the answers are ours.
 """

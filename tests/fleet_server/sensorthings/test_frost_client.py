@@ -6,14 +6,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import frost_sta_client as fsc
+import frost_sta_client as fsc  # type: ignore[import-untyped]
 import pytest
 import requests
 
 from tests.fleet_server.sensorthings.city import MINUTES, Street
 
 
-class Token(fsc.AuthHandler):
+class Token(fsc.AuthHandler):  # type: ignore[misc]
     """The client asks this for what `requests` calls an auth: anything that may change the request."""
 
     def __init__(self, token: str) -> None:
@@ -69,7 +69,8 @@ def test_newest_first_and_a_filter_on_time(city: fsc.SensorThingsService, street
 
 
 def test_things_with_all_that_hangs_on_them(city: fsc.SensorThingsService) -> None:
-    expand = "Locations,Datastreams($expand=Sensor,ObservedProperty,Observations($top=1;$orderby=phenomenonTime desc))"
+    newest = "Observations($top=1;$orderby=phenomenonTime desc)"
+    expand = f"Locations,Datastreams($expand=Sensor,ObservedProperty,{newest})"
     things = list(city.things().query().expand(expand).orderby("name", "asc").list())
     assert [each.name for each in things] == [f"city/lamp-0{n}" for n in (1, 2, 3, 4)]
     first = things[0]
@@ -118,6 +119,7 @@ def test_corrected_hours_with_their_correction(city: fsc.SensorThingsService) ->
 def test_writing_is_refused_as_a_client_understands(city: fsc.SensorThingsService) -> None:
     with pytest.raises(requests.HTTPError) as refused:
         city.create(fsc.Thing(name="mine", description="a thing of my own"))
+    assert refused.value.response is not None
     assert refused.value.response.status_code == 405
 
 
@@ -125,4 +127,5 @@ def test_without_a_token_nothing_is_told(served: tuple[str, str]) -> None:
     stranger = fsc.SensorThingsService(f"{served[0]}/sta/v1.1", auth_handler=Token("none"))
     with pytest.raises(requests.HTTPError) as refused:
         stranger.things().query().list()
+    assert refused.value.response is not None
     assert refused.value.response.status_code == 401

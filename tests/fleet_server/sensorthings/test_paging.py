@@ -34,8 +34,6 @@ def place(key: str) -> tuple[int, int]:
 @pytest.mark.parametrize("name", ["Things", "Datastreams", "ObservedProperties", "Sensors", "Locations"])
 @pytest.mark.parametrize("order", [None, "name desc", "id desc"])
 def test_sets_in_pages(http: TestClient, get: Get, name: str, order: str | None) -> None:
-    if order == "name desc" and name == "Nothing":
-        return
     options = {"$top": "2", "$count": "true"} | ({"$orderby": order} if order else {})
     found = pages(http, name, options)
     whole = get(name, **({"orderby": order} if order else {}))["value"]
