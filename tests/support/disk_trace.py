@@ -60,10 +60,14 @@ class Op:
 
 
 class Trace:
-    """The requests in their order. `len(trace)` now, and the state after that many of them later."""
+    """The requests in their order. `len(trace)` now, and the state after that many of them later.
+
+    While `write_fails` or `sync_fails` holds one of SQLite's error codes, those requests fail with it.
+    """
 
     def __init__(self) -> None:
         self.ops: list[Op] = []
+        self.write_fails = self.sync_fails = 0
 
     def __len__(self) -> int:
         return len(self.ops)
@@ -162,6 +166,8 @@ class _Hooks:
         real = place[0].contents
 
         def write(handle: int, data: int, amount: int, at: int) -> int:
+            if trace.write_fails:
+                return trace.write_fails
             trace.ops.append(Op(Kind.WRITE, path.name, at, ctypes.string_at(data, amount)))
             return int(real.write(handle, data, amount, at))
 
@@ -170,6 +176,8 @@ class _Hooks:
             return int(real.truncate(handle, size))
 
         def sync(handle: int, flags: int) -> int:
+            if trace.sync_fails:
+                return trace.sync_fails
             code = int(real.sync(handle, flags))
             trace.ops.append(Op(Kind.SYNC, path.name))
             return code

@@ -13,12 +13,13 @@ import pytest
 
 
 @contextmanager
-def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
-    """A tmpfs of this size on `folder`."""
+def small_disk(folder: Path, size_bytes: int, inodes: int = 0) -> Iterator[Path]:
+    """A tmpfs of this size on `folder`, with so many inodes (0: as many as it likes)."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a disk of its own")
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
+    options = f"size={size_bytes}" + (f",nr_inodes={inodes}" if inodes else "")
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         pytest.skip(f"no disk of its own here: {mounted.stderr.strip()}")
@@ -40,3 +41,20 @@ def fill_disk(disk: Path) -> Path:
     finally:
         os.close(handle)
     return filler
+
+
+def fill_inodes(disk: Path) -> list[Path]:
+    """Use up every inode that is free. Returns the empty files that hold them."""
+    made: list[Path] = []
+    while True:
+        try:
+            (disk / f"empty-{len(made)}").touch()
+        except OSError as error:
+            assert error.errno == errno.ENOSPC  # noqa: PT017 what this is for
+            return made
+        made.append(disk / f"empty-{len(made)}")
+
+
+def read_only(disk: Path, yes: bool) -> None:
+    """Mount it anew; nothing may be open for writing there."""
+    subprocess.run(["mount", "-o", f"remount,{'ro' if yes else 'rw'}", str(disk)], check=True)

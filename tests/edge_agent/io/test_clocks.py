@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.io.clocks import FollowedClock, ScaledClock
+from edge_agent.core.stamping import clock_is_set
+from edge_agent.io.clocks import FollowedClock, ScaledClock, SystemClock, kernel_is_synced
 from tests.support.waiting import wait_until
 
 STREET_MS = 1_790_000_000_000
@@ -57,3 +58,11 @@ def test_a_file_that_is_replaced_sets_the_civil_clock_and_no_other(tmp_path: Pat
     file.unlink()
     wait_until(lambda: clock.street_s() > before_s + 60, 10, "time going on without the file")
     assert clock.now_ms() < before_ms - 3_600_000
+
+
+def test_a_clock_that_waits_for_its_service_says_1970_until_it_came_and_never_again() -> None:
+    answers = [False, False, True, False]
+    clock = SystemClock(lambda: answers.pop(0))
+    assert [clock_is_set(clock.now_ms()) for _ in range(4)] == [False, False, True, True]
+    assert answers == [False], "what was synced once only drifts"
+    assert isinstance(kernel_is_synced(), bool)

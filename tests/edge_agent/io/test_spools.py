@@ -255,3 +255,22 @@ def test_a_rescue_begins_a_new_epoch_with_its_units_declared(reopen: Reopen) -> 
     told = decode(last.payload)
     assert isinstance(told, Tombstone)
     assert told.reason is TombstoneReason.SPOOL_CORRUPT
+
+
+def test_what_is_given_up_is_counted_by_class_and_reason(reopen: Reopen) -> None:
+    spool = reopen()
+    assert spool.given_up() == ()
+    fill(spool, Class.HISTORY, 3)
+    spool.put(Class.DIAGNOSTIC, REPLY, NOW_MS)
+    spool.shed(to_free(spool.weights(2), 1 << 30))
+    pass_days(spool, 40)
+    spool.shed(expired(spool.weights(10), Caps(1 << 30, 0, 0, history_ttl_days=30, diagnostic_ttl_days=7)))
+    spool.commit(rows=[row(9, synced=False)])
+    spool.drop_rows([9], Class.HISTORY, TombstoneReason.CLOCK_NEVER_SET, 0, NOW_MS)
+    told = [(each.cls, each.reason, each.messages, each.samples) for each in reopen().given_up()]
+    assert told == [
+        (Class.HISTORY, "clock_never_set", 0, 1),
+        (Class.HISTORY, "expired", 1, 1),
+        (Class.HISTORY, "spool_full", 2, 2),
+        (Class.DIAGNOSTIC, "spool_full", 1, 0),
+    ]

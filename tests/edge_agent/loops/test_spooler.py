@@ -24,6 +24,7 @@ from firmware_bridge.kinds import SensorKind
 from firmware_bridge.ports import Reading
 from wire_contract.classes import Class
 from wire_contract.envelope import decode
+from wire_contract.flags import Flag, unpack_flags
 from wire_contract.messages import SampleBatch, Tombstone, TombstoneReason
 
 NOW_MS = 1_795_000_000_000  # November 2026
@@ -34,8 +35,8 @@ HOUR_MS = 3_600_000
 class Post:
     """One lamppost's spooler, without threads and without a link."""
 
-    def __init__(self, folder: Path, now_ms: int = NOW_MS) -> None:
-        self.clock = SteppedClock(now_ms)
+    def __init__(self, folder: Path, now_ms: int = NOW_MS, boot: str = "stepped") -> None:
+        self.clock = SteppedClock(now_ms, boot)
         self.spool = SqliteSpool(folder, declaration, street_s=self.clock.street_s)
         self.board = Board(self.clock)
         caps = Caps(1 << 29, 0, 0, 30.0, 7.0)
@@ -71,6 +72,22 @@ class Post:
             for block in batch.blocks
             for time_ms, value in zip(block.times_ms, block.columns[0], strict=True)
         ]
+
+    def flags(self) -> dict[int, int]:
+        """The first slot's flag of every sealed sample, by its value."""
+        return {
+            value: unpack_flags(word)[0]
+            for cls in (Class.LIVE, Class.HISTORY)
+            for head in self.spool.heads(cls, 0, 10_000)
+            for batch in [decode(_payload(self.spool, cls, head.sequence))]
+            if isinstance(batch, SampleBatch)
+            for block in batch.blocks
+            for value, word in zip(block.columns[0], block.flags, strict=True)
+        }
+
+    def cut_power(self) -> None:
+        """What memory held is gone."""
+        self.spool.close()
 
     def tombstones(self) -> list[Tombstone]:
         found = [
@@ -216,6 +233,73 @@ def test_the_sensors_own_warning_is_a_condition_and_no_good_flag(tmp_path: Path)
     post.spooler.finish_now()
     (head,) = post.spool.heads(Class.HISTORY, 0, 10)
     batch = cast(SampleBatch, decode(_payload(post.spool, Class.HISTORY, head.sequence)))
-    from wire_contract.flags import Flag, unpack_flags
-
     assert unpack_flags(batch.blocks[0].flags[0])[0] == Flag.SUSPECT
+
+
+YEAR_2016_MS = 1_460_000_000_000
+
+
+@pytest.mark.parametrize("start_ms", [0, YEAR_2016_MS])
+def test_what_got_its_time_afterwards_is_marked_and_a_doubt_stays_one(tmp_path: Path, start_ms: int) -> None:
+    post = Post(tmp_path, start_ms)
+    for n in range(6):
+        post.sample(status=("device_error",) if n == 3 else ())
+        post.pass_s(60)
+    assert post.spool.waiting(False, 100), "on the disk, without a time"
+    post.clock.jump_to(NOW_MS)
+    post.sample()
+    post.pass_s(60)
+    post.spooler.finish_now()
+    flags = post.flags()
+    assert [flags[n] for n in (1, 2, 3, 5)] == [Flag.TIME_CORRECTED] * 4
+    assert flags[4] == Flag.SUSPECT
+    assert flags[7] == Flag.GOOD, "taken with a time"
+
+
+def test_two_boots_without_a_time_say_what_is_known_of_each(tmp_path: Path) -> None:
+    """Of the boot in which the time came every sample gets its own; of the one before only this is known:
+    after the last sample with a time, before this boot began."""
+    post = Post(tmp_path, boot="known")
+    post.sample()
+    post.pass_s(60)
+    post.spooler.finish_now()
+    post.cut_power()
+    post = Post(tmp_path, 0, boot="first without")
+    for _ in range(3):
+        post.sample()
+        post.pass_s(60)
+    post.cut_power()
+    post = Post(tmp_path, YEAR_2016_MS, boot="second without")
+    for _ in range(2):
+        post.sample()
+        post.pass_s(60)
+    assert post.tombstones() == [], "nobody knows yet whether a time will come"
+    later_ms = NOW_MS + HOUR_MS
+    post.clock.jump_to(later_ms)
+    post.spooler.tend()
+    post.spooler.finish_now()
+    (buried,) = post.tombstones()
+    assert (buried.reason, buried.samples) == (TombstoneReason.CLOCK_NEVER_SET, 3)
+    assert buried.from_ms == NOW_MS, "the last sample with a time"
+    assert buried.to_ms == later_ms - 120_000, "when this boot began"
+    mended = sorted(time_ms for time_ms, _ in post.stored())[1:]
+    assert mended == [later_ms - 120_000, later_ms - 60_000]
+    assert (post.spool.given_up()[0].reason, post.spool.given_up()[0].samples) == ("clock_never_set", 3)
+
+
+def test_samples_without_a_time_outlive_a_new_epoch(tmp_path: Path) -> None:
+    post = Post(tmp_path, 0)
+    for _ in range(3):
+        post.sample()
+        post.pass_s(60)
+    epoch = post.spool.epoch
+    post.spooler._rescue(epoch)
+    assert post.spool.epoch != epoch
+    post.sample()
+    post.pass_s(60)
+    post.clock.jump_to(NOW_MS)
+    post.spooler.tend()
+    post.spooler.finish_now()
+    assert sorted(post.flags().items()) == [(n, Flag.TIME_CORRECTED) for n in range(1, 5)]
+    times = [time_ms for time_ms, _ in sorted(post.stored())]
+    assert times == [NOW_MS - n * 60_000 for n in (4, 3, 2, 1)]
