@@ -83,7 +83,9 @@ def native(connection: psycopg.Connection[Any]) -> dict[str, Sequence[str]]:
     """Tables and their partitions by the beginning of their names."""
     tables = [str(row[0]) for row in connection.execute(_SIZES)]
     short = {table: table.split(".", 1)[1] for table in tables}
-    parts = {part: [t for t in tables if short[t].startswith(start)] for part, start in PARTS.items()}
+    parts: dict[str, Sequence[str]] = {
+        part: [t for t in tables if short[t].startswith(start)] for part, start in PARTS.items()
+    }
     parts["hours and days"] = [t for t in parts["hours and days"] if t not in parts["minutes"]]
     return parts
 
