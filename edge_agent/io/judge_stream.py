@@ -26,6 +26,7 @@ from edge_agent.io.model_folder import load_model, read_manifest
 from edge_agent.ports import Model
 from firmware_bridge.kinds import SPECS, SensorKind
 from models.features.window import Window
+from wire_contract.errors import WireError
 from wire_contract.flags import pack_flags
 from wire_contract.messages import Verdict
 from wire_contract.verdict_kinds import RULE
@@ -128,7 +129,7 @@ def judged(lines: Iterable[str], model: Model | None) -> Iterator[dict[str, Any]
             if unit is None:
                 continue
             seen = _seen(unit, told)
-        except (ValueError, KeyError, TypeError, AttributeError) as wrong:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, WireError) as wrong:
             raise BadStream(f"line {number} is not of a replay: {wrong!r:.200}") from wrong
         judge = judges.setdefault(unit.device, Judge(unit.device, model))
         for verdict in judge.see(seen, unit.identity):
