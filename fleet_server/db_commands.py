@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from fleet_server.database.manifest import LeftOut
 from fleet_server.database.restore import Restored, restore
 from fleet_server.database.state import database_of
 from fleet_server.embedded_server import EmbeddedServer, answers
-from fleet_server.errors import ConfigurationError, Conflict, InvalidRequest
+from fleet_server.errors import ConfigurationError, Conflict, HardwareError, InvalidRequest
 from fleet_server.progress import Progress, size
 
 MARKS = {Verdict.SOUND: "ok ", Verdict.UNSOUND: "BAD", Verdict.NOT_CHECKED: "-  "}
@@ -128,11 +129,36 @@ def restore_backup(options: argparse.Namespace) -> Answer:
             f"{options.file} is of the city {manifest.tenant}, this configuration of {config.tenant.name}.",
             remedy="Give the configuration of that city, or restore beside (--into).",
         )
+    _check_room(options, manifest.database_bytes)
     with _target(options) as (url, name), _progress(options) as progress:
         if options.replace and not options.yes:
             _confirm(database_of(url), name)
         done = restore(options.file, url, progress.told, replace=options.replace, use_timescale=use_timescale)
     return _restored(options.file, done, name)
+
+
+def _check_room(options: argparse.Namespace, wanted: int) -> None:
+    """Where the database will lie on this machine. Raises HardwareError."""
+    into: str | None = options.into
+    folder = options.loaded.database.embedded_directory if into is None else _folder_of(into)
+    if folder is None:
+        return
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(there).free
+    if free < wanted:
+        raise HardwareError(
+            f"{there} has {size(free)} free, and the database took {size(wanted)} when it was saved.",
+            remedy="Make room, or restore into another folder (--into).",
+        )
+
+
+def _folder_of(into: str) -> Path | None:
+    """None for a server's URL. Raises ConfigurationError."""
+    if into.startswith(("postgresql://", "postgres://")):
+        return None
+    if "://" in into:
+        raise ConfigurationError(f"--into {into} is neither a folder nor postgresql://….")
+    return Path(into.removeprefix("embedded:")).absolute()
 
 
 @contextmanager
@@ -142,12 +168,9 @@ def _target(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     if into is None:
         with _reached(options, may_make=True) as context:
             yield context.db.url, str(context.config.database.embedded_directory or "the configured server")
-    elif into.startswith(("postgresql://", "postgres://")):
-        yield into, "that server"
-    elif "://" in into:
-        raise ConfigurationError(f"--into {into} is neither a folder nor postgresql://….")
+    elif (directory := _folder_of(into)) is None:
+        yield into.replace("postgres://", "postgresql://", 1), "that server"
     else:
-        directory = Path(into.removeprefix("embedded:")).absolute()
         server = EmbeddedServer(directory)
         if directory.exists() and answers(server.url()):
             yield server.url(), str(directory)

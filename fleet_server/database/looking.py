@@ -50,6 +50,7 @@ def look_within(
     found.append(structure.partitions(connection, now))
     found.append(structure.counters(connection))
     found.append(structure.references(connection))
+    found.append(structure.retention(connection, now))
     found += accounting.look(connection, told)
     found.append(recount.look(connection, told, everything=everything, since=kept_from(connection)))
     found.append(structure.indexes(connection, server, url, told, everything=everything))

@@ -48,6 +48,14 @@ WHERE (NOT i.indisvalid OR NOT i.indisready) AND c.relkind = 'i' ORDER BY 1
 """
 # NULL: offered, and not in this database
 _AMCHECK = "SELECT installed_version FROM pg_available_extensions WHERE name = 'amcheck'"
+_KEPT = "SELECT tenant, class, keep_days FROM tenant_retention ORDER BY 1, 2"
+# One index look a unit.
+_OLDEST = """
+SELECT min(o.time) FROM sensor_unit u JOIN device d ON d.id = u.device_id
+CROSS JOIN LATERAL (SELECT min(time) AS time FROM sample WHERE sensor_unit = u.id) o
+WHERE d.tenant = %s AND u.retention = %s
+"""
+GOES_WITHIN = timedelta(days=2)  # retention runs once a day, and a server may be off for one
 CORRUPT = 2  # pg_amcheck's exit status where it found something
 
 
@@ -108,6 +116,24 @@ def references(connection: Connection[Any]) -> Finding:
             "Units were deleted by hand: restore sensor_unit from a backup.",
         )
     return sound("references", "every sample is of a sensor unit that was declared")
+
+
+def retention(connection: Connection[Any], now: datetime) -> Finding:
+    """Is what a tenant wants forgotten gone, a partition's length later?"""
+    late = [
+        f"{tenant} {cls} ({days} days): {oldest.isoformat(timespec='minutes')}"
+        for tenant, cls, days in connection.execute(_KEPT).fetchall()
+        if (oldest := _oldest(connection, tenant, cls)) is not None
+        and oldest < now - timedelta(days=days) - GOES_WITHIN
+    ]
+    if late:
+        return unsound("retention", f"older than asked for: {named(late)}", "Is the worker role running?")
+    return sound("retention", "nothing is there that should be gone")
+
+
+def _oldest(connection: Connection[Any], tenant: str, cls: str) -> datetime | None:
+    row = connection.execute(_OLDEST, (tenant, cls)).fetchone()
+    return None if row is None else row[0]
 
 
 def indexes(

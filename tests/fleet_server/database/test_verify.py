@@ -37,6 +37,11 @@ HARM = {
         "DELETE FROM batch WHERE class = 2 AND sequence = 3",
         "ledger without holes",
     ),
+    "retention does not run": (
+        "INSERT INTO tenant_retention VALUES ('city', 'standard', 1);"
+        "UPDATE {samples} SET time = time - interval '5 days' WHERE s0 = (SELECT min(s0) FROM {samples})",
+        "retention",
+    ),
     "an older schema": ("UPDATE alembic_version SET version_num = '0003'", "schema"),
     "a newer schema": ("UPDATE alembic_version SET version_num = '9999'", "schema"),
 }
