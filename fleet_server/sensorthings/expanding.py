@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from fleet_server.sensorthings.entities import BY_NAME, DATASTREAM, OBSERVATION, Entity, Navigation
 from fleet_server.sensorthings.errors import bad
 from fleet_server.sensorthings.reading import Reader
-from fleet_server.sensorthings.rules import expanded_size
+from fleet_server.sensorthings.rules import SHOWN_MOST, expanded_size
 from fleet_server.sensorthings.shaping import checked_select, shape
 from fleet_server.sensorthings.store import Row
 from fleet_server.sensorthings.syntax import Expand, Options
 
 
+@dataclass
+class Shown:
+    """An entity as JSON; `entities`: how many that is, itself and those within it."""
+
+    json: dict[str, Any]
+    entities: int = 1
+
+
 def shaped(reader: Reader, entity: Entity, rows: Sequence[Row], options: Options) -> list[dict[str, Any]]:
     """The rows as JSON, with what is expanded in them. Raises BadQuery."""
+    return [each.json for each in _shown(reader, entity, rows, options)]
+
+
+def _shown(reader: Reader, entity: Entity, rows: Sequence[Row], options: Options) -> list[Shown]:
     select = checked_select(entity, options.select)
-    made = [shape(entity, row, reader.view, select) for row in rows]
+    made = [Shown(shape(entity, row, reader.view, select)) for row in rows]
     seen: set[str] = set()
     for expand in options.expand:
         navigation = entity.navigations.get(expand.name)
@@ -29,6 +41,11 @@ def shaped(reader: Reader, entity: Entity, rows: Sequence[Row], options: Options
             raise bad("$expand", expand.at, detail, f"There are {known}.")
         seen.add(expand.name)
         _expand(reader, entity, navigation, rows, made, expand)
+        if sum(each.entities for each in made) > SHOWN_MOST:
+            detail = f"this would be more than {SHOWN_MOST} entities in one answer"
+            raise bad(
+                "$expand", expand.at, detail, "Ask for fewer with $top, or follow the navigation links."
+            )
     return made
 
 
@@ -37,7 +54,7 @@ def _expand(
     entity: Entity,
     navigation: Navigation,
     rows: Sequence[Row],
-    made: list[dict[str, Any]],
+    made: list[Shown],
     expand: Expand,
 ) -> None:
     target = BY_NAME[navigation.target]
@@ -47,16 +64,17 @@ def _expand(
     size = expanded_size(expand.options, len(keys)) if navigation.many else 1
     grouped, counts = _fetched(reader, entity, navigation, keys, expand.options, size)
     every = [row for key in keys for row in grouped.get(key, [])[:size]]
-    shown = iter(shaped(reader, target, every, expand.options))
+    shown = iter(_shown(reader, target, every, expand.options))
     by_key = {key: [next(shown) for _ in grouped.get(key, [])[:size]] for key in keys}
-    for row, json in zip(rows, made, strict=True):
-        key = row[navigation.ours]
+    for row, parent in zip(rows, made, strict=True):
+        key, json = row[navigation.ours], parent.json
         found = by_key[key]
+        parent.entities += sum(each.entities for each in found)
         if not navigation.many:
             if found:
-                json[expand.name] = found[0]
+                json[expand.name] = found[0].json
             continue
-        json[expand.name] = found
+        json[expand.name] = [each.json for each in found]
         if expand.options.count:
             json[f"{expand.name}@iot.count"] = counts.get(key, 0)
         if len(grouped.get(key, [])) > size > 0:

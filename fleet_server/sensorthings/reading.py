@@ -133,9 +133,9 @@ class Reader:
         after = str(found[size - 1]["id"]) if size and len(found) > size and not options.orderby else ""
         return Page(found[:size], len(found) > size > 0, count, after)
 
-    def wanted(self, entity: Entity, alias: str, options: Options, filters: Node | None = None) -> Wanted:
-        """$filter (or `filters` instead of it) and $orderby compiled; the caller says how many."""
-        node = filters if filters is not None else options.filter
+    def wanted(self, entity: Entity, alias: str, options: Options) -> Wanted:
+        """$filter and $orderby compiled; the caller says how many."""
+        node = options.filter
         places = self._places_for([node, *(order.node for order in options.orderby)])
         compiler = Compiler("$filter", self._now, places, "v")
         conditions = (compiler.condition(entity, alias, node),) if node is not None else ()
@@ -160,8 +160,11 @@ class Reader:
         return self._places
 
     def _observations(self, restriction: Restriction | None, options: Options) -> Page:
-        streams = self._streams(restriction, options.filter)
-        wanted = self.wanted(OBSERVATION, "o", options)
+        conditions: tuple[str, ...] = ()
+        parameters: dict[str, Any] = {}
+        if restriction is not None:
+            conditions, parameters = (f"t.{restriction[0]} = :restriction",), {"restriction": restriction[1]}
+        streams, wanted = self._streams(Wanted(conditions, parameters), options)
         descending = time_order(options.orderby)
         after = None
         if options.after:
@@ -172,8 +175,7 @@ class Reader:
             raise bad("$skip", 0, f"more than {SKIP_MOST} of several datastreams", "Follow @iot.nextLink.")
         count = None
         if options.count:
-            everything = [(each, self.all_time) for each in streams]
-            count = sum(self.rows.observation_counts(everything, wanted).values())
+            count = sum(self.rows.observation_counts(self._always(streams), wanted).values())
         left = [(each, bounds_after(each["id"], after, descending, self.all_time)) for each in streams]
         size = page_size(options)
         within = [(each, bounds) for each, bounds in left if bounds is not None]
@@ -182,34 +184,36 @@ class Reader:
         leads = len(found) > size > 0 and (not options.orderby or descending is not None)
         return Page(found[:size], len(found) > size > 0, count, found[size - 1]["id"] if leads else "")
 
-    def _streams(self, restriction: Restriction | None, node: Node | None) -> list[Row]:
-        """The datastreams that can have wanted observations: by the path, and what $filter says of them."""
-        conditions: list[str] = []
-        parameters: dict[str, Any] = {}
-        if restriction is not None:
-            conditions.append(f"t.{restriction[0]} = :restriction")
-            parameters["restriction"] = restriction[1]
-        terms = node.terms if isinstance(node, Logic) and node.operator == "and" else (node,)
+    def _streams(self, restricted: Wanted, options: Options) -> tuple[list[Row], Wanted]:
+        """The datastreams that can have wanted observations, and what is still to be asked of each of those.
+
+        What $filter says of the datastream alone is asked once of it, not of its every observation.
+        """
+        node = options.filter
+        terms = node.terms if isinstance(node, Logic) and node.operator == "and" else (node,) if node else ()
         compiler = Compiler("$filter", self._now, self._places_for([node]), "u")
-        for term in terms:
-            if term is not None and _of_datastream(term):
-                conditions.append(compiler.condition(OBSERVATION, "t", term))
-        return self.rows.datastreams(Wanted(tuple(conditions), parameters | compiler.parameters))
+        conditions = [compiler.condition(OBSERVATION, "t", term) for term in terms if _of_datastream(term)]
+        rest = tuple(term for term in terms if not _of_datastream(term))
+        chosen = Wanted(
+            (*restricted.conditions, *conditions), {**restricted.parameters, **compiler.parameters}
+        )
+        left = None if not rest else rest[0] if len(rest) == 1 else Logic("and", rest)
+        return self.rows.datastreams(chosen), self.wanted(OBSERVATION, "o", replace(options, filter=left))
+
+    def _always(self, streams: Sequence[Row]) -> list[tuple[Row, Bounds]]:
+        return [(each, self.all_time) for each in streams]
 
     def observations_of(
         self, navigation: Navigation, parents: Sequence[int], options: Options, size: int
     ) -> tuple[dict[int, list[Row]], dict[int | str, int]]:
         """Of each datastream among `parents`, `size` + 1 at most; and their counts where asked for."""
         condition = f"t.{navigation.theirs} = ANY(CAST(:parents AS bigint[]))"
-        streams = self.rows.datastreams(Wanted((condition,), {"parents": list(parents)}))
-        everything = [(each, self.all_time) for each in streams]
-        wanted = replace(
-            self.wanted(OBSERVATION, "o", options), limit=size + 1 if size else 0, skip=options.skip
-        )
+        streams, wanted = self._streams(Wanted((condition,), {"parents": list(parents)}), options)
+        wanted = replace(wanted, limit=size + 1 if size else 0, skip=options.skip)
         grouped: dict[int, list[Row]] = {}
-        for row in self.rows.observations(everything, wanted, each=True):
+        for row in self.rows.observations(self._always(streams), wanted, each=True):
             grouped.setdefault(row[navigation.theirs], []).append(row)
-        return grouped, self.rows.observation_counts(everything, wanted) if options.count else {}
+        return grouped, self.rows.observation_counts(self._always(streams), wanted) if options.count else {}
 
 
 def _of_datastream(node: Node) -> bool:

@@ -6,7 +6,7 @@ import json
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from fleet_server import etags, problems
 from fleet_server.access.asker import Asker, Ctx
@@ -28,7 +28,7 @@ Count = Annotated[str | None, Query(alias="$count", examples=["true"])]
 ResultFormat = Annotated[str | None, Query(alias="$resultFormat", examples=["dataArray"])]
 
 
-@router.get("", response_class=Response)
+@router.get("", response_class=JSONResponse)
 def root(request: Request, ctx: Ctx, asker: Asker) -> Response:
     """The sets of entities, and the parts of the standard that are kept."""
     return _response(request, service.root(ctx, asker, _base(request)))
@@ -39,7 +39,7 @@ def root_with_slash(request: Request, ctx: Ctx, asker: Asker) -> Response:
     return _response(request, service.root(ctx, asker, _base(request)))
 
 
-@router.get("/{path:path}", response_class=Response)
+@router.get("/{path:path}", response_class=JSONResponse)
 def read(
     request: Request,
     ctx: Ctx,

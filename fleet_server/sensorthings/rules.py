@@ -13,8 +13,10 @@ from fleet_server.sensorthings.syntax import Options, Order, Path
 PAGE_DEFAULT = 100
 PAGE_MOST = 1_000  # a larger $top is answered with this many and a link to the next page
 EXPANDED_MOST = 20_000  # entities within the entities of one answer: a few megabytes
+SHOWN_MOST = 60_000  # as they are written out, where many share what is expanded in each
 SKIP_MOST = 100_000  # of observations of several datastreams: further, follow @iot.nextLink
 STATEMENT_MS = 10_000  # of the database for one step of an answer; a page by its index takes milliseconds
+ANSWER_S = 30.0  # for all steps together: then another step is not begun
 _OBSERVATION = re.compile(r"(\d{1,18}):(-?\d{1,15})", re.ASCII)
 _STEP = timedelta(microseconds=1)  # PostgreSQL's resolution: the next instant
 

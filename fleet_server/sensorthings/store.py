@@ -6,6 +6,7 @@ datastream is one range scan; of several it is as many, cut to a page each befor
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from sqlmodel import Session
 from fleet_server.sensorthings.entities import DATASTREAM, Entity, Navigation
 from fleet_server.sensorthings.errors import BadQuery, QueryTooLong
 from fleet_server.sensorthings.relations import corrected_observations, raw_observations
-from fleet_server.sensorthings.rules import STATEMENT_MS, Bounds, Sight
+from fleet_server.sensorthings.rules import ANSWER_S, STATEMENT_MS, Bounds, Sight
 from fleet_server.sensorthings.vocabulary import sql_values
 
 Row = Mapping[str, Any]
@@ -52,21 +53,21 @@ class Rows:
 
     def __init__(self, session: Session, sight: Sight) -> None:
         self._session = session
+        self._began_s = time.monotonic()
         self._base: dict[str, Any] = {"exact": sight.exact, "air": sight.air, **sql_values()}
         self._run("SELECT set_config('statement_timeout', :ms, true)", {"ms": str(STATEMENT_MS)})
 
     def _run(self, query: str, parameters: Mapping[str, Any]) -> list[Row]:
         """Raises QueryTooLong, BadQuery for what overflows."""
+        if time.monotonic() - self._began_s > ANSWER_S:
+            raise _too_long(f"All of this question takes longer than {ANSWER_S:.0f} s.")
         try:
             found = self._session.execute(text(query), {**self._base, **parameters})
             return [dict(row) for row in found.mappings()]
         except exc.OperationalError as failed:
             if isinstance(failed.orig, psycopg.errors.QueryCanceled):
-                raise QueryTooLong(
-                    f"This question takes the database longer than {STATEMENT_MS // 1000} s.",
-                    remedy="Ask one Datastream's Observations, give phenomenonTime a beginning and an end,"
-                    " leave out $count and $orderby by anything but phenomenonTime.",
-                ) from failed
+                took = f"This question takes the database longer than {STATEMENT_MS // 1000} s."
+                raise _too_long(took) from failed
             raise
         except exc.DataError as failed:
             first = str(failed.orig).splitlines()[0]
@@ -193,6 +194,14 @@ class Rows:
         for row in self._run(arms, {**wanted.parameters, **values}):
             counts[row["id"]] = counts.get(row["id"], 0) + row["n"]
         return counts
+
+
+def _too_long(detail: str) -> QueryTooLong:
+    return QueryTooLong(
+        detail,
+        remedy="Ask one Datastream's Observations, give phenomenonTime a beginning and an end, leave out"
+        " $count and $orderby by anything but phenomenonTime, expand less.",
+    )
 
 
 _PLANNER = "SELECT set_config('enable_sort', :on, true), set_config('enable_bitmapscan', :on, true)"
