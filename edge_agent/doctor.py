@@ -133,6 +133,8 @@ def _disk(config: AgentConfig) -> Iterator[Check]:
 
 def _spool(config: AgentConfig) -> Iterator[Check]:
     """What waits in each class and what was given up; what was set aside."""
+    if not os.access(config.spool_dir, os.R_OK | os.W_OK | os.X_OK):
+        return  # not there yet, or another user's: the check of the disk said so
     kept = sorted(config.spool_dir.glob("*.corrupt-*"))
     if kept:
         remedy = "Replace the storage card if there are several; delete the file when you need it no more."

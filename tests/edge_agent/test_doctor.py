@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from edge_agent import cli
+from edge_agent.core.spool_policy import to_free
+from tests.edge_agent.io.test_spool_rescue import filled
 from tests.edge_agent.making import ADDRESS
 from tests.edge_agent.test_cli import doctor, write_config
 from tests.support.mosquitto import MosquittoBroker
@@ -93,3 +96,32 @@ def test_a_broker_that_does_not_let_it_publish_is_no_silent_server(
     assert "server" not in checks, "nothing is known of the server"
     assert not checks["topics"]["ok"]
     assert "publish" in str(checks["topics"]["remedy"]) + str(checks["topics"]["detail"])
+
+
+def test_the_spool_says_what_waits_and_what_was_given_up_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config(tmp_path, 1, None, "/dev/not-there")
+    spool = filled(tmp_path / "data" / "spool")
+    spool.shed(to_free(spool.weights(2), 1))
+    spool.close()
+    _, checks = doctor(path, capsys)
+    assert checks["spool"]["ok"]
+    told = str(checks["spool"]["detail"])
+    assert "alarm 0, reply 1, live 0, history 19, diagnostic 0" in told
+    assert "given up: 1 samples and 1 messages of class history: spool_full" in told
+    assert cli.main(["spool", "--config", str(path)]) == 0
+    assert "given up: 1 samples and 1 messages of class history: spool_full" in capsys.readouterr().out
+
+
+def test_a_lack_of_inodes_is_not_called_a_lack_of_space(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_disk(tmp_path / "disk", 80 << 20, inodes=20) as disk:
+        path = write_config(tmp_path, 1, None, "/dev/not-there")
+        path.write_text(path.read_text().replace(f"{tmp_path}/data", str(disk)))
+        _, checks = doctor(path, capsys)
+    assert not checks["disk"]["ok"]
+    assert "inodes free" in str(checks["disk"]["detail"])
+    assert "df -i" in str(checks["disk"]["remedy"])
+    assert "Free space" not in str(checks["disk"]["remedy"])

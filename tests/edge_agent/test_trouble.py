@@ -29,6 +29,7 @@ from tests.support.mosquitto import MosquittoBroker
 from tests.support.waiting import wait_until
 from wire_contract.classes import Class
 from wire_contract.envelope import encode
+from wire_contract.flags import Flag, unpack_flags
 from wire_contract.messages import (
     CommandReply,
     Condition,
@@ -142,6 +143,11 @@ def test_samples_of_an_unset_clock_get_their_time_afterwards(
     assert values == sorted(values) == list(range(1, sensor.reads + 1))
     steps = [b - a for a, b in pairwise(times)]
     assert all(abs(step - 5000) < 2500 for step in steps), "each where it belongs"
+    flags = [unpack_flags(word)[0] for *_, word in server.samples()]
+    marked = flags.count(Flag.TIME_CORRECTED)
+    assert flags[:marked] == [Flag.TIME_CORRECTED] * marked, "the first ones, and no other"
+    assert taken - 1 <= marked <= taken + 1
+    assert flags[-1] == Flag.GOOD
 
 
 def test_samples_of_an_earlier_boot_without_a_time_are_buried(
