@@ -6,7 +6,9 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TypedDict
 
+from firmware_bridge.kinds import SensorKind
 from simulator import settings as asked
 from simulator.clock import check_file
 from simulator.settings import CannotStart, Settings, Source, Where, WrongArgument, within
@@ -25,6 +27,8 @@ EXAMPLES = """examples:
 exit status: 0 all that was spooled is acked; 1 not; 2 wrong arguments; 3 could not start.
 What it needs of the machine, and what stays behind: docs/simulator.md
 """
+
+LONGEST_BACKLOG_S = 31 * 86_400.0  # street; a month, as long as a spool keeps history
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,7 +78,9 @@ def _what(group: argparse._ArgumentGroup) -> None:
 
 
 def _how(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--for", dest="run_for", metavar="TIME", help="once all are on; else until Ctrl-C")
+    group.add_argument(
+        "--for", dest="run_for", metavar="TIME", help="once all are switched on; else until Ctrl-C"
+    )
     group.add_argument(
         "--drain", default="60s", metavar="TIME", help="what waits at the end has so long (60s)"
     )
@@ -95,17 +101,64 @@ def _how(group: argparse._ArgumentGroup) -> None:
 def settings_from(argv: list[str]) -> Settings:
     """Raises WrongArgument with the option, the value and what is allowed; CannotStart without a server."""
     given = parser().parse_args(argv)
+    _check_numbers(given)
+    _check_files(given)
+    every_s = within("--every", asked.duration("--every", given.every), 1, 86_400)
+    flush_s = asked.duration("--flush", given.flush) if given.flush else min(max(every_s / 2, 1), 60)
+    asked.check_names(given.tenant or "city", given.prefix)
+    without_where = _Rest(
+        kinds=asked.kinds(given.kinds),
+        every_s=every_s,
+        flush_s=within("--flush", flush_s, asked.FLUSH_LOW_S, asked.FLUSH_HIGH_S),
+        run_s=asked.duration("--for", given.run_for) if given.run_for else None,
+        drain_s=asked.duration("--drain", given.drain),
+        backlog_s=_backlog_s(given),
+        outage=asked.outage(given.outage) if given.outage else None,
+        source=_source(given),
+    )
+    where = _find(given)
+    asked.check_names(where.tenant, given.prefix)
+    return Settings(
+        devices=given.devices,
+        directory=given.directory.resolve(),
+        where=where,
+        prefix=given.prefix,
+        speed=given.speed,
+        clock_file=_whole(given.clock),
+        processes=given.processes or asked.processes_for(given.devices, os.cpu_count() or 1),
+        ramp_per_s=given.ramp,
+        in_memory=given.spool == "memory",
+        keep=given.keep,
+        report=_whole(given.report),
+        ledger=_whole(given.ledger),
+        quiet=given.quiet,
+        **without_where,
+    )
+
+
+class _Rest(TypedDict):
+    """What is checked before anybody looks for the server."""
+
+    kinds: tuple[tuple[SensorKind, ...], ...]
+    every_s: float
+    flush_s: float
+    run_s: float | None
+    drain_s: float
+    backlog_s: float
+    outage: asked.Outage | None
+    source: Source
+
+
+def _check_numbers(given: argparse.Namespace) -> None:
     within("--devices", given.devices, 1, asked.MOST_LAMPPOSTS)
     within("--speed", given.speed, 0.1, 3600)
     within("--ramp", given.ramp, 0.1, 100_000)
     within("--seed", given.seed, 0, 1_000_000)
-    every_s = within("--every", asked.duration("--every", given.every), 1, 86_400)
-    flush_s = asked.duration("--flush", given.flush) if given.flush else min(max(every_s / 2, 1), 60)
-    within("--flush", flush_s, asked.FLUSH_LOW_S, asked.FLUSH_HIGH_S)
-    processes = given.processes or asked.processes_for(given.devices, os.cpu_count() or 1)
-    within(
-        "--processes", given.processes if given.processes is not None else processes, 1, asked.MOST_PROCESSES
-    )
+    if given.processes is not None:
+        within("--processes", given.processes, 1, asked.MOST_PROCESSES)
+
+
+def _check_files(given: argparse.Namespace) -> None:
     if given.clock is not None:
         if given.speed != 1.0:
             raise WrongArgument("--clock brings its own speed: leave out --speed")
@@ -115,32 +168,16 @@ def settings_from(argv: list[str]) -> Settings:
             raise WrongArgument(f"{option} {file}: there is no folder {file.resolve().parent}")
     if given.directory.exists() and not given.directory.is_dir():
         raise WrongArgument(f"--directory {given.directory}: is not a folder")
-    source = _source(given)
-    where = _find(given)
-    asked.check_names(where.tenant, given.prefix)
-    return Settings(
-        devices=given.devices,
-        directory=given.directory.resolve(),
-        where=where,
-        prefix=given.prefix,
-        every_s=every_s,
-        flush_s=flush_s,
-        kinds=asked.kinds(given.kinds),
-        speed=given.speed,
-        clock_file=given.clock.resolve() if given.clock else None,
-        run_s=asked.duration("--for", given.run_for) if given.run_for else None,
-        drain_s=asked.duration("--drain", given.drain),
-        source=source,
-        processes=processes,
-        ramp_per_s=given.ramp,
-        backlog_s=asked.duration("--backlog", given.backlog) if given.backlog else 0.0,
-        outage=asked.outage(given.outage) if given.outage else None,
-        in_memory=given.spool == "memory",
-        keep=given.keep,
-        report=given.report.resolve() if given.report else None,
-        ledger=given.ledger.resolve() if given.ledger else None,
-        quiet=given.quiet,
-    )
+
+
+def _backlog_s(given: argparse.Namespace) -> float:
+    if not given.backlog:
+        return 0.0
+    return within("--backlog", asked.duration("--backlog", given.backlog), 1, LONGEST_BACKLOG_S)
+
+
+def _whole(path: Path | None) -> Path | None:
+    return path.resolve() if path is not None else None
 
 
 def _source(given: argparse.Namespace) -> Source:

@@ -21,7 +21,6 @@ from simulator.settings import CannotStart, Settings
 from simulator.tally import Tally
 
 TELL_EVERY_S = 1.0
-CONNECTED_S = 60.0  # after the last lamppost was switched on: --for counts from then, connected or not
 LATE_S = 30.0  # beyond the drain: a process that has not ended by then hangs
 HANDLES_EACH = 5  # socket; the spool's lock, file, journal and index
 HANDLES_MORE = 100
@@ -71,17 +70,13 @@ def _run(settings: Settings) -> Report:
 def _watch(settings: Settings, crew: Crew) -> None:
     """Until it has run for long enough, or was told to stop; then until all have drained."""
     before, until_s, stop_s = Tally(), None, None
-    ready_by_s = None
     while not crew.done:
         try:
             crew.hear(TELL_EVERY_S)
             now_s, tally = time.monotonic(), crew.tally
             _say_moment(settings, crew, tally, before)
             before = tally
-            if crew.started and ready_by_s is None:
-                ready_by_s = now_s + CONNECTED_S
-            ready = ready_by_s is not None and (tally.connected == settings.devices or now_s > ready_by_s)
-            if ready and until_s is None and settings.run_s is not None:
+            if crew.started and until_s is None and settings.run_s is not None:
                 until_s = now_s + settings.run_s
             if stop_s is None and until_s is not None and now_s >= until_s:
                 raise Stopped
