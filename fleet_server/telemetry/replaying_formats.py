@@ -6,11 +6,12 @@ import base64
 import csv
 import hashlib
 import io
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from fleet_server.telemetry.replaying import Sample, Stretch, Unit
 from fleet_server.telemetry.rules import scaled
@@ -28,6 +29,7 @@ from wire_contract.properties import Delivery
 from wire_contract.topics import Address, class_channel, up_topic
 
 FLUSH_S = 10.0  # the agent's default
+_JSON = msgspec.json.Encoder()
 ROWS_A_BATCH = 1_000  # of a device that measures each 10 ms; far below what a message may hold
 
 Corrected = Mapping[str, tuple[float | None, str]]
@@ -42,6 +44,10 @@ class Line:
     text: str
     time_ms: int | None
     samples: int = 0
+
+
+def _line(told: Mapping[str, object]) -> str:
+    return _JSON.encode(told).decode() + "\n"
 
 
 def iso(time_ms: int) -> str:
@@ -83,7 +89,7 @@ def ndjson(of: Stretch, stream: Iterable[Sample], correct: Correct | None = None
             corrected = correct(unit, sample)
             values.update({channel: value for channel, (value, _) in corrected.items()})
             told["corrections"] = {channel: by for channel, (_, by) in corrected.items()}
-        yield Line(json.dumps(told, separators=(",", ":")) + "\n", sample.time_ms, 1)
+        yield Line(_line(told), sample.time_ms, 1)
 
 
 def _declared(unit: Unit) -> str:
@@ -100,7 +106,7 @@ def _declared(unit: Unit) -> str:
         "cadence_s": unit.cadence_s,
         "channels": channels,
     }
-    return json.dumps(told, separators=(",", ":")) + "\n"
+    return _line(told)
 
 
 CSV_COLUMNS = ("time", "device", "sensor_unit", "kind", "site", "channel", "value", "unit", "flag")
@@ -195,7 +201,7 @@ class _Post:
             "properties": delivery.to_user_properties(),
             "payload": base64.b64encode(encode(message)).decode(),
         }
-        return json.dumps(told, separators=(",", ":")) + "\n"
+        return _line(told)
 
     def _epoch(self, address: Address) -> bytes:
         """The same stretch has the same epoch: published twice, it is stored once."""
