@@ -22,13 +22,15 @@ SAMPLES = ("live", "history")  # the classes that carry samples
 
 @dataclass(frozen=True)
 class Evidence:
-    """Rows and tombstones by lamppost are read before the ledgers: no row can be ahead of its frame."""
+    """Rows and tombstones by lamppost are read before the ledgers: no row can be ahead of its frame.
+    `folded`: how many samples the minutes of each lamppost hold."""
 
     rows: dict[str, list[Stored]]
     graves: dict[str, list[Grave]]
     frames: dict[str, list[Frame]] = field(default_factory=dict)
     dead_letters: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
+    folded: dict[str, int] = field(default_factory=dict)
 
 
 def gather(town: Town) -> Evidence:
@@ -37,12 +39,13 @@ def gather(town: Town) -> Evidence:
     with contextlib.closing(records.connect()) as connection:
         rows = {post.name: records.rows(connection, post) for post in town.layout.posts}
         graves = {post.name: _graves(connection, post) for post in town.layout.posts}
+        folded = {post.name: _folded(connection, post) for post in town.layout.posts}
         buried = connection.execute("SELECT reason, count(*) FROM dead_letter GROUP BY reason").fetchall()
         again = connection.execute(
             "SELECT coalesce(sum(value), 0) FROM ingest_counter WHERE name = 'duplicates'"
         ).fetchone()
     frames = {post.name: read_ledger(post.ledger) for post in town.layout.posts}
-    return Evidence(rows, graves, frames, dict(buried), int(again[0]) if again else 0)
+    return Evidence(rows, graves, frames, dict(buried), int(again[0]) if again else 0, folded)
 
 
 def _graves(connection: psycopg.Connection[Any], post: Post) -> list[Grave]:
@@ -55,6 +58,17 @@ def _graves(connection: psycopg.Connection[Any], post: Post) -> list[Grave]:
     return [
         Grave(reason, int(samples), float(begins), float(ends)) for reason, samples, begins, ends in found
     ]
+
+
+def _folded(connection: psycopg.Connection[Any], post: Post) -> int:
+    """Every sample fills slot 0, and is in its minute once, flagged or not."""
+    query = """
+        SELECT coalesce(sum(m.n + m.flagged), 0)
+        FROM rollup_1m m JOIN series s ON s.id = m.series_id
+        JOIN sensor_unit u ON u.id = s.sensor_unit_id JOIN device d ON d.id = u.device_id
+        WHERE d.tenant = %s AND d.name = %s AND s.slot = 0"""
+    row = connection.execute(query, (TENANT, post.name)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def judge(
@@ -76,6 +90,7 @@ def judge(
             excuses=excuses,
             offsets_ms={0, *offsets_ms.get(post, ())},
             accepted=None if accepted is None else accepted.get(post),
+            folded=None if accepted is None else found.folded.get(post),
             until_ms=until_ms,
         )
         for post in found.frames

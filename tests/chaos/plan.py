@@ -12,14 +12,11 @@ from collections.abc import Iterable, Sequence
 from tests.chaos.faults import SPECS, Fault, Kind, Scope
 
 SERVER = "server"
-FIRST_S = (0.5, 2.0)  # from the start of an act to its first fault
-BETWEEN_ACTS_S = (1.0, 3.0)
+FIRST_S = (0.2, 2.0)  # from the start of an act, when all is settled, to its first fault
 TOGETHER = (1, 2, 2, 3)  # how many faults an act has: mostly two
-DRAIN_RATE = (
-    2500.0  # bytes a second: sixteen hours of history then take long enough to be struck in their middle
-)
-DRAIN_S = 12.0
-STRIKE_S = 2.0, 10.5  # by the first a quiet machine has connected and begun
+DRAIN_RATE = 4000.0  # bytes a second: sixteen hours of history take long enough to be struck in the middle
+DRAIN_S = 10.0
+STRIKE_S = 2.0, 9.0  # by the first a quiet machine has connected and begun
 IN_THE_DRAIN = (Kind.AGENT_KILL, Kind.INGEST_KILL, Kind.BROKER_WIPE, Kind.DATABASE_KILL)
 HEAVY = frozenset({Kind.SERVER_KILL, Kind.DATABASE_KILL, Kind.DATABASE_BACKEND})  # one of them an act
 
@@ -50,7 +47,7 @@ def plan(
             longest_s = max(made[0].for_s, 2.0)
             at_s = made[0].at_s + dice.uniform(0.0, longest_s)
         faults += made
-        now_s = max(fault.until_s for fault in made) + dice.uniform(*BETWEEN_ACTS_S)
+        now_s = max(fault.until_s for fault in made)
     return tuple(sorted(faults))
 
 
@@ -65,7 +62,7 @@ def _drain(dice: random.Random, posts: Sequence[str], allowed: list[Kind]) -> tu
         _fault(dice, kind, STRIKE_S[0] + i * share_s + dice.uniform(0.0, 0.8 * share_s), posts, 0)
         for i, kind in enumerate(victims)
     ]
-    return [*slow, *kills], DRAIN_S + 1.0, 0
+    return [*slow, *kills], DRAIN_S, 0
 
 
 def _deal(dice: random.Random, deck: list[Kind], allowed: list[Kind]) -> tuple[list[Kind], list[Kind]]:

@@ -76,11 +76,12 @@ class Reckoning:
     excused: int
     lost: tuple[Frame, ...] = ()
     vanished: int = 0  # accepted by the spool, in no row and in no tombstone
+    misfolded: int = 0  # so many samples more (or less) than rows are in the minutes
 
     @property
     def is_kept(self) -> bool:
-        """The promise: nothing doubled, altered, lost or vanished."""
-        return not (self.doubled or self.altered or self.lost or self.vanished)
+        """The promise: nothing doubled, altered, lost or vanished; the minutes hold what the rows hold."""
+        return not (self.doubled or self.altered or self.lost or self.vanished or self.misfolded)
 
 
 @dataclass
@@ -137,6 +138,7 @@ def reckon(
     excuses: Iterable[Window] = (),
     offsets_ms: Iterable[float] = (0.0,),
     accepted: int | None = None,
+    folded: int | None = None,
     until_ms: float = float("inf"),
 ) -> Reckoning:
     """One lamppost's account of the frames up to `until_ms` (wall clock); all rows count against all frames.
@@ -173,6 +175,7 @@ def reckon(
         spared=buried - shed.total(),
         excused=excused,
         lost=tuple(lost),
+        misfolded=0 if folded is None else folded - stored.total(),
         vanished=0 if accepted is None else max(0, accepted - kept - min(buried, shed.total() + excused)),
     )
 

@@ -23,6 +23,7 @@ COLUMNS = (
     "shed",
     "excused",
     "lost",
+    "minutes",
     "verdict",
 )
 
@@ -104,4 +105,5 @@ def _row(account: Reckoning) -> tuple[str, ...]:
     verdict = "kept" if account.is_kept else "BROKEN"
     accepted = "-" if account.accepted is None else str(account.accepted)
     counts = (account.produced, accepted, account.stored, account.doubled, account.altered)
-    return (account.post, *(str(count) for count in counts), shed, str(account.excused), lost, verdict)
+    minutes = f"{account.misfolded:+d}" if account.misfolded else "same"
+    return (account.post, *map(str, counts), shed, str(account.excused), lost, minutes, verdict)

@@ -125,14 +125,18 @@ class Runner:
         one before is settled, with its own faults as far apart as planned."""
         for act in sorted({fault.act for fault in faults}):
             mine = [fault for fault in faults if fault.act == act]
-            self._act(town, hands, mine, done)
+            before_s = max((fault.until_s for fault in faults if fault.act < act), default=0.0)
+            self._act(town, hands, mine, before_s, done)
             took_s = self._settle(town, hands, f"after act {act}")
             self._say(f"act {act} settled in {took_s:.1f} s")
 
-    def _act(self, town: Town, hands: Hands, faults: Sequence[Fault], done: list[Done]) -> None:
+    def _act(
+        self, town: Town, hands: Hands, faults: Sequence[Fault], from_s: float, done: list[Done]
+    ) -> None:
+        """`from_s`: the instant of the plan that is now."""
         begins = [(fault.at_s, 1, fault) for fault in faults]
         ends = [(fault.until_s, 2, fault) for fault in faults]
-        act_zero_s = time.monotonic() - min(fault.at_s for fault in faults)
+        act_zero_s = time.monotonic() - from_s
         for at_s, turn, fault in sorted(begins + ends):
             self._wait(town, act_zero_s + at_s - time.monotonic())
             if turn == 1:

@@ -105,6 +105,12 @@ def test_what_the_spool_accepted_is_no_excuse_away() -> None:
     assert (gone.is_kept, gone.vanished) == (False, 1)
 
 
+def test_minutes_that_hold_another_number_than_the_rows_are_wrong() -> None:
+    assert reckon(POST, FRAMES, ROWS, folded=20).is_kept
+    assert [reckon(POST, FRAMES, ROWS, folded=n).misfolded for n in (21, 18)] == [1, -2]
+    assert not reckon(POST, FRAMES, ROWS, folded=21).is_kept
+
+
 def test_frames_after_the_moment_are_not_asked_for_yet() -> None:
     assert reckon(POST, FRAMES, ROWS[:10], until_ms=10_000.0).is_kept
     assert reckon(POST, FRAMES, ROWS[:9], until_ms=10_000.0).lost == (FRAMES[9],)
