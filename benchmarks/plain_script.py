@@ -28,7 +28,7 @@ INSERT = (
 SUBSCRIPTION = "lp/1/plain/+/up/live"  # a topic that our broker lets it read
 
 
-def main(url: str, host: str, port: str, *files: str) -> None:
+def main(url: str, host: str, port: str, ca: str, certificate: str, key: str) -> None:
     """For ever. Says "ready" when it is subscribed."""
     connection = psycopg.connect(url)
     connection.execute(TABLE)
@@ -53,7 +53,7 @@ def main(url: str, host: str, port: str, *files: str) -> None:
         connection.commit()
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-    client.tls_set(*files)
+    client.tls_set(ca, certificate, key)
     client.on_connect = on_connect
     client.on_subscribe = on_subscribe
     client.on_message = on_message

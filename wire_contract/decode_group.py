@@ -31,6 +31,8 @@ from wire_contract.limits import (
 from wire_contract.varints import MAX_MAGNITUDE, read_unsigned
 
 AT_ONCE = 64  # blocks: 64 of 60 rows and 13 columns are 400 kB of 64-bit integers, what a core's cache holds
+NARROW_BITS = 32 - 7  # with the bits before it in its first byte, such an element fits four bytes
+MAX_NARROW_BYTES = 2**28  # an offset in bits fits 32
 _PADDING = b"\0" * 8  # so that the last byte, too, has eight bytes to read from
 
 _Integers = NDArray[np.int64]
@@ -110,6 +112,7 @@ class _Buffer:
         size = len(self.data) - len(_PADDING)
         self._little = np.ndarray((size + 1,), dtype="<u8", buffer=self.data, strides=(1,))
         self.big = np.ndarray((size + 1,), dtype=">u8", buffer=self.data, strides=(1,))
+        self.big32 = np.ndarray((size + 1,), dtype=">u4", buffer=self.data, strides=(1,))
 
     def octets(self, at: _Integers) -> _Integers:
         return (self._words(at) & np.uint64(0xFF)).astype(np.int64)
@@ -221,9 +224,13 @@ def _table(buffer: _Buffer, columns: _Columns, n: int) -> _Integers:
     rice = columns.rice > 0
     if rice.any():
         unary = zip(columns.unary_at[rice].tolist(), columns.end[rice].tolist(), strict=True)
-        high = _quotients([buffer.data[begin:end] for begin, end in unary], n) << columns.width[rice][:, None]
-        zigzag = table[rice] | high
-        table[rice] = (zigzag >> 1) ^ -(zigzag & 1)
+        zigzag = _quotients([buffer.data[begin:end] for begin, end in unary], n)
+        zigzag <<= columns.width[rice][:, None]
+        zigzag |= table[rice]
+        sign = -(zigzag & 1)
+        zigzag >>= 1
+        zigzag ^= sign
+        table[rice] = zigzag
     table += columns.reference[:, :, None]
     different = columns.differences > 0
     if different.any():
@@ -232,7 +239,21 @@ def _table(buffer: _Buffer, columns: _Columns, n: int) -> _Integers:
 
 
 def _fixed_part(buffer: _Buffer, widths: _Integers, starts: _Integers, n: int) -> _Integers:
-    """As in decode_numpy: an element lies within the eight bytes from the one where it starts."""
+    """As in decode_numpy: an element lies within the eight bytes from the one where it starts.
+
+    Within four bytes where it is narrow, as a sensor's noise is: half the memory, half the time.
+    """
+    if int(widths.max()) <= NARROW_BITS and len(buffer.data) < MAX_NARROW_BYTES:
+        narrow = widths.astype(np.int32)
+        at32: NDArray[np.int32] = np.multiply(narrow, np.arange(n), dtype=np.int32, casting="unsafe")
+        at32 += starts.astype(np.int32)
+        shift = (32 - narrow) - (at32 & 7)
+        at32 >>= 3
+        words = buffer.big32[at32].astype(np.uint32)
+        words >>= shift.view(np.uint32)
+        words &= (np.left_shift(1, narrow) - 1).view(np.uint32)
+        wide: _Integers = words.astype(np.int64)
+        return wide
     at = starts + widths * np.arange(n)
     shifts = np.minimum((64 - widths) - (at & 7), 63)
     codes: _Integers = (buffer.big[at >> 3].astype(np.int64) >> shifts) & ((1 << widths) - 1)
@@ -244,12 +265,15 @@ def _quotients(parts: Sequence[bytes], n: int) -> _Integers:
     ends = 8 * np.cumsum([len(part) for part in parts])
     bits = np.unpackbits(np.frombuffer(b"".join(parts), dtype=np.uint8))
     ones = np.flatnonzero(bits.view(np.bool_))
-    if ones.size != n * len(parts) or (ones.searchsorted(ends) != n * np.arange(1, len(parts) + 1)).any():
+    if ones.size != n * len(parts):
         raise _Irregular
     table = ones.reshape(len(parts), n)
+    begins = np.append(0, ends[:-1])
+    _must((table[:, 0] >= begins) & (table[:, -1] < ends))
     quotients: _Integers = np.empty_like(table)
-    quotients[:, 1:] = table[:, 1:] - table[:, :-1] - 1
-    quotients[:, 0] = table[:, 0] - np.append(0, ends[:-1])
+    np.subtract(table[:, 1:], table[:, :-1], out=quotients[:, 1:])
+    quotients[:, 1:] -= 1
+    np.subtract(table[:, 0], begins, out=quotients[:, 0])
     return quotients
 
 

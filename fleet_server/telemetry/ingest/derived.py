@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from fleet_server.telemetry.ingest.pg_binary import (
     Int4Array,
     Int8Array,
     TimestamptzArray,
-    copy_stream,
+    copy_pieces,
     to_timestamptz,
 )
 from fleet_server.telemetry.ingest.rows import Minutes, Rows, fold_minutes, hours, newest
@@ -50,7 +50,8 @@ def _store_minutes(connection: Connection[Any], cursor: Cursor[Any], minutes: Mi
         try:
             copying = _copy_minutes(minutes.slots)
             with connection.transaction(), connection.cursor() as inner, inner.copy(copying) as copy:
-                copy.write(_packed(minutes.only(free)))
+                for piece in _packed(minutes.only(free)):
+                    copy.write(piece)
         except UniqueViolation:  # another worker was faster
             free[:] = False
     rest = ~free
@@ -78,12 +79,12 @@ def _copy_minutes(slots: Slots) -> str:
     return f"COPY unit_minute (sensor_unit, bucket, {', '.join(_fields(slots))}) FROM STDIN (FORMAT binary)"
 
 
-def _packed(minutes: Minutes) -> bytes:
+def _packed(minutes: Minutes) -> Iterator[bytes]:
     columns: list[Column] = [(minutes.unit, ">i4"), (to_timestamptz(minutes.bucket_ms), ">i8")]
     for i in range(len(minutes.slots)):
         columns += [(minutes.n[i], ">i4"), (minutes.sum[i], ">i8")]
         columns += [(each[i], ">i4") for each in (minutes.low, minutes.high, minutes.flagged)]
-    return copy_stream(columns)
+    return copy_pieces(columns)
 
 
 @cache

@@ -7,7 +7,7 @@ All integers are big-endian; a `timestamptz` is microseconds since 2000-01-01 UT
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -34,15 +34,22 @@ def to_timestamptz(times_ms: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def copy_stream(columns: Sequence[Column]) -> bytes:
     """The whole COPY BINARY stream of rows whose fields are `columns` (each of n values, none NULL)."""
+    return b"".join(copy_pieces(columns))
+
+
+def copy_pieces(columns: Sequence[Column]) -> Iterator[bytes]:
+    """The same in pieces, because memory of their size is used again and again, while a
+    large piece is asked of the kernel each time.
+    """
     rows = _blank(tuple(kind for _, kind in columns)).copy()
     count = len(columns[0][0])
-    parts = [COPY_HEADER]
+    yield COPY_HEADER
     for first in range(0, count, ROWS_AT_ONCE):
         some = rows[: count - first]
         for i, (values, _) in enumerate(columns):
             some[f"value{i}"] = values[first : first + ROWS_AT_ONCE]
-        parts.append(some.tobytes())
-    return b"".join((*parts, COPY_TRAILER))
+        yield some.tobytes()
+    yield COPY_TRAILER
 
 
 @lru_cache(MAX_LAYOUTS)

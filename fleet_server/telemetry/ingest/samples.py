@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from psycopg import Connection, Cursor, sql
 from psycopg.errors import UniqueViolation
 
-from fleet_server.telemetry.ingest.pg_binary import Column, copy_stream, to_timestamptz
+from fleet_server.telemetry.ingest.pg_binary import Column, copy_pieces, to_timestamptz
 from fleet_server.telemetry.ingest.rows import Rows
 from wire_contract.limits import MAX_SLOTS
 
@@ -74,7 +74,8 @@ def _copy(cursor: Cursor[Any], table: str, rows: Rows, more: list[tuple[str, NDA
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, [*names, *(name for name, _ in more)]))
     )
     with cursor.copy(command) as copy:
-        copy.write(copy_stream(columns))
+        for piece in copy_pieces(columns):
+            copy.write(piece)
 
 
 def _store_one_by_one(connection: Connection[Any], rows: Rows) -> Stored:

@@ -18,6 +18,7 @@ from fleet_server.config import BrokerConfig
 
 RECORD_BYTES = 16_384  # TLS gives no more at once, and Mosquitto makes one record of each message
 RECORDS_A_READ = 256  # then what came is handled, and writers get their turn
+GATHER_S = 0.005  # for the next messages to come: to be woken for each costs more than to read it
 MAX_UNSENT_BYTES = 32 * 1024 * 1024  # a broker that takes nothing for so long is as good as gone
 DEAD_AFTER_KEEPALIVES = 1.5  # as the broker counts, MQTT 5 section 3.1.2.10
 
@@ -83,9 +84,12 @@ class WireSocket:
         """What comes, as it comes; sends what is left over, and pings. Ends by raising ConnectionLost."""
         heard_s = time.monotonic()
         while True:
-            if data := self._take():
+            records = self._take()
+            if records:
                 heard_s = time.monotonic()
-                yield data
+                yield b"".join(records)
+                if len(records) < RECORDS_A_READ:
+                    time.sleep(GATHER_S)
                 continue
             if self._broken:
                 raise ConnectionLost(self._broken)
@@ -104,7 +108,7 @@ class WireSocket:
             self._waker.close()
             self._woken.close()
 
-    def _take(self) -> bytes:
+    def _take(self) -> list[bytes]:
         """What is there now, of several records; nothing where nothing is. Raises ConnectionLost."""
         records: list[bytes] = []
         with self._lock:
@@ -123,7 +127,7 @@ class WireSocket:
                 pass
             except OSError as error:
                 self._broken = str(error) or "gone"
-        return b"".join(records)
+        return records
 
     def _flush(self) -> None:
         try:
