@@ -138,6 +138,9 @@ class Runner:
         ends = [(fault.until_s, 2, fault) for fault in faults]
         act_zero_s = time.monotonic() - from_s
         for at_s, turn, fault in sorted(begins + ends):
+            if at_s > 0.0 and not any(agent.running for agent in town.agents.values()):
+                self._go_live(town)  # over the slow lines, where the plan begins with them
+                act_zero_s = time.monotonic() - from_s
             self._wait(town, act_zero_s + at_s - time.monotonic())
             if turn == 1:
                 met, waits = hands.begin(fault), waiting(town.layout.posts)
@@ -145,6 +148,11 @@ class Runner:
                 self._say(f"{fault}: {f'{met}, ' if met else ''}{waits} samples waiting on lampposts")
             else:
                 hands.end(fault)
+
+    def _go_live(self, town: Town) -> None:
+        self._say("the lampposts go live")
+        town.go_live()
+        self.zero_s = time.monotonic()
 
     def _wait(self, town: Town, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from demo.city import City
 from demo.layout import Layout, Post, agent_config, sensor_table, write_server_config
 from demo.plan import write_clock
 from demo.processes import Child, lamppost
+from demo.records import agent_status
 from demo.settings import DemoSettings
 from fleet_server.clock import Scale
 from tests.chaos.faults import Need
@@ -33,6 +35,7 @@ SERVER_HOST = "127.0.0.2"  # where the server's roles look for the broker: the n
 BROKER_HOST = "127.0.0.1"
 PASSWORD = "one-fault-after-another"
 HOUR_MS = 3_600_000
+CONNECTED_S = 60.0
 
 
 def settings(directory: Path, seed: int, history_h: float) -> DemoSettings:
@@ -52,7 +55,7 @@ def settings(directory: Path, seed: int, history_h: float) -> DemoSettings:
 
 @dataclass
 class Town(City):
-    """`start()` as a city's. `lines` by lamppost, and "server"."""
+    """`start()` as a city's, then `go_live()`. `lines` by lamppost, and "server"."""
 
     allowed: Allowed = field(default_factory=lambda: Allowed(frozenset(), {}, ""))
     lines: dict[str, Line] = field(default_factory=dict)
@@ -60,7 +63,7 @@ class Town(City):
     clock_off_ms: dict[str, dict[object, int]] = field(default_factory=dict)
 
     def start(self) -> Iterator[str]:
-        """Yields what is being done. Raises DidNotStart, OSError."""
+        """All but the agents: `go_live`. Yields what is being done. Raises DidNotStart, OSError."""
         yield "laying lines and disks"
         self._lay_lines()
         self._give_disks()
@@ -76,10 +79,17 @@ class Town(City):
         self.api = start.wait_server(self.layout, self.settings, self.server)
         self._enrol()
         self._start_clocks()
-        yield "the lampposts go on live"
         self.agents = {post.name: self._agent(post) for post in self.layout.posts}
+
+    def go_live(self) -> None:
+        """Start the agents; returns when all are connected, or after a minute."""
         for agent in self.agents.values():
             agent.start()
+        deadline = time.monotonic() + CONNECTED_S
+        while time.monotonic() < deadline:
+            if all(agent_status(post).get("connected") for post in self.layout.posts):
+                return
+            time.sleep(0.1)
 
     def stop(self) -> None:
         super().stop()
@@ -201,8 +211,6 @@ def _replaced(text: str, old: str, new: str) -> str:
 
 
 def _now_ms() -> int:
-    import time
-
     return int(time.time() * 1000)
 
 
