@@ -76,7 +76,7 @@ class Wear:
     asked_bytes: float
     written_bytes: float
     syncs_an_hour: float
-    asked_mb_a_day: float
+    written_mb_a_day: float
 
 
 def measure(way: Way, folder: Path, every_s: float, seconds: float) -> Wear:
@@ -90,7 +90,7 @@ def measure(way: Way, folder: Path, every_s: float, seconds: float) -> Wear:
         spool.close()
     readings = samples * len(LEVEL)
     hours = seconds / HOUR_S
-    return Wear(asked / readings, written / readings, syncs / hours, asked / hours * 24 / 1e6)
+    return Wear(asked / readings, written / readings, syncs / hours, written / hours * 24 / 1e6)
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def figures(quick: bool = False, folder: Path | None = None) -> list[Figure]:
                 shown(f"{name}: asked", wear.asked_bytes, "B/reading"),
                 shown(f"{name}: written", wear.written_bytes, "B/reading"),
                 shown(f"{name}: syncs", wear.syncs_an_hour, "an hour"),
-                shown(f"{name}: asked", wear.asked_mb_a_day, "MB/day"),
+                shown(f"{name}: written", wear.written_mb_a_day, "MB/day"),
             ]
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -11,7 +12,8 @@ import pytest
 from edge_agent.core.declaring import declaration
 from edge_agent.core.records import UnitIdentity
 from edge_agent.core.spool_policy import Caps
-from edge_agent.errors import SpoolFull
+from edge_agent.core.window import AckMark
+from edge_agent.errors import SpoolError, SpoolFull
 from edge_agent.io.clocks import SteppedClock
 from edge_agent.io.sqlite_spool import SqliteSpool
 from edge_agent.loops import spooler as module
@@ -23,9 +25,17 @@ from edge_agent.loops.spooler import Spooler
 from firmware_bridge.kinds import SensorKind
 from firmware_bridge.ports import Reading
 from wire_contract.classes import Class
-from wire_contract.envelope import decode
+from wire_contract.envelope import decode, encode
 from wire_contract.flags import Flag, unpack_flags
-from wire_contract.messages import SampleBatch, Tombstone, TombstoneReason
+from wire_contract.messages import (
+    CommandReply,
+    SampleBatch,
+    Tombstone,
+    TombstoneReason,
+    Verdict,
+    VerdictBatch,
+)
+from wire_contract.verdict_kinds import VerdictKind
 
 NOW_MS = 1_795_000_000_000  # November 2026
 YEAR_MS = 365 * 86_400_000
@@ -35,9 +45,9 @@ HOUR_MS = 3_600_000
 class Post:
     """One lamppost's spooler, without threads and without a link."""
 
-    def __init__(self, folder: Path, now_ms: int = NOW_MS, boot: str = "stepped") -> None:
+    def __init__(self, folder: Path, now_ms: int = NOW_MS, boot: str = "stepped", max_bytes: int = 0) -> None:
         self.clock = SteppedClock(now_ms, boot)
-        self.spool = SqliteSpool(folder, declaration, street_s=self.clock.street_s)
+        self.spool = SqliteSpool(folder, declaration, max_bytes, self.clock.street_s)
         self.board = Board(self.clock)
         caps = Caps(1 << 29, 0, 0, 30.0, 7.0)
         self.room = RoomKeeper(self.clock, self.spool, self.board, caps)
@@ -303,3 +313,39 @@ def test_samples_without_a_time_outlive_a_new_epoch(tmp_path: Path) -> None:
     assert sorted(post.flags().items()) == [(n, Flag.TIME_CORRECTED) for n in range(1, 5)]
     times = [time_ms for time_ms, _ in sorted(post.stored())]
     assert times == [NOW_MS - n * 60_000 for n in (4, 3, 2, 1)]
+
+
+def test_a_spool_full_of_what_is_never_given_up_pushes_back_and_loses_no_alarm(tmp_path: Path) -> None:
+    post = Post(tmp_path, max_bytes=100_000)
+    reply = encode(CommandReply("c", True, os.urandom(400).hex(), NOW_MS))
+    with pytest.raises(SpoolFull):
+        _put_for_ever(post.spool, reply)
+    replies = post.spool.counters()[Class.REPLY].waiting_messages
+    for n in range(50):
+        verdict = Verdict(NOW_MS + n, 1, VerdictKind.EPISODE, 1.0, 1.0, "x" * 900, "rule@1", b"")
+        post.spooler.verdicts((verdict,))
+        post.pass_s(11)
+        post.spooler._wait()
+        try:
+            post.spooler.tend()
+        except SpoolError as error:
+            post.room.write_refused(error)
+    assert "disk_full" in post.codes()
+    counters = post.spool.counters()
+    assert counters[Class.REPLY].waiting_messages == replies, "an alarm costs no reply either"
+    assert not post.spool.given_up()
+    post.spool.acknowledge({Class.REPLY: AckMark(replies)})
+    post.pass_s(11)
+    post.spooler.tend()
+    assert "disk_full" not in post.codes()
+    told = [
+        each.time_ms - NOW_MS
+        for head in post.spool.heads(Class.ALARM, 0, 1000)
+        for each in cast(VerdictBatch, decode(_payload(post.spool, Class.ALARM, head.sequence))).verdicts
+    ]
+    assert told == list(range(50)), "each once, in order"
+
+
+def _put_for_ever(spool: SqliteSpool, payload: bytes) -> None:
+    while True:
+        spool.put(Class.REPLY, payload, NOW_MS)
