@@ -16,7 +16,6 @@ grows by is the slope of a straight line through the samples over the whole stea
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -287,13 +286,15 @@ def growth_percent(samples: list[tuple[float, float]]) -> float:
 
 def figures(quick: bool = False) -> list[Figure]:
     """Nothing lost, memory flat, and the storm."""
-    lampposts = QUICK_LAMPPOSTS if quick else LAMPPOSTS
+    if quick:
+        return _measured(QUICK_LAMPPOSTS, QUICK_STEADY_S)
+    return _measured(LAMPPOSTS, STEADY_S)
+
+
+def _measured(lampposts: int, steady_s: float) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="lamppost-fleet-") as folder:
-        made = run(lampposts, QUICK_STEADY_S if quick else STEADY_S, Path(folder), _to_stderr)
-    print(
-        json.dumps({"cores busy": {part: round(cpu, 2) for part, cpu in made.cpu.items()}}), file=sys.stderr
-    )
-    return _figures(made, lampposts, steady=not quick)
+        made = run(lampposts, steady_s, Path(folder), _to_stderr)
+    return _figures(made, lampposts, steady=steady_s >= STEADY_S)
 
 
 def _figures(made: Run, lampposts: int, steady: bool) -> list[Figure]:
@@ -339,9 +340,15 @@ def _to_stderr(text: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--quick", action="store_true", help="200 lampposts for half a minute")
+    options.add_argument("--lampposts", type=int, metavar="N", help="another size: what this machine holds")
+    options.add_argument("--seconds", type=float, metavar="S", help="another steady time")
     given = options.parse_args(argv)
     print(report.machine())
-    print("\n".join(report.lines(figures(given.quick))))
+    if given.lampposts or given.seconds:
+        found = _measured(given.lampposts or LAMPPOSTS, given.seconds or STEADY_S)
+    else:
+        found = figures(given.quick)
+    print("\n".join(report.lines(found)))
     return 0
 
 
