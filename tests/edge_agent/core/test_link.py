@@ -169,7 +169,7 @@ def test_any_order_of_events_ends_where_the_table_says(signals: list[Signal], ji
             assert Signal.RETRY_DUE in timers, "it always tries again"
 
 
-FLEET = 1500
+FLEET = 800
 OUTAGE_S = 3600.0
 
 
