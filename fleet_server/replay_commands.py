@@ -188,8 +188,8 @@ def paced(lines: Iterable[Line], pace: Pace, summary: Summary) -> None:
         if line.time_ms is not None and pace.due_in_s(line.time_ms) > 0:
             output.flush()
             pace.wait(line.time_ms)
-        output.write(line.text)
         summary.saw(line)
+        output.write(line.text)
     output.flush()
 
 
