@@ -31,7 +31,7 @@ from fleet_server.errors import ConfigurationError, Conflict, HardwareError
 from fleet_server.progress import size
 
 READ_BYTES = 1 << 18
-# gzip, by its level alone: pg_dump 15 knows no other words. A level more takes a third longer for two per cent
+# gzip, by its level alone: pg_dump 15 knows no other words. One level more takes a third longer for 2 %
 COMPRESSION = "1"
 # Rows of small integers as text, compressed, come to a seventh of the tables on disk; indexes are not dumped.
 ROOM_SHARE = 0.25
