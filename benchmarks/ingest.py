@@ -107,6 +107,7 @@ def plain_rate(here: Bench, count: int) -> float:
         while here.desk.one("SELECT count(*) FROM plain_reading") < wanted:
             time.sleep(0.05)
         seconds = time.perf_counter() - began_s
+        street.end()
     finally:
         script.terminate()
         script.wait()

@@ -80,6 +80,11 @@ class Street:
         self._process.join()
         return took
 
+    def end(self) -> None:
+        """Without waiting for acks."""
+        self._process.terminate()
+        self._process.join()
+
 
 class _Acks:
     """How many batches the server has acked, of all lampposts."""
