@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fleet_server.admin_commands import Row, console
 from fleet_server.context import Context
-from fleet_server.enrolment.admitting import admit, read_wishes
+from fleet_server.enrolment.admitting import admit_all, read_wishes
 from fleet_server.errors import InvalidRequest
 
 TELL_EVERY_S = 2.0
@@ -27,8 +27,8 @@ def enrolments_admit(ctx: Context, options: argparse.Namespace) -> list[Row]:
         raise InvalidRequest(f"{options.answers} cannot be written: {error.strerror}.") from None
     told_s = time.monotonic()
     with answers:
-        for number, wish in enumerate(wishes, start=1):
-            chain_pem = admit(ctx, console(), wish, replace=options.replace)
+        admitted = admit_all(ctx, console(), wishes, replace=options.replace)
+        for number, (wish, chain_pem) in enumerate(admitted, start=1):
             answers.write(json.dumps({"device": wish.device, "chain": chain_pem}) + "\n")
             answers.flush()
             if time.monotonic() - told_s >= TELL_EVERY_S:

@@ -5,6 +5,7 @@ Every function takes the context and the acting principal, and authorizes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -16,11 +17,19 @@ from fleet_server.access.service import authorize
 from fleet_server.context import Context
 from fleet_server.devices import store
 from fleet_server.devices.rules import DeviceState, Freshness, Place, freshness, place_problem
-from fleet_server.devices.store import ConditionRecord, DeviceRecord, SensorUnitRecord
+from fleet_server.devices.store import ConditionRecord, DeviceRecord, Newcomer, SensorUnitRecord
 from fleet_server.errors import InvalidRequest, NotFound
 from wire_contract.topics import Address
 
-__all__ = ["Address", "ConditionRecord", "DeviceRecord", "DeviceView", "Place", "SensorUnitRecord"]
+__all__ = [
+    "Address",
+    "ConditionRecord",
+    "DeviceRecord",
+    "DeviceView",
+    "Newcomer",
+    "Place",
+    "SensorUnitRecord",
+]
 
 NOWHERE = Place()
 
@@ -46,6 +55,15 @@ def register(
     checked_place(place)
     with ctx.db.session() as session:
         return store.register(session, address, site, place)
+
+
+def register_new(ctx: Context, principal: Principal, newcomers: Sequence[Newcomer]) -> set[Address]:
+    """Make those active that nobody knows yet; returns who they are. Raises InvalidRequest."""
+    for each in newcomers:
+        authorize(principal, Action.DEVICES_REGISTER, str(each.address))
+        checked_place(each.place)
+    with ctx.db.session() as session:
+        return store.register_new(session, newcomers)
 
 
 def state_of(ctx: Context, principal: Principal, address: Address) -> DeviceState | None:

@@ -111,6 +111,40 @@ def register(session: Session, address: Address, site: str, place: Place) -> int
     return found
 
 
+@dataclass(frozen=True)
+class Newcomer:
+    """Who is to be registered, and as what."""
+
+    address: Address
+    site: str
+    place: Place
+
+
+def register_new(session: Session, newcomers: Sequence[Newcomer]) -> set[Address]:
+    """Make those active that nobody knows yet, in one statement. Returns who they are; the rest stay as
+    they are."""
+    made = session.execute(
+        text(
+            "INSERT INTO device (tenant, name, state, site, latitude, longitude, district)"
+            " SELECT tenant, name, :state, site, latitude, longitude, district FROM unnest("
+            " CAST(:tenants AS text[]), CAST(:names AS text[]), CAST(:sites AS text[]),"
+            " CAST(:latitudes AS float8[]), CAST(:longitudes AS float8[]), CAST(:districts AS text[]))"
+            " AS new(tenant, name, site, latitude, longitude, district)"
+            " ON CONFLICT DO NOTHING RETURNING tenant, name"
+        ),
+        {
+            "state": DeviceState.ACTIVE,
+            "tenants": [each.address.tenant for each in newcomers],
+            "names": [each.address.device for each in newcomers],
+            "sites": [each.site for each in newcomers],
+            "latitudes": [each.place.latitude for each in newcomers],
+            "longitudes": [each.place.longitude for each in newcomers],
+            "districts": [each.place.district for each in newcomers],
+        },
+    )
+    return {Address(tenant, name) for tenant, name in made}
+
+
 def state_of(session: Session, address: Address) -> DeviceState | None:
     query = select(Device.state).where(Device.tenant == address.tenant, Device.name == address.device)
     state = session.exec(query).one_or_none()

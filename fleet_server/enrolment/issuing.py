@@ -6,6 +6,7 @@ Every step can be repeated: after a power cut the device's next request takes it
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -125,19 +126,33 @@ def _unavailable(error: Exception) -> AuthorityUnavailable:
 
 
 def _record(session: Session, address: Address, chain_pem: str, now: datetime) -> None:
-    leaf = x509.load_pem_x509_certificates(chain_pem.encode())[0]
+    store.insert_certificate(session, certificate(address, chain_pem, now))
+
+
+def certificate(address: Address, chain_pem: str, now: datetime) -> store.Certificate:
+    """What is kept of a certificate that was just issued."""
+    leaf = x509.load_pem_x509_certificate(chain_pem.encode())
     key = requests.checked_key(leaf.public_key())
-    store.insert_certificate(
-        session,
-        store.Certificate(
-            serial=f"{leaf.serial_number:x}",
-            tenant=address.tenant,
-            device=address.device,
-            key_fingerprint=requests.fingerprint(key),
-            issued_at=now,
-            not_after=leaf.not_valid_after_utc,
-        ),
+    return store.Certificate(
+        serial=f"{leaf.serial_number:x}",
+        tenant=address.tenant,
+        device=address.device,
+        key_fingerprint=requests.fingerprint(key),
+        issued_at=now,
+        not_after=leaf.not_valid_after_utc,
     )
+
+
+def issue_all(ctx: Context, asked: Sequence[tuple[bytes, Address]]) -> list[str]:
+    """A chain (PEM) for each request (DER), with the authority read once. Raises BadRequest (nothing was
+    issued), AuthorityUnavailable."""
+    authority = _authority(ctx)
+    try:
+        return [authority.issue_device(csr_der, address) for csr_der, address in asked]
+    except RequestRefused as refused:
+        raise BadRequest(f"{refused.what}.", remedy=refused.remedy) from refused
+    except AuthorityError as error:
+        raise _unavailable(error) from error
 
 
 def revoke_all(ctx: Context, session: Session, address: Address, now: datetime, *, hold: bool) -> None:

@@ -102,8 +102,7 @@ def make_claim(
         raise InvalidRequest(f"A claim lives for at most {rules.CLAIM_LIFE_LONGEST.days} days.")
     if device is None and replaces:
         raise InvalidRequest("A claim that replaces a lamppost names it.")
-    if len(site) > 200 or not site.isprintable():
-        raise InvalidRequest("A site is at most 200 printable characters.")
+    check_site(site)
     devices.checked_place(place)
     if device is not None and not replaces and issuing.is_registered(ctx, Address(tenant, device)):
         raise NameTaken(
@@ -122,6 +121,12 @@ def make_claim(
             raise NameTaken(f"There is an open claim for {tenant}/{device}.", remedy="Withdraw it first.")
     log.info("claim %s for %s/%s made by %s", token.id, tenant, device or "(free)", principal.name)
     return MadeClaim(str(token), made)
+
+
+def check_site(site: str) -> None:
+    """Raises InvalidRequest."""
+    if len(site) > 200 or not site.isprintable():
+        raise InvalidRequest("A site is at most 200 printable characters.")
 
 
 def list_enrolments(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -178,16 +179,80 @@ def change(session: Session, enrolment_id: int, **values: Any) -> None:
 
 
 def insert_certificate(session: Session, made: Certificate) -> None:
+    session.execute(insert(tables.Certificate).values(**_certificate_row(made)))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A claim that was used, accepted and answered at once: everything that is on record of it."""
+
+    claim: NewClaim
+    csr: bytes = field(repr=False)
+    chain_pem: str = field(repr=False)
+    certificate: Certificate
+
+
+def insert_finished(session: Session, finished: Sequence[Finished]) -> None:
+    """Each with its claim, its enrolment (issued) and its certificate; many in three statements."""
+    done = [(each.claim, each) for each in finished]
     session.execute(
-        insert(tables.Certificate).values(
-            serial=made.serial,
-            tenant=made.tenant,
-            device=made.device,
-            key_fingerprint=made.key_fingerprint,
-            issued_at=made.issued_at,
-            not_after=made.not_after,
-        )
+        insert(C),
+        [
+            {
+                "id": claim.id,
+                "secret_hash": claim.secret_hash,
+                "bound": True,
+                "replaces": claim.replaces,
+                "created_by": claim.created_by,
+                "created_at": claim.created_at,
+                "latitude": claim.place.latitude,
+                "longitude": claim.place.longitude,
+                "district": claim.place.district,
+            }
+            for claim, _ in done
+        ],
     )
+    session.execute(
+        insert(E),
+        [
+            {
+                "claim_id": claim.id,
+                "state": str(State.ISSUED),
+                "tenant": claim.tenant,
+                "device": claim.device,
+                "site": claim.site,
+                "key_fingerprint": each.certificate.key_fingerprint,
+                "csr": each.csr,
+                "requested_at": claim.created_at,
+                "expires_at": claim.expires_at,
+                "decided_by": claim.created_by,
+                "decided_at": claim.created_at,
+                "chain_pem": each.chain_pem,
+            }
+            for claim, each in done
+        ],
+    )
+    session.execute(insert(tables.Certificate), [_certificate_row(each.certificate) for each in finished])
+
+
+def open_names(session: Session, tenant: str, devices: Sequence[str]) -> set[str]:
+    """Those of the names that are in a claim or request that is not over."""
+    open_states = [str(state) for state in (State.CLAIMED, State.PENDING, State.ACCEPTED)]
+    statement = select(col(E.device)).where(
+        col(E.tenant) == tenant, col(E.device).in_(devices), col(E.state).in_(open_states)
+    )
+    return {name for name in session.execute(statement).scalars() if name is not None}
+
+
+def _certificate_row(made: Certificate) -> dict[str, Any]:
+    return {
+        "serial": made.serial,
+        "tenant": made.tenant,
+        "device": made.device,
+        "key_fingerprint": made.key_fingerprint,
+        "issued_at": made.issued_at,
+        "not_after": made.not_after,
+    }
 
 
 def newest_certificate(session: Session, tenant: str, device: str) -> Certificate | None:

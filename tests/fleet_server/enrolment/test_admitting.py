@@ -81,6 +81,8 @@ def test_they_are_active_and_hold_certificates(
     _, listed = console.run("lamppost", "list", "--json")
     rows = json.loads(listed)
     assert [row["state"] for row in rows] == ["active", "active"]
+    _, listed = console.run("enrolments", "list", "--state", "issued", "--json")
+    assert {row["device"] for row in json.loads(listed)} == {"city/sim-00001", "city/sim-00002"}
 
     status, said = console.admit(wish("sim-00001"))  # it is there, and nobody said that it is replaced
     assert status == 1
@@ -118,7 +120,17 @@ def test_files_that_cannot_be_used(
     assert status == 1
     assert "cannot be written" in said
     console.answers = tmp_path / "answers.jsonl"
-    status, said = console.admit(wish("sim-00001"), json.dumps({"device": "b", "csr": "00"}))
-    assert status == 1
-    assert "not a certificate request" in said
-    assert [each["device"] for each in console.answered()] == ["sim-00001"]  # what was done stands
+    for wrong, told in (
+        (json.dumps({"device": "b", "csr": "00"}), "b: these bytes are not a certificate request"),
+        (wish("sim-00001"), "asked for twice"),
+        (wish("b", site="x" * 201), "at most 200 printable characters"),
+        (wish("b", latitude=91.0, longitude=0.0), "Latitude 91"),
+        (wish("Lamp"), "device 'Lamp'"),
+        (wish("c").replace('"c"', '"d"'), "asks for the name 'city/c', not for 'city/d'"),
+    ):
+        status, said = console.admit(wish("sim-00001"), wrong)
+        assert status == 1
+        assert told in said
+    assert not console.answers.exists() or not console.answered()  # of a lot with a mistake nobody is let in
+    _, listed = console.run("lamppost", "list", "--json")
+    assert json.loads(listed) == []
