@@ -149,6 +149,8 @@ EVERY = [n for n in range(MINUTES) if n != 7]
         ("resultQuality eq 'suspect'", [5]),
         ("parameters/flag eq 6", [5]),
         ("parameters/correction eq null", EVERY),
+        ("parameters/correction ne 'none@1'", EVERY),  # nothing is not something
+        ("not (parameters/correction eq 'none@1')", []),  # and is neither equal to it nor not
         ("Datastream/ObservedProperty/name eq 'PM2.5' and result eq 10.1", [1, 61, 121]),
         ("Datastream/Thing/name eq 'city/lamp-02' or result eq 10.1", [1, 61, 121]),
         ("Datastream/ObservedProperty/id eq 'co2'", []),

@@ -254,7 +254,7 @@ WORDS = st.sampled_from([
 TEXTS = st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=30).map(" ".join))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @example("a eq geography'POLYGON(())'")
 @example("duration''")
 @given(TEXTS)
