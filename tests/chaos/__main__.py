@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.chaos.faults import SPECS, Kind, choose
 from tests.chaos.room import Allowed, here, is_sealed, look_around, move_in, seal
-from tests.chaos.run import HISTORY_H, OK, Asked, Runner
+from tests.chaos.run import HISTORY_H, OK, STOPPED, Asked, Runner
 
 EXAMPLES = """examples:
   make chaos                                    a few minutes, a new seed
@@ -65,7 +65,7 @@ def _run(given: argparse.Namespace, seed: int, kinds: frozenset[Kind]) -> int:
     scratch = Path(tempfile.mkdtemp(prefix="lamppost-chaos-"))
     asked = Asked(seed, given.minutes, kinds, scratch / "city", given.report, given.history)
     status = Runner(asked, allowed).run()
-    if status == OK and not given.keep:
+    if status in (OK, STOPPED) and not given.keep:
         shutil.rmtree(scratch, ignore_errors=True)
     else:
         print(f"kept: {scratch}")

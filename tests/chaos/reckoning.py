@@ -2,13 +2,14 @@
 
 The truth is the ledger that each emulated sensor writes before it sends. Frames and rows are told apart by
 their values. Where several frames have equal values and some of them are missing, those that something
-excuses are taken for missing first; the spool's own count of what it accepted shows what this might hide.
+excuses, or a tombstone may name, are taken for missing first; the spool's own count of what it accepted shows
+what this might hide.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from demo.ledger import Frame, Stored, Values
@@ -94,9 +95,8 @@ class _Ground:
     def __post_init__(self) -> None:
         self.left = self.grave.samples
 
-    def holds(self, frame: Frame, offsets_ms: Iterable[float]) -> bool:
-        if not self.left:
-            return False
+    def spans(self, frame: Frame, offsets_ms: Iterable[float]) -> bool:
+        """Whether the frame is of its time."""
         first, last = self.grave.from_ms, self.grave.to_ms
         if not first and not last:
             return True
@@ -152,11 +152,17 @@ def reckon(
     grounds = [_Ground(grave) for grave in graves]
     offsets = tuple(offsets_ms)
     lost, excused, shed = [], 0, Counter[str]()
-    for frame in _missing(frames, stored, until_ms, mine):
+
+    def likely(frame: Frame) -> int:
+        if any(window.excuses(frame) for window in mine):
+            return 0
+        return 1 if any(ground.spans(frame, offsets) for ground in grounds) else 2
+
+    for frame in _missing(frames, stored, until_ms, likely):
         if any(window.excuses(frame) for window in mine):
             excused += 1
             continue
-        ground = next((each for each in grounds if each.holds(frame, offsets)), None)
+        ground = next((each for each in grounds if each.left and each.spans(frame, offsets)), None)
         if ground is None:
             lost.append(frame)
         else:
@@ -181,9 +187,9 @@ def reckon(
 
 
 def _missing(
-    frames: Sequence[Frame], stored: Counter[Values], until_ms: float, excuses: Sequence[Window]
+    frames: Sequence[Frame], stored: Counter[Values], until_ms: float, likely: Callable[[Frame], int]
 ) -> list[Frame]:
-    """Frames without a row, by time; of equals those that are excused first, else the latest."""
+    """Frames without a row, by time; of equals those of the lowest `likely` first, then the latest."""
     equals: dict[Values, list[Frame]] = {}
     for frame in frames:
         equals.setdefault(frame.values, []).append(frame)
@@ -193,7 +199,7 @@ def _missing(
         if short > 0:
             worst = sorted(
                 same,
-                key=lambda f: (not any(w.excuses(f) for w in excuses), f.wall_ms <= until_ms, -f.wall_ms),
+                key=lambda f: (likely(f), f.wall_ms <= until_ms, -f.wall_ms),
             )
             missing += [frame for frame in worst[:short] if frame.wall_ms <= until_ms]
     return sorted(missing, key=lambda frame: frame.wall_ms)

@@ -198,9 +198,9 @@ class Runner:
     def _all_drained(self, town: Town) -> bool:
         drained = True
         for post in town.layout.posts:
-            status = agent_status(post)
-            if not stopped(status):
-                town.agents[post.name].signal(signal.SIGUSR1)
+            status, agent = agent_status(post), town.agents[post.name]
+            if not stopped(status) and status.get("pid") == agent.pid:  # it lives, and has its handlers
+                agent.signal(signal.SIGUSR1)
             drained = drained and stopped(status) and backlog_of(status) == 0
         self._wait(town, LOOK_S)
         return drained

@@ -95,6 +95,14 @@ def test_of_equal_frames_the_excused_is_the_missing_one() -> None:
     assert reckon(POST, twins, [], excuses=[excuse]).lost == (twins[1],)
 
 
+def test_of_equal_frames_the_shed_is_the_missing_one() -> None:
+    twins = [Frame(1000.0, 60_000.0, (1,)), Frame(90_000.0, 5_400_000.0, (1,))]
+    row = Stored(5_400_000.0, None, (1,))
+    grave = Grave("spool_full", 1, 60_000.0, 60_000.0)
+    account = reckon(POST, twins, [row], graves=[grave], accepted=2)
+    assert (account.is_kept, account.shed) == (True, {"spool_full": 1})
+
+
 def test_what_the_spool_accepted_is_no_excuse_away() -> None:
     """A frame in a kill's last seconds may be missing, unless the spool says that it had it."""
     excuse = [Window(POST, 0.0, 3000.0, "killed")]
