@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fleet_server import admin_commands as run
 from fleet_server import incident_commands as on
+from fleet_server import retention_commands as keeping
 from fleet_server.access.rules import HUMAN_ROLES
 from fleet_server.admin_commands import Row, coordinates, duration
 from fleet_server.admit_commands import enrolments_admit
@@ -37,6 +38,7 @@ examples:
   lamppost fleet incidents ack 12
   lamppost fleet dead-letters list --json
   lamppost fleet dead-letters replay 41 42
+  lamppost fleet retention list
 
 It acts on the database of the server's configuration (--config, --data), running or not. Whoever may read
 that configuration may do everything here; what is done is kept under the name of the system user.
@@ -48,7 +50,7 @@ Command = Callable[[Context, argparse.Namespace], list[Row]]
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="lamppost fleet",
-        description="Operators, lampposts, claims, enrolments, incidents and dead letters.",
+        description="Operators, lampposts, claims, enrolments, incidents, dead letters and retention.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -61,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     _calibrations(_group(groups, "calibration", "what a sensor unit's raw values become"))
     _incidents(_group(groups, "incidents", "what happens in the city, and who looks after it", on.EXAMPLES))
     _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
+    keeping.add(_group(groups, "retention", "how long samples are kept", keeping.EXAMPLES), _command)
     return made
 
 

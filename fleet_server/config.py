@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,23 @@ class IngestConfig:
 
 
 @dataclass(frozen=True)
+class RetentionConfig:
+    """For how many days each is kept; 0: for ever."""
+
+    short_days: int
+    standard_days: int
+    long_days: int
+    minutes_days: int
+    hours_days: int
+    days_days: int
+    verdicts_days: int
+    dead_letters_days: int
+
+    def of_class(self, name: str) -> int:
+        return {"short": self.short_days, "standard": self.standard_days, "long": self.long_days}[name]
+
+
+@dataclass(frozen=True)
 class LogConfig:
     json: bool
     files: bool
@@ -102,6 +119,7 @@ class ServerConfig:
     api: ApiConfig
     ui: UiConfig
     ingest: IngestConfig
+    retention: RetentionConfig
     log: LogConfig
     bench: BenchConfig
 
@@ -226,6 +244,18 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
             v["ui.map_attribution"],
         ),
         ingest=IngestConfig(v["ingest.workers"], v["ingest.group_messages"], v["ingest.group_age_ms"]),
+        retention=_retention(file, v),
         log=LogConfig(v["log.json"], v["log.files"]),
         bench=BenchConfig(base / v["bench.clock_file"] if v["bench.clock_file"] else None),
     )
+
+
+def _retention(file: Path | None, v: dict[str, Any]) -> RetentionConfig:
+    """Raises WrongValue where what is made of something would go before it."""
+    made = RetentionConfig(**{field.name: v[f"retention.{field.name}"] for field in fields(RetentionConfig)})
+    for finer, coarser in (("minutes_days", "hours_days"), ("hours_days", "days_days")):
+        least, given = getattr(made, finer), getattr(made, coarser)
+        if given and (not least or given < least):
+            allowed = f"0 (for ever), or at least retention.{finer} ({least or 'for ever'})"
+            raise WrongValue(file or "server.toml", f"retention.{coarser}", given, allowed)
+    return made

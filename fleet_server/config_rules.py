@@ -56,6 +56,22 @@ def whole(least: int, most: int) -> Rule:
     return rule
 
 
+def days(least: int) -> Rule:
+    """0 stands for: for ever."""
+    most = 36_500
+
+    def rule(value: object) -> int:
+        if (
+            not isinstance(value, int)
+            or isinstance(value, bool)
+            or not (value == 0 or least <= value <= most)
+        ):
+            raise Refused(f"0 (for ever), or a whole number of days from {least} to {most}")
+        return value
+
+    return rule
+
+
 def one_of(*words: str) -> Rule:
     def rule(value: object) -> str:
         if not isinstance(value, str) or value not in words:
@@ -167,6 +183,15 @@ RULES: dict[str, Rule] = {
     "ingest.workers": whole(1, 64),
     "ingest.group_messages": whole(1, 1000),
     "ingest.group_age_ms": whole(1, 5000),
+    "retention.short_days": days(1),
+    "retention.standard_days": days(1),
+    "retention.long_days": days(1),
+    # hours are made of minutes, and TimescaleDB's policy looks a week back
+    "retention.minutes_days": days(14),
+    "retention.hours_days": days(14),
+    "retention.days_days": days(14),
+    "retention.verdicts_days": days(7),
+    "retention.dead_letters_days": days(7),
     "log.json": yes_no,
     "log.files": yes_no,
     "bench.clock_file": path,

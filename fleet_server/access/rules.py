@@ -40,6 +40,8 @@ class Action(StrEnum):
     TELEMETRY_WRITE = "telemetry:write"
     AIR_READ = "air:read"  # indices, corrected series, calibrations
     CALIBRATIONS_CHANGE = "calibrations:change"
+    RETENTION_READ = "retention:read"
+    RETENTION_CHANGE = "retention:change"  # what is kept for how long: what goes does not come back
     DEAD_LETTERS_READ = "dead-letters:read"
     DEAD_LETTERS_REPLAY = "dead-letters:replay"
     CLAIMS_READ = "claims:read"

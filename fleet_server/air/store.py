@@ -222,7 +222,10 @@ def mark_past(session: Session, unit: int, begins: datetime) -> None:
         text(
             "INSERT INTO air_dirty (sensor_unit, hour)"
             " SELECT DISTINCT s.sensor_unit_id, h.bucket FROM series s JOIN rollup_1h h ON h.series_id = s.id"
-            " WHERE s.sensor_unit_id = :unit AND h.bucket >= :begins ON CONFLICT DO NOTHING"
+            " WHERE s.sensor_unit_id = :unit AND h.bucket >= :begins"
+            # hours whose minutes retention removed cannot be computed anew
+            " AND h.bucket >= coalesce((SELECT max(kept_from) FROM retention_log WHERE what = 'unit_minute'),"
+            "                          '-infinity') ON CONFLICT DO NOTHING"
         ),
         {"unit": unit, "begins": begins},
     )

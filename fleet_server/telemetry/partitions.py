@@ -7,6 +7,7 @@ There is no default partition, because it would have to be searched whenever a m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +17,8 @@ import sqlalchemy
 from numpy.typing import NDArray
 from psycopg import Connection, sql
 
-from fleet_server.telemetry.dependents import without_views
-from fleet_server.telemetry.timescale import is_hypertable
+from fleet_server.telemetry.replacing import aside, kind_of, refill, set_aside, without_views
+from fleet_server.telemetry.timescale import Dropped, is_hypertable
 
 ADVISORY_LOCK = 7_265_008  # one at a time makes months
 AHEAD = 2  # months made before they begin: a worker role may be off for weeks
@@ -27,7 +28,6 @@ TABLES = {"sample_short": "time", "sample_standard": "time", "sample_long": "tim
 Month = int
 """Months since January of the year 0: a number, so that neighbours are one apart."""
 
-_KIND = "SELECT relkind FROM pg_class WHERE oid = %s::regclass"
 _THERE = """
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = ANY(%s::text[]::regclass[])
@@ -57,8 +57,7 @@ def name_of(table: str, month: Month) -> str:
 
 def is_partitioned(connection: Connection[Any]) -> bool:
     """Are samples in partitions of PostgreSQL's own, not in a hypertable?"""
-    row = connection.execute(_KIND, ("sample_standard",)).fetchone()
-    return row is not None and row[0] == "p"
+    return kind_of(connection, "sample_standard") == "p"
 
 
 def make_months(connection: Connection[Any], months: Iterable[Month]) -> int:
@@ -117,16 +116,15 @@ class Months:
 def enable(connection: sqlalchemy.Connection) -> None:
     """Make plain tables partitioned ones, with their rows; the caller commits. A hypertable stays one."""
     raw: Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
-    plain = [table for table in TABLES if _is_plain(raw, table) and not is_hypertable(raw, table)]
+    plain = [name for name in TABLES if kind_of(raw, name) == "r" and not is_hypertable(raw, name)]
     with without_views(raw, plain):
         for table in plain:
-            _set_aside(raw, table)
+            set_aside(raw, table, TABLES[table])
         if is_partitioned(raw):
-            make_months(
-                raw, {*ahead(datetime.now(UTC)), *(m for table in plain for m in _months_in(raw, table))}
-            )
+            found = [month for table in plain for month in _months_aside(raw, table)]
+            make_months(raw, {*ahead(datetime.now(UTC)), *found})
         for table in plain:
-            _refill(raw, table)
+            refill(raw, table)
 
 
 def ahead(now: datetime) -> list[Month]:
@@ -134,36 +132,41 @@ def ahead(now: datetime) -> list[Month]:
     return [month_of(now) + more for more in range(AHEAD + 1)]
 
 
-def _is_plain(connection: Connection[Any], table: str) -> bool:
-    row = connection.execute(_KIND, (table,)).fetchone()
-    return row is not None and row[0] == "r"
+def _months_aside(connection: Connection[Any], table: str) -> list[Month]:
+    query = sql.SQL("SELECT DISTINCT date_trunc('month', {}, 'UTC') FROM {}").format(
+        sql.Identifier(TABLES[table]), sql.Identifier(aside(table))
+    )
+    return [month_of(begin) for (begin,) in connection.execute(query).fetchall()]
 
 
-def _names(table: str) -> dict[str, sql.Identifier]:
-    return {
-        "table": sql.Identifier(table),
-        "column": sql.Identifier(TABLES[table]),
-        "key": sql.Identifier(f"{table}_pkey"),
-        "old": sql.Identifier(f"{table}_plain"),
-        "old_key": sql.Identifier(f"{table}_plain_pkey"),
-    }
+def drop_before(connection: Connection[Any], table: str, horizon: datetime) -> Dropped | None:
+    """Drop the oldest partition that ended before `horizon`, in the caller's transaction. None: there is
+    none.
+
+    Dropping waits for whoever reads the table, and whoever comes next waits for it: the caller sets a lock
+    time-out, and tries again later.
+    """
+    oldest = min(
+        (name for (name,) in connection.execute(_THERE, ([table],)) if _is_month(table, name)), default=None
+    )
+    if oldest is None:
+        return None
+    month = _month_named(oldest)
+    if begin_of(month + 1) > horizon:
+        return None
+    part = sql.Identifier(oldest)
+    connection.execute(
+        sql.SQL("LOCK TABLE {} IN SHARE MODE").format(part)
+    )  # nobody writes what is not counted
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(part)).fetchone()
+    assert row is not None
+    connection.execute(sql.SQL("DROP TABLE {}").format(part))
+    return Dropped(int(row[0]), 1, begin_of(month + 1))
 
 
-def _set_aside(connection: Connection[Any], table: str) -> None:
-    for statement in (
-        "ALTER INDEX IF EXISTS {key} RENAME TO {old_key}",
-        "ALTER TABLE {table} RENAME TO {old}",
-        "CREATE TABLE {table} (LIKE {old} INCLUDING ALL) PARTITION BY RANGE ({column})",
-    ):
-        connection.execute(sql.SQL(statement).format(**_names(table)))
+def _is_month(table: str, name: str) -> bool:
+    return re.fullmatch(re.escape(table) + r"_\d{4}_\d{2}", name) is not None
 
 
-def _months_in(connection: Connection[Any], table: str) -> list[Month]:
-    query = sql.SQL("SELECT DISTINCT date_trunc('month', {column}, 'UTC') FROM {old}")
-    found = connection.execute(query.format(**_names(table))).fetchall()
-    return [month_of(begin) for (begin,) in found]
-
-
-def _refill(connection: Connection[Any], table: str) -> None:
-    for statement in ("INSERT INTO {table} SELECT * FROM {old}", "DROP TABLE {old}"):
-        connection.execute(sql.SQL(statement).format(**_names(table)))
+def _month_named(name: str) -> Month:
+    return int(name[-7:-3]) * 12 + int(name[-2:]) - 1

@@ -6,17 +6,26 @@ to 2.28, by the names that all of these know (later ones call compression "colum
 
 A compressed chunk has no system columns and takes late rows; PostgreSQL's promises (the unique key, what a
 transaction sees) hold in it.
+
+Hours and days are continuous aggregates over the minutes: they answer from what is materialized and, above
+that, from the minutes. The worker role refreshes what its marks name; a policy does so every hour for the
+last days, should no worker run.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
 
 import psycopg
 import sqlalchemy
 from psycopg import sql
 from sqlalchemy import Connection, Engine, text
+
+from fleet_server.telemetry.replacing import kind_of, refill, set_aside, without_views
+from wire_contract.limits import MAX_SLOTS
 
 CHUNK_INTERVAL = "7 days"  # a week of a thousand posts at one sample a minute: 10 M rows, well within memory
 COMPRESS_AFTER = "14 days"  # two chunks stay as rows: devices that were offline for a week drain into these
@@ -26,6 +35,24 @@ _OFFERED = "SELECT installed_version IS NOT NULL FROM pg_available_extensions WH
 _PRELOADED = "SELECT setting LIKE '%timescaledb%' FROM pg_settings WHERE name = 'shared_preload_libraries'"
 TABLES = {"sample_short": "time", "sample_standard": "time", "sample_long": "time", "unit_minute": "bucket"}
 """The tables that become hypertables, and their column of time."""
+
+AGGREGATES = {"unit_hour": ("unit_minute", "1 hour"), "unit_day": ("unit_hour", "1 day")}
+"""The continuous aggregates, each made of the one before: what it reads and its bucket."""
+REFRESHED = {"unit_hour": ("3 days", "1 hour"), "unit_day": ("7 days", "1 day")}
+"""The policy's window: from so long ago to so long ago. Far less than any minute is kept."""
+GRACE = (
+    "7 days"  # the worker removes chunks and writes it down; the policy does where no worker did for a week
+)
+
+FOLDS = {
+    "sum": "sum({c})::bigint",
+    "n": "sum({c})::int",
+    "min": "min({c})",
+    "max": "max({c})",
+    "flagged": "sum({c})::int",
+}
+"""How a wide rollup's columns come of the finer one's, on both engines: the types stay the table's."""
+ROLLUP_COLUMNS = [f"{field}_{i}" for field in FOLDS for i in range(MAX_SLOTS)]
 
 _log = logging.getLogger(__name__)
 
@@ -52,13 +79,34 @@ def prepare(engine: Engine) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Dropped:
+    """What was dropped whole: all of it lay before `kept_from`."""
+
+    rows: int
+    partitions: int
+    kept_from: datetime
+
+
 def enable(connection: Connection) -> None:
-    """Make the tables compressed hypertables, unless they are; the caller commits. After `prepare`."""
+    """Make the tables compressed hypertables, and hours and days continuous aggregates, unless they are.
+
+    All of these calls may stand in a transaction; the caller commits. After `prepare`.
+    """
     raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    apache = _is_apache(raw)
+    if not apache and _only_in_hours(raw):
+        _log.warning("hours are kept whose minutes are gone: they stay in PostgreSQL's own partitions")
+        return
     for table, column in TABLES.items():
         if not is_hypertable(raw, table):
-            _convert(raw, table, column)
-            _compress(raw, table, column)
+            _make_hypertable(raw, table, column)
+            if not apache:
+                _compress(raw, table, column)
+    if apache:
+        _log.warning("this TimescaleDB is the Apache edition: no compression, no continuous aggregates")
+    elif not aggregates(raw):
+        _make_aggregates(raw)
 
 
 def is_hypertable(connection: psycopg.Connection[Any], table: str) -> bool:
@@ -75,6 +123,11 @@ def is_hypertable(connection: psycopg.Connection[Any], table: str) -> bool:
     return found.fetchone() is not None
 
 
+def aggregates(connection: psycopg.Connection[Any]) -> bool:
+    """Are hours and days continuous aggregates here? For the catalogue, such a one is a view."""
+    return kind_of(connection, "unit_hour") == "v"
+
+
 def lift_limits(connection: psycopg.Connection[Any]) -> None:
     """Let a session write late rows into compressed chunks however many rows it must look at for that.
 
@@ -84,28 +137,129 @@ def lift_limits(connection: psycopg.Connection[Any]) -> None:
     connection.execute("SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
 
 
-def _convert(connection: psycopg.Connection[Any], table: str, column: str) -> None:
-    connection.execute(
-        sql.SQL(
-            "SELECT create_hypertable({table}, by_range({column}, INTERVAL {interval}),"
-            " create_default_indexes => false, migrate_data => true)"
-        ).format(table=table, column=column, interval=CHUNK_INTERVAL)
-    )
+def refresh(connection: psycopg.Connection[Any], aggregate: str, begins: datetime, ends: datetime) -> None:
+    """Materialize whole buckets anew. Not inside a transaction: it commits several of its own."""
+    call = sql.SQL("CALL refresh_continuous_aggregate({}, {}, {})")
+    connection.execute(call.format(sql.Literal(aggregate), sql.Literal(begins), sql.Literal(ends)))
+
+
+def drop_before(connection: psycopg.Connection[Any], table: str, horizon: datetime) -> Dropped | None:
+    """Drop the chunks that ended before `horizon`, inside the caller's transaction. None: there is none."""
+    older = {"table": sql.Literal(table), "horizon": sql.Literal(horizon)}
+    show = sql.SQL("SELECT show_chunks({table}, older_than => {horizon})::text").format(**older)
+    chunks = [name for (name,) in connection.execute(show).fetchall()]
+    if not chunks:
+        return None
+    rows = 0
+    for name in chunks:  # written by PostgreSQL, quoted where it must be
+        row = connection.execute(sql.SQL("SELECT count(*) FROM ") + sql.SQL(name)).fetchone()
+        assert row is not None
+        rows += row[0]
+    connection.execute(sql.SQL("SELECT drop_chunks({table}, older_than => {horizon})").format(**older))
+    return Dropped(rows, len(chunks), horizon)
+
+
+def keep_policy(connection: psycopg.Connection[Any], table: str, days: int) -> None:
+    """Have TimescaleDB drop chunks by itself `days` and GRACE after their end; 0 days: never."""
+    found = connection.execute(
+        "SELECT (config ->> 'drop_after')::interval = make_interval(days => %s) + %s::interval"
+        " FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention' AND hypertable_name = %s"
+        " AND hypertable_schema = current_schema()",
+        (days, GRACE, table),
+    ).fetchone()
+    if (found is None and not days) or (found is not None and days and found[0]):
+        return
+    with connection.transaction():
+        connection.execute("SELECT remove_retention_policy(%s::regclass, if_exists => true)", (table,))
+        if days:
+            connection.execute(
+                "SELECT add_retention_policy(%s::regclass,"
+                " drop_after => make_interval(days => %s) + %s::interval)",
+                (table, days, GRACE),
+            )
+
+
+def _is_apache(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
+    return row is not None and row[0] == "apache"
+
+
+def _only_in_hours(connection: psycopg.Connection[Any]) -> bool:
+    """Are there hours without their minutes? An aggregate would lose them."""
+    if kind_of(connection, "unit_hour") != "r":
+        return False
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM unit_hour h WHERE NOT EXISTS (SELECT FROM unit_minute m"
+        " WHERE m.sensor_unit = h.sensor_unit AND m.bucket >= h.bucket"
+        " AND m.bucket < h.bucket + interval '1 hour'))"
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _make_hypertable(connection: psycopg.Connection[Any], table: str, column: str) -> None:
+    """A partitioned table cannot become one: its rows move into a new one."""
+    partitioned = kind_of(connection, table) == "p"
+    with without_views(connection, [table] if partitioned else []):
+        if partitioned:
+            set_aside(connection, table)
+        call = sql.SQL(
+            "SELECT create_hypertable({}, by_range({}, INTERVAL {}), create_default_indexes => false,"
+            " migrate_data => true)"
+        )
+        connection.execute(call.format(sql.Literal(table), sql.Literal(column), sql.Literal(CHUNK_INTERVAL)))
+        if partitioned:
+            refill(connection, table)
 
 
 def _compress(connection: psycopg.Connection[Any], table: str, column: str) -> None:
-    row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
-    if row is not None and row[0] == "apache":
-        _log.warning("this TimescaleDB is the Apache edition: %s is not compressed", table)
-        return
-    connection.execute(
-        sql.SQL(
-            "ALTER TABLE {} SET (timescaledb.compress,"
-            " timescaledb.compress_segmentby = 'sensor_unit', timescaledb.compress_orderby = {})"
-        ).format(sql.Identifier(table), column)
+    _only_there(
+        connection,
+        "ALTER TABLE {} SET (timescaledb.compress, timescaledb.compress_segmentby = 'sensor_unit',"
+        " timescaledb.compress_orderby = {})",
+        sql.Identifier(table),
+        sql.Literal(column),
     )
     connection.execute(
         sql.SQL("SELECT add_compression_policy({}, INTERVAL {}, if_not_exists => true)").format(
-            table, COMPRESS_AFTER
+            sql.Literal(table), sql.Literal(COMPRESS_AFTER)
         )
     )
+
+
+def _make_aggregates(connection: psycopg.Connection[Any]) -> None:
+    """In place of the tables. What was in them is marked: the worker materializes it from the minutes."""
+    connection.execute(
+        "INSERT INTO rollup_dirty (sensor_unit, hour) SELECT sensor_unit, bucket FROM unit_hour"
+    )
+    with without_views(connection, list(AGGREGATES)):
+        for name in AGGREGATES:
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+        folded = ", ".join(f"{FOLDS[c.split('_')[0]].format(c=c)} AS {c}" for c in ROLLUP_COLUMNS)
+        for name, (source, width) in AGGREGATES.items():
+            bucket = sql.SQL("time_bucket(INTERVAL {}, bucket)").format(sql.Literal(width))
+            _only_there(
+                connection,
+                "CREATE MATERIALIZED VIEW {}"
+                " WITH (timescaledb.continuous, timescaledb.materialized_only = false)"
+                " AS SELECT sensor_unit, {} AS bucket, {} FROM {} GROUP BY sensor_unit, {} WITH NO DATA",
+                sql.Identifier(name),
+                bucket,
+                sql.SQL(folded),
+                sql.Identifier(source),
+                bucket,
+            )
+            begins, ends = REFRESHED[name]
+            connection.execute(
+                sql.SQL(
+                    "SELECT add_continuous_aggregate_policy({}, start_offset => INTERVAL {},"
+                    " end_offset => INTERVAL {}, schedule_interval => INTERVAL '1 hour',"
+                    " if_not_exists => true)"
+                ).format(sql.Literal(name), sql.Literal(begins), sql.Literal(ends))
+            )
+
+
+def _only_there(
+    connection: psycopg.Connection[Any], statement: LiteralString, *parts: sql.Composable
+) -> None:
+    """A statement with options that PostgreSQL alone refuses: in one place, so that a test can stand in."""
+    connection.execute(sql.SQL(statement).format(*parts))

@@ -19,8 +19,11 @@ from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import replay_ready
 from fleet_server.telemetry.timescale import lift_limits
+from fleet_server.telemetry.upkeep.districts import MARKS_A_TICK as DISTRICT_HOURS_A_TICK
+from fleet_server.telemetry.upkeep.districts import follow_districts
 from fleet_server.telemetry.upkeep.fold import STREAMS_A_TICK, fold
 from fleet_server.telemetry.upkeep.months import months_ahead
+from fleet_server.telemetry.upkeep.retain import retain
 from fleet_server.telemetry.upkeep.rollups import MARKS_A_TICK, roll_up
 from fleet_server.telemetry.upkeep.settle import HOLES_A_TICK, settle
 from fleet_server.telemetry.upkeep.sweep import ROWS_A_TICK, forget_conditions, sweep_presence
@@ -75,11 +78,18 @@ def _replay(bench: Bench) -> int:
 LOOPS = (
     Loop("fold the ledger", 15.0, lambda b: fold(b.connection), STREAMS_A_TICK),
     Loop("roll up hours and days", 10.0, lambda b: roll_up(b.connection), MARKS_A_TICK),
+    Loop("districts", 10.0, lambda b: follow_districts(b.connection), DISTRICT_HOURS_A_TICK),
     Loop("air", 5.0, lambda b: air.follow(b.connection, b.context.clock.now()), air.MARKS_A_TICK),
     Loop("decide on verdicts", 1.0, lambda b: decide(b.connection, b.context.clock.now()), VERDICTS_A_TICK),
     Loop("replay dead letters", 2.0, _replay, LETTERS_A_TICK),
     Loop("views of sensor kinds", 10.0, lambda b: make_views(b.connection), MAX_VIEWS),
     Loop("write down what was lost", 600.0, lambda b: settle(b.connection), HOLES_A_TICK),
+    Loop(
+        "retention",
+        600.0,
+        lambda b: retain(b.connection, b.context.config.retention, b.context.clock.now()),
+        1,
+    ),
     Loop("months ahead", 600.0, lambda b: months_ahead(b.connection, b.context.clock.now()), MAX_VIEWS),
     Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),
     Loop(

@@ -21,6 +21,7 @@ LOOK = {
     Action.CLAIMS_READ,
     Action.ENROLMENTS_READ,
     Action.INCIDENTS_READ,
+    Action.RETENTION_READ,
 }
 RUN = {
     Action.DEVICES_REGISTER,
@@ -33,7 +34,7 @@ RUN = {
     Action.INCIDENTS_WORK,
     Action.CALIBRATIONS_CHANGE,
 }
-ADMINISTER = {Action.OPERATORS_READ, Action.OPERATORS_CREATE}
+ADMINISTER = {Action.OPERATORS_READ, Action.OPERATORS_CREATE, Action.RETENTION_CHANGE}
 OWN = {Action.SESSION_READ}
 MAY: dict[Principal, set[Action]] = {
     Principal("operator", "a", frozenset({Role.ADMIN})): LOOK | RUN | ADMINISTER | OWN,

@@ -1,4 +1,4 @@
-"""The same promises where `sample` is a compressed hypertable. Most needs a server with TimescaleDB:
+"""What TimescaleDB alone does; `test_store_suite.py` runs on it too. Most needs a server with TimescaleDB:
 
     LAMPPOST_TEST_TIMESCALE_URL=postgresql://user@host make test
 
@@ -15,7 +15,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -28,44 +27,31 @@ from fleet_server.context import Context
 from fleet_server.telemetry import service, timescale
 from fleet_server.telemetry.rules import Resolution
 from fleet_server.telemetry.upkeep.views import make_views
+from tests.fleet_server.telemetry.stores import new_timescale_database, put_jobs_to_sleep
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
-from tests.support.postgres import with_database
 from tests.support.server_context import VIEWER, make_context
 from wire_contract.classes import Class
 
-GIVEN = os.environ.get("LAMPPOST_TEST_TIMESCALE_URL", "")
-SERVER = GIVEN if urlsplit(GIVEN).path.strip("/") or not GIVEN else with_database(GIVEN, "postgres")
-NAME = f"lamppost_timescale_{os.getpid()}"
 OLD_MS = NOW_MS - 40 * 86_400_000
 BATCH_ROWS = 1_000  # that TimescaleDB compresses together
 
-HYPERTABLE = "SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_name = 'sample'"
+HYPERTABLE = (
+    "SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_name = 'sample_standard'"
+)
 
 
 @pytest.fixture
 def empty() -> Iterator[str]:
-    """A new database on the server with TimescaleDB; skips where there is none."""
-    if not GIVEN:
-        pytest.skip("no TimescaleDB here (set LAMPPOST_TEST_TIMESCALE_URL)")
-    name, drop = sql.Identifier(NAME), sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-    with psycopg.connect(SERVER, autocommit=True) as server:
-        server.execute(drop.format(name))
-        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
-        try:
-            yield with_database(SERVER, NAME)
-        finally:
-            server.execute(drop.format(name))
+    with new_timescale_database() as made:
+        yield made
 
 
 @pytest.fixture
 def url(empty: str) -> str:
-    """At the newest migration. The policy's own job sleeps: a test compresses what it wants compressed."""
+    """At the newest migration. The policies' own jobs sleep: a test compresses what it wants compressed."""
     migrations.upgrade(empty)
     with psycopg.connect(empty, autocommit=True) as connection:
-        connection.execute(
-            "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs"
-            " WHERE hypertable_name = 'sample'"
-        )
+        put_jobs_to_sleep(connection)
     return empty
 
 
@@ -77,9 +63,12 @@ def desk(url: str) -> Iterator[Desk]:
 
 
 def compress(desk: Desk) -> None:
-    for (chunk,) in desk.rows("SELECT show_chunks('sample')::text"):
+    for (chunk,) in desk.rows("SELECT show_chunks('sample_standard')::text"):
         desk.rows("SELECT compress_chunk(%s::regclass)::text", chunk)
-    chunks = desk.rows("SELECT DISTINCT is_compressed FROM timescaledb_information.chunks")
+    chunks = desk.rows(
+        "SELECT DISTINCT is_compressed FROM timescaledb_information.chunks"
+        " WHERE hypertable_name = 'sample_standard'"
+    )
     assert chunks == [(True,)]
 
 
@@ -98,9 +87,15 @@ def compressed(desk: Desk) -> Desk:
 def test_migrating_makes_a_compressed_hypertable_and_can_be_repeated(url: str, desk: Desk) -> None:
     migrations.upgrade(url)
     assert desk.rows(
-        "SELECT compression_enabled FROM timescaledb_information.hypertables WHERE hypertable_name = 'sample'"
+        "SELECT compression_enabled FROM timescaledb_information.hypertables"
+        " WHERE hypertable_name = 'sample_standard'"
     ) == [(True,)]
-    assert desk.one("SELECT count(*) FROM timescaledb_information.jobs WHERE hypertable_name = 'sample'") == 1
+    assert (
+        desk.one(
+            "SELECT count(*) FROM timescaledb_information.jobs WHERE hypertable_name = 'sample_standard'"
+        )
+        == 1
+    )
 
 
 @pytest.mark.timescale

@@ -14,6 +14,7 @@ from fleet_server.context import Context
 from fleet_server.devices import reported
 from fleet_server.telemetry.ingest import ledger
 from fleet_server.telemetry.ingest.ledger import Entry, Stream
+from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import ReplayOutcome, replay, replay_ready
 from fleet_server.telemetry.upkeep.fold import fold
 from fleet_server.telemetry.upkeep.loops import Bench, Loop, run_loops
@@ -66,8 +67,9 @@ def test_a_late_duplicate_cannot_slip_past_the_folding(desk: Desk, post: Post, d
     claimed: list[set[tuple[Stream, int]]] = []
 
     def duplicate() -> None:
-        with psycopg.connect(database_url) as other, other.cursor() as cursor:
-            claimed.append(ledger.claim(cursor, [Entry(stream, 2, 2), Entry(stream, 3, 3)]))
+        with psycopg.connect(database_url) as other:
+            register_arrays(other)
+            claimed.append(ledger.claim(other.cursor(), [Entry(stream, 2, 2), Entry(stream, 3, 3)]))
 
     with psycopg.connect(database_url) as folding:
         folding.execute("SELECT prefix FROM batch_cursor WHERE class = 2 FOR UPDATE")
@@ -84,7 +86,9 @@ def test_a_late_duplicate_cannot_slip_past_the_folding(desk: Desk, post: Post, d
 def test_folding_waits_for_a_claim_in_flight(desk: Desk, post: Post, database_url: str) -> None:
     filled(desk, post, [1, 3])
     stream = Stream(desk.one("SELECT id FROM device"), post.epoch, int(Class.LIVE))
-    with psycopg.connect(database_url) as claiming, claiming.cursor() as cursor:
+    with psycopg.connect(database_url) as claiming:
+        register_arrays(claiming)
+        cursor = claiming.cursor()
         ledger.claim(cursor, [Entry(stream, 2, 2)])
         folded: list[int] = []
         thread = threading.Thread(

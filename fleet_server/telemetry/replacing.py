@@ -1,4 +1,4 @@
-"""Views that stand in the way of a table's change: taken away around it and put back as they were."""
+"""A table in the place of another: its rows move, and the views that read it are put back as they were."""
 
 from __future__ import annotations
 
@@ -39,3 +39,41 @@ def without_views(connection: Connection[Any], tables: Sequence[str]) -> Iterato
         connection.execute(sql.SQL("CREATE VIEW {} AS ").format(view) + sql.SQL(query))
         if comment is not None:
             connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(comment)))
+
+
+def set_aside(connection: Connection[Any], table: str, column: str = "") -> None:
+    """Rename it to `<table>_plain` and make an empty one like it; partitioned by `column` if one is given."""
+    statements = [
+        "ALTER INDEX IF EXISTS {key} RENAME TO {old_key}",
+        "ALTER TABLE {table} RENAME TO {old}",
+        "CREATE TABLE {table} (LIKE {old} INCLUDING ALL)"
+        + (" PARTITION BY RANGE ({column})" if column else ""),
+    ]
+    for statement in statements:
+        connection.execute(sql.SQL(statement).format(**_names(table), column=sql.Identifier(column)))
+
+
+def refill(connection: Connection[Any], table: str) -> None:
+    """Move the rows of what was set aside, and drop it."""
+    for statement in ("INSERT INTO {table} SELECT * FROM {old}", "DROP TABLE {old}"):
+        connection.execute(sql.SQL(statement).format(**_names(table)))
+
+
+def kind_of(connection: Connection[Any], table: str) -> str:
+    """PostgreSQL's letter: r for a table, p for a partitioned one, v for a view."""
+    row = connection.execute("SELECT relkind FROM pg_class WHERE oid = %s::regclass", (table,)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def aside(table: str) -> str:
+    return f"{table}_plain"
+
+
+def _names(table: str) -> dict[str, sql.Identifier]:
+    return {
+        "table": sql.Identifier(table),
+        "key": sql.Identifier(f"{table}_pkey"),
+        "old": sql.Identifier(aside(table)),
+        "old_key": sql.Identifier(f"{aside(table)}_pkey"),
+    }

@@ -1,0 +1,210 @@
+"""One suite for every store: PostgreSQL's own partitions, TimescaleDB, and TimescaleDB pretended.
+
+The partitions run on the embedded PostgreSQL, and on Debian's by `test_distribution_postgres.py`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fleet_server.config import RetentionConfig
+from fleet_server.telemetry.upkeep.retain import retain
+from tests.fleet_server.telemetry.stores import ENGINES, Store, assert_all_agree, opened, stored
+from tests.fleet_server.telemetry.support import NOW, Desk, Post
+from wire_contract.classes import Class
+from wire_contract.messages import SampleBatch, SampleBlock, SensorDeclaration, SlotDeclaration
+
+DAY_MS = 86_400_000
+# a month's, a day's and an hour's end are in it
+MIDNIGHT_MS = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
+FOR_EVER = RetentionConfig(0, 0, 0, 0, 0, 0, 0, 0)
+POSTS = {"kai-1": "Harbour", "kai-2": "Harbour", "hill-1": "Hill", "nowhere": ""}
+
+
+@pytest.fixture(params=ENGINES)
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with opened(request.param, request, monkeypatch) as made:
+        yield made
+
+
+def slots(*channels: str) -> tuple[SlotDeclaration, ...]:
+    return tuple(SlotDeclaration(name, "ug/m3", -1 if i else 0) for i, name in enumerate(channels))
+
+
+def furnished(desk: Desk) -> list[Post]:
+    """Four lampposts; the first has two sensors of the same channel, at other scales."""
+    posts = [Post(name) for name in POSTS]
+    desk.register(*posts)
+    for post in posts:
+        desk.connection.execute(
+            "UPDATE device SET district = %s WHERE name = %s", (POSTS[post.name], post.name)
+        )
+        said = SensorDeclaration(1, "pms5003", "A", "", slots("pm1", "pm2_5", "pm10"), MIDNIGHT_MS)
+        desk.take(post.publish(Class.REPLY, said))
+    second = SensorDeclaration(2, "sds011", "B", "", slots("pm10", "pm2_5"), MIDNIGHT_MS)
+    desk.take(posts[0].publish(Class.REPLY, second))
+    return posts
+
+
+def random_batch(rng: random.Random, unit: int, taken: set[tuple[int, int]]) -> SampleBatch:
+    """Some instants of a unit that no other batch has, over three days; any flags, any of its slots."""
+    width = 3 if unit == 1 else 2
+    filled = tuple(sorted(rng.sample(range(width), rng.randint(1, width))))
+    base = MIDNIGHT_MS + rng.choice((-DAY_MS, -60_000, 0, DAY_MS)) + rng.randrange(20) * 600_000
+    times = sorted({base + rng.randrange(240) * 1000 for _ in range(rng.randint(1, 12))})
+    times = [each for each in times if (unit, each) not in taken]
+    taken |= {(unit, each) for each in times}
+    if not times:
+        return SampleBatch(())
+    columns = tuple([rng.randint(-(2**31) + 1, 2**31 - 1) for _ in times] for _ in filled)
+    words = [rng.getrandbits(64) if rng.random() < 0.3 else 0x1111_1111_1111_1111 for _ in times]
+    return SampleBatch((SampleBlock(unit, filled, times, columns, words),))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rollups_are_what_the_samples_come_to_in_any_order(store: Store, seed: int) -> None:
+    """Batches in any order, some twice, late ones into what is compressed; the worker at any moment."""
+    rng = random.Random(seed)
+    desk = store.desk
+    posts = furnished(desk)
+    incoming = []
+    for post in posts:
+        taken: set[tuple[int, int]] = set()
+        for _ in range(12):
+            unit = rng.randint(1, 2) if post.name == "kai-1" else 1
+            batch = random_batch(rng, unit, taken)
+            if batch.blocks:
+                incoming.append(post.publish(Class.HISTORY, batch))
+    incoming += rng.sample(incoming, 10)
+    rng.shuffle(incoming)
+    while incoming:
+        size = rng.randint(1, 9)
+        desk.take(*incoming[:size])
+        del incoming[:size]
+        if rng.random() < 0.3:
+            store.settle()
+            store.compress()
+    store.settle()
+    assert_all_agree(desk)
+    assert desk.one("SELECT count(*) FROM rollup_dirty") == 0
+    assert desk.one("SELECT count(*) FROM sample") == desk.one("SELECT sum(samples) FROM batch")
+    move(desk, "kai-2", "Hill")
+    store.settle()
+    assert_all_agree(desk)
+    move(desk, "hill-1", "")
+    store.settle()
+    assert_all_agree(desk)
+
+
+def move(desk: Desk, name: str, district: str) -> None:
+    desk.connection.execute("UPDATE device SET district = %s WHERE name = %s", (district, name))
+
+
+def days_ago(days: float) -> int:
+    return int((NOW - timedelta(days=days)).timestamp() * 1000) // 60_000 * 60_000
+
+
+def filled(store: Store) -> Post:
+    """A sample a day back to a hundred days, of three kinds of sensors, one kind a class."""
+    desk = store.desk
+    desk.connection.execute(
+        "INSERT INTO retention_rule (tenant, kind, class) VALUES ('city', 'sps30', 'short'),"
+        " ('city', 'co2', 'long'),"
+        " ('elsewhere', 'pms5003', 'short')"
+    )
+    post = Post()
+    desk.register(post)
+    move(desk, post.name, "Harbour")
+    for unit, kind in enumerate(("sps30", "pms5003", "co2"), start=1):
+        desk.take(post.declare(unit, kind))
+    for unit in (1, 2, 3):
+        times = [days_ago(days) for days in range(100, -1, -1)]
+        desk.take(post.publish(Class.HISTORY, post.samples(times, unit)))
+    store.settle()
+    return post
+
+
+def counts(desk: Desk) -> dict[str, int]:
+    return {name: desk.one(f"SELECT count(*) FROM sample_{name}") for name in ("short", "standard", "long")}
+
+
+def retained(store: Store, keep: RetentionConfig) -> None:
+    while retain(store.desk.connection, keep, NOW):
+        pass
+
+
+def test_samples_go_by_class_and_leave_a_line(store: Store) -> None:
+    post = filled(store)
+    desk = store.desk
+    assert counts(desk) == {"short": 101, "standard": 101, "long": 101}
+    before = {view: stored(desk, view) for view in ("rollup_1h", "rollup_1d")}
+    retained(store, FOR_EVER)
+    assert desk.rows("SELECT * FROM retention_log") == []
+    keep = RetentionConfig(10, 50, 0, 60, 0, 0, 0, 0)
+    retained(store, keep)
+    left = counts(desk)
+    # a partition or chunk goes as a whole, once its end is that old: not before
+    assert 10 <= left["short"] <= 10 + 31
+    assert 50 <= left["standard"] <= 50 + 31
+    assert left["long"] == 101
+    logged = dict(desk.rows("SELECT what, sum(rows)::int FROM retention_log GROUP BY what"))
+    assert logged["sample_short"] == 101 - left["short"]
+    assert logged["sample_standard"] == 101 - left["standard"]
+    kept_from = dict(desk.rows("SELECT what, max(kept_from) FROM retention_log GROUP BY what"))
+    oldest = desk.one("SELECT min(time) FROM sample_short")
+    assert oldest <= NOW - timedelta(days=10)
+    if store.engine == "partitions":
+        assert kept_from["sample_short"] <= oldest
+    # hours outlive their minutes, and what comes too late for them does not overwrite them
+    assert desk.one("SELECT min(bucket) FROM rollup_1m") > NOW - timedelta(days=60 + 31)
+    late = post.publish(Class.HISTORY, post.samples([days_ago(99) + 7_000], 3, value=5))
+    assert desk.take(late).counts["samples"] == 1
+    store.settle()
+    assert {view: stored(desk, view) for view in before} == before
+    assert counts(desk)["long"] == 102
+    retained(store, keep)
+    assert desk.one("SELECT count(*) FROM rollup_1m WHERE bucket < %s", NOW - timedelta(days=95)) == 0
+
+
+def test_a_tenant_keeps_less_than_the_class(store: Store) -> None:
+    filled(store)
+    desk = store.desk
+    store.compress()
+    desk.connection.execute(
+        "INSERT INTO tenant_retention VALUES ('city', 'long', 20), ('elsewhere', 'short', 1)"
+    )
+    retained(store, FOR_EVER)
+    assert counts(desk) == {"short": 101, "standard": 101, "long": 21}
+    assert desk.rows("SELECT what, tenant, sum(rows)::int FROM retention_log GROUP BY what, tenant") == [
+        ("sample_long", "city", 80)
+    ]
+
+
+def test_rows_of_other_tables_go_in_batches(store: Store) -> None:
+    post = filled(store)
+    desk = store.desk
+    desk.take(post.publish(Class.LIVE, b"\x01\x00garbage"))
+    desk.connection.execute("UPDATE dead_letter SET received_at = received_at - interval '80 days'")
+    desk.connection.execute(
+        "INSERT INTO verdict (device_id, sensor_unit, time, kind, score, confidence, reason, model,"
+        "                     input_hash, decided_at)"
+        " SELECT u.device_id, u.id, %s::timestamptz - d * interval '1 day', 'episode', 1, 1, '', '', '',"
+        " now()"
+        " FROM sensor_unit u, generate_series(1, 100, 10) d WHERE u.kind = 'co2'",
+        (NOW,),
+    )
+    desk.connection.execute("UPDATE verdict SET decided_at = NULL WHERE time < '2026-09-05Z'")
+    assert desk.one("SELECT count(*) FROM verdict WHERE decided_at IS NULL") == 2
+    retained(store, RetentionConfig(0, 0, 0, 14, 30, 60, 30, 30))
+    assert desk.one("SELECT count(*) FROM dead_letter") == 0
+    assert desk.one("SELECT count(*) FROM verdict") == 3 + 2
+    hour = "SELECT extract(day FROM %s - min(bucket))::int FROM {}"
+    if store.engine == "partitions":
+        assert desk.one(hour.format("unit_hour"), NOW) == 30
+        assert desk.one(hour.format("unit_day"), NOW) in (59, 60)
+    assert desk.one(hour.format("district_hour"), NOW) == 30
+    assert desk.one(hour.format("district_day"), NOW) in (59, 60)

@@ -1,0 +1,170 @@
+"""TimescaleDB as far as Lamppost calls it, pretended on plain PostgreSQL: calls, their names, their order.
+
+It is no proof that TimescaleDB does what it says. It proves that our code takes the right branch, that each
+statement is SQL, that functions are called with arguments that they have, outside a transaction where they
+must be, and that the answers are the same. A continuous aggregate is a table for what is materialized and,
+above its watermark, its query. Signatures: TimescaleDB 2.28, API reference.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from fleet_server.telemetry import timescale
+
+_STUBS = """
+CREATE SCHEMA timescaledb_information;
+CREATE TABLE timescaledb_information.hypertables (hypertable_schema name, hypertable_name name);
+CREATE TABLE timescaledb_information.jobs (
+    job_id serial, proc_name name, hypertable_schema name, hypertable_name name, config jsonb);
+CREATE TABLE pretended (id serial, what text);
+CREATE TYPE dimension_info AS (name name, width interval);
+
+CREATE FUNCTION by_range(column_name name, partition_interval interval) RETURNS dimension_info
+LANGUAGE sql AS $$ SELECT ROW(column_name, partition_interval)::dimension_info $$;
+
+CREATE FUNCTION create_hypertable(
+    relation regclass, dimension dimension_info, create_default_indexes boolean DEFAULT true,
+    if_not_exists boolean DEFAULT false, migrate_data boolean DEFAULT false) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT relkind FROM pg_class WHERE oid = relation) <> 'r' THEN
+        RAISE 'table "%" is already partitioned', relation;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
+                   AND a.attnum = ANY(i.indkey)
+                   WHERE i.indrelid = relation AND i.indisprimary AND a.attname = dimension.name) THEN
+        RAISE 'cannot create a unique index without the column "%"', dimension.name;
+    END IF;
+    INSERT INTO timescaledb_information.hypertables VALUES (current_schema(), relation::text);
+    RETURN true;
+END $$;
+
+CREATE FUNCTION add_compression_policy(
+    hypertable regclass, compress_after interval, if_not_exists boolean DEFAULT false) RETURNS integer
+LANGUAGE sql AS $$
+    INSERT INTO pretended (what) VALUES ('compress ' || hypertable) RETURNING 1
+$$;
+
+CREATE FUNCTION add_continuous_aggregate_policy(
+    continuous_aggregate regclass, start_offset interval, end_offset interval, schedule_interval interval,
+    if_not_exists boolean DEFAULT false) RETURNS integer
+LANGUAGE sql AS $$
+    INSERT INTO pretended (what) VALUES ('refresh ' || continuous_aggregate) RETURNING 1
+$$;
+
+CREATE FUNCTION add_retention_policy(
+    relation regclass, drop_after interval, if_not_exists boolean DEFAULT false) RETURNS integer
+LANGUAGE sql AS $$
+    INSERT INTO timescaledb_information.jobs (proc_name, hypertable_schema, hypertable_name, config)
+    VALUES ('policy_retention', current_schema(), relation::text,
+            jsonb_build_object('drop_after', drop_after))
+    RETURNING job_id
+$$;
+
+CREATE FUNCTION remove_retention_policy(relation regclass, if_exists boolean DEFAULT false) RETURNS void
+LANGUAGE sql AS $$
+    DELETE FROM timescaledb_information.jobs WHERE hypertable_name = relation::text
+$$;
+
+CREATE FUNCTION time_bucket(bucket_width interval, ts timestamptz) RETURNS timestamptz IMMUTABLE PARALLEL SAFE
+LANGUAGE sql AS $$ SELECT date_bin(bucket_width, ts, timestamptz '2000-01-03 00:00Z') $$;
+
+CREATE TABLE aggregate (name text PRIMARY KEY, query text, watermark timestamptz DEFAULT '-infinity');
+CREATE FUNCTION watermark(aggregate_name text) RETURNS timestamptz STABLE
+LANGUAGE sql AS $$ SELECT watermark FROM aggregate WHERE name = aggregate_name $$;
+
+-- It commits, as the real one does: inside a transaction that is an error.
+CREATE PROCEDURE refresh_continuous_aggregate(
+    continuous_aggregate regclass, window_start timestamptz, window_end timestamptz)
+LANGUAGE plpgsql AS $$
+DECLARE
+    width interval := CASE continuous_aggregate::text WHEN 'unit_hour' THEN '1 hour' ELSE '1 day' END;
+    a aggregate;
+BEGIN
+    IF time_bucket(width, window_start) <> window_start OR time_bucket(width, window_end) <> window_end
+       OR window_start >= window_end THEN
+        RAISE 'refresh window too small';
+    END IF;
+    COMMIT;
+    SELECT * INTO STRICT a FROM aggregate WHERE name = continuous_aggregate::text;
+    EXECUTE format('DELETE FROM %I WHERE bucket >= $1 AND bucket < $2', 'materialized_' || a.name)
+        USING window_start, window_end;
+    EXECUTE format('INSERT INTO %I SELECT * FROM (%s) q WHERE bucket >= $1 AND bucket < $2',
+                   'materialized_' || a.name, a.query) USING window_start, window_end;
+    UPDATE aggregate SET watermark = greatest(watermark, window_end) WHERE name = a.name;
+END $$;
+
+-- A chunk is a week's rows: a view, so that it can be counted.
+CREATE FUNCTION show_chunks(relation regclass, older_than timestamptz) RETURNS SETOF regclass
+LANGUAGE plpgsql AS $$
+DECLARE
+    time_column name := CASE WHEN relation::text LIKE 'sample%' THEN 'time' ELSE 'bucket' END;
+    week timestamptz;
+    chunk text;
+BEGIN
+    IF EXISTS (SELECT FROM aggregate WHERE name = relation::text) THEN
+        relation := ('materialized_' || relation::text)::regclass;
+    END IF;
+    FOR week IN EXECUTE format('SELECT DISTINCT time_bucket(''7 days'', %I) FROM %s ORDER BY 1',
+                               time_column, relation)
+    LOOP
+        CONTINUE WHEN week + interval '7 days' > older_than;
+        chunk := format('chunk_%s_%s', relation, to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD'));
+        EXECUTE format('CREATE OR REPLACE VIEW %I AS SELECT * FROM %s WHERE %I >= %L AND %I < %L',
+                       chunk, relation, time_column, week, time_column, week + interval '7 days');
+        RETURN NEXT chunk::regclass;
+    END LOOP;
+END $$;
+
+CREATE FUNCTION drop_chunks(relation regclass, older_than timestamptz) RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+DECLARE chunk regclass;
+BEGIN
+    FOR chunk IN SELECT show_chunks(relation, older_than => older_than) LOOP
+        EXECUTE format('DELETE FROM %s', chunk);
+        EXECUTE format('DROP VIEW %s', chunk);
+        RETURN NEXT 'chunk';
+    END LOOP;
+END $$;
+"""
+
+
+_AGGREGATE = re.compile(
+    r'CREATE MATERIALIZED VIEW "(\w+)"'
+    r" WITH \(timescaledb\.continuous, timescaledb\.materialized_only = false\) AS (.*) WITH NO DATA",
+    re.DOTALL,
+)
+
+
+def install(url: str, patch: pytest.MonkeyPatch) -> None:
+    """Into the database at `url`; the code under test then takes it for one with the extension."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_STUBS.encode())
+    patch.setattr(timescale, "prepare", lambda _engine: True)
+    patch.setattr(timescale, "_only_there", _only_there)
+
+
+def _only_there(
+    connection: psycopg.Connection[Any], statement: LiteralString, *parts: sql.Composable
+) -> None:
+    """Have PostgreSQL parse it, and do what of it can be done without the extension."""
+    words = sql.SQL(statement).format(*parts).as_string(connection)
+    connection.execute(f"DO $check$ BEGIN IF false THEN {words}; END IF; END $check$".encode())
+    connection.execute("INSERT INTO pretended (what) VALUES (%s)", (words,))
+    found = _AGGREGATE.fullmatch(words)
+    if found is None:
+        assert words.startswith("ALTER TABLE")
+        return
+    name, query = found.groups()
+    connection.execute("INSERT INTO aggregate (name, query) VALUES (%s, %s)", (name, query))
+    connection.execute(f"CREATE TABLE materialized_{name} AS {query} WITH NO DATA".encode())
+    connection.execute(
+        f"CREATE VIEW {name} AS SELECT * FROM materialized_{name} WHERE bucket < watermark('{name}')"
+        f" UNION ALL SELECT * FROM ({query}) q WHERE bucket >= watermark('{name}')".encode()
+    )
