@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from edge_agent.core.leaving import leave
 from edge_agent.core.records import Head, Sealed, Stored
 from edge_agent.core.window import AckMark
+from edge_agent.errors import SpoolCorrupt
 from edge_agent.io.spool_schema import DATA, DECLARATION, TOMBSTONE
 from wire_contract.classes import Class
 from wire_contract.messages import Tombstone, TombstoneReason
@@ -94,6 +95,8 @@ def load(db: sqlite3.Connection, epoch: bytes, cls: Class, sequence: int, age_ms
     if row is None:
         return None
     last, payload, samples, to_ms, sealed_at_age_ms = row
+    if not isinstance(payload, bytes) or not all(isinstance(each, int) for each in (last, *row[2:])):
+        raise SpoolCorrupt(f"message {sequence} of class {cls.name} is not what was written")
     return Stored(epoch, Head(cls, sequence, last), payload, samples, to_ms, age_ms - sealed_at_age_ms)
 
 

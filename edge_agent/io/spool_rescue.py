@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_agent.core.stamping import GENERATIONS
 from edge_agent.errors import SpoolFull
 from edge_agent.io import spool_rows
 from edge_agent.io.spool_schema import DATA
@@ -16,6 +17,7 @@ from wire_contract.classes import Class
 from wire_contract.envelope import decode
 from wire_contract.errors import WireError
 from wire_contract.limits import MAX_TIME_MS
+from wire_contract.messages import SampleBatch, VerdictBatch
 
 SUFFIXES = ("", "-wal", "-shm")
 _MESSAGE_COLUMNS = (
@@ -62,26 +64,31 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
 
 def salvage(db: sqlite3.Connection) -> Salvage:
     """Read units, waiting samples and messages, each as far as the damage allows; a message counts only
-    when its own checksum holds. Samples without their units say nothing, so without units they are left."""
+    when its own checksum holds. Samples without their unit say nothing: they are left, and counted."""
     epoch, session, age_ms = (_meta(db, key) for key in ("epoch", "session", "age_ms"))
     found = _readable(db, "unit", "key, kind, serial, site, high_ms, generation")
-    units = tuple(row for row in found if _is_unit(row))
+    units = tuple(_with_stamp(row) for row in found if _is_unit(row))
     pending = tuple(row for row in _readable(db, "pending", spool_rows.COLUMNS) if spool_rows.is_sound(row))
     known = {unit[0] for unit in units}
     # Old tombstones name old sequences, and the units are declared anew: neither is taken over.
-    keys = [
-        (row[1], row[2], row[0], row[6])
+    # Old tombstones name old sequences, and the units are declared anew: neither is taken over. What speaks
+    # of a unit that is lost stays in the file: its key will soon be another's.
+    found_keys = [
+        ((row[1], row[2], row[0], row[6]), _units_of(row[_PAYLOAD]) <= known)
         for row in _readable(db, "message", _MESSAGE_COLUMNS)
         if _is_message(row) and row[_KIND] == DATA
     ]
+    kept_rows = tuple(row for row in pending if row[1] in known)
+    left = sum(key[3] for key, whose in found_keys if not whose) + len(pending) - len(kept_rows)
     return Salvage(
         epoch=epoch if isinstance(epoch, bytes) else b"",
         session=_number(session),
         age_ms=_number(age_ms),
         units=units,
-        pending=tuple(row for row in pending if row[1] in known),
-        keys=tuple(sorted(keys)) if known else (),
+        pending=kept_rows,
+        keys=tuple(sorted(key for key, whose in found_keys if whose)),
         source=db,
+        left=left,
     )
 
 
@@ -148,9 +155,24 @@ def _number(value: object) -> int:
 
 
 def _is_unit(row: tuple[Any, ...]) -> bool:
-    key, kind, serial, site, high_ms, generation = row
-    numbers = all(isinstance(each, int) for each in (key, high_ms, generation))
-    return numbers and all(isinstance(each, str) for each in (kind, serial, site))
+    key, kind, serial, site, *_ = row
+    return isinstance(key, int) and all(isinstance(each, str) for each in (kind, serial, site))
+
+
+def _with_stamp(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A damaged stamp costs less than the unit: it only keeps times apart after a jump back of the clock."""
+    *identity, high_ms, generation = row
+    sound = isinstance(high_ms, int) and isinstance(generation, int) and 0 <= generation < GENERATIONS
+    stamp = (high_ms, generation) if sound and 0 <= high_ms <= MAX_TIME_MS else (0, 0)
+    return (*identity, *stamp)
+
+
+def _units_of(payload: bytes) -> set[int]:
+    """The units that a message speaks of."""
+    message = decode(payload)
+    if isinstance(message, SampleBatch):
+        return {block.unit for block in message.blocks}
+    return {each.unit for each in message.verdicts} if isinstance(message, VerdictBatch) else set()
 
 
 def _is_message(row: tuple[Any, ...]) -> bool:

@@ -67,7 +67,12 @@ READ_ONLY_REMEDY = (
     "The disk is mounted read-only, or the file is another user's: look for the disk's errors (dmesg) and"
     " replace the card, or give the folder back: sudo chown -R lamppost on device.data_dir."
 )
-_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_NO_TEXT = "Could not decode to UTF-8"  # Python's own word on a text column, without a code of SQLite's
+# The last three: our statements fit our tables and keep their constraints, while these are what we wrote.
+_CORRUPT = {
+    *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT),
+    *(sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH),
+}
 
 
 @contextmanager
@@ -77,7 +82,7 @@ def sorted_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _CORRUPT:
+        if code in _CORRUPT or str(error).startswith(_NO_TEXT):
             raise SpoolCorrupt(f"{path}: {error}") from error
         if code == sqlite3.SQLITE_READONLY:
             raise SpoolFull(f"{path}: {error}", READ_ONLY_REMEDY) from error

@@ -29,6 +29,7 @@ from edge_agent.core.spool_policy import Shed
 from edge_agent.core.window import AckMark
 from edge_agent.errors import SpoolCorrupt, SpoolFull
 from edge_agent.io import spool_messages, spool_rows, spool_view
+from edge_agent.io.spool_check import unsound_table
 from edge_agent.io.spool_folder import Ballast, hold, hold_again, lost_files, open_files
 from edge_agent.io.spool_rescue import Replacement, Salvage, opened_to_read, salvage
 from edge_agent.io.spool_schema import DATA, DECLARATION, connect, create_or_check, sorted_errors
@@ -100,8 +101,7 @@ class SqliteSpool:
             self._db = connect(path)
             try:
                 create_or_check(self._db, path)
-                for columns in self._db.execute(f"SELECT {spool_rows.COLUMNS} FROM pending"):  # noqa: S608
-                    spool_rows.from_columns(columns)
+                self._check_rows()
             except (SpoolCorrupt, sqlite3.DatabaseError):
                 self._db.close()
                 raise
@@ -114,6 +114,19 @@ class SqliteSpool:
             self._leased = {Class(cls): upto for cls, upto in leased}
             self._age_base_ms, self._age_from_s = self._number("age_ms"), self._street_s()
         self._damaged = False
+
+    def _check_rows(self) -> None:
+        """Raises SpoolCorrupt for what cannot have been written here."""
+        table = unsound_table(self._db)
+        if table:
+            raise SpoolCorrupt(f"{self._path}: table {table} holds what was never written")
+        for columns in self._db.execute(f"SELECT {spool_rows.COLUMNS} FROM pending"):  # noqa: S608
+            spool_rows.from_columns(columns)
+        for key, *identity in self._db.execute("SELECT key, kind, serial, site FROM unit"):
+            try:
+                self._declaration_of(Unit(key, UnitIdentity(*identity)), 0)
+            except (WireError, ValueError) as error:
+                raise SpoolCorrupt(f"{self._path}: unit {key} cannot be declared: {error}") from error
 
     def _number(self, key: str) -> int:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -159,7 +172,7 @@ class SqliteSpool:
             self._rescues_refused += 1
             if self._rescues_refused < PATIENT_RESCUES:
                 raise
-            found = replace(found, keys=(), left=found.samples)
+            found = replace(found, keys=(), left=found.left + found.samples)
             self._write_draft(found, wall_ms)
         self._source.close()  # while its journal's name is not yet another's: closing may delete that
         self._source = None

@@ -11,7 +11,9 @@ import pytest
 
 from edge_agent.core.declaring import declaration
 from edge_agent.core.sealing import form
+from edge_agent.core.window import AckMark
 from edge_agent.errors import SpoolCorrupt, SpoolError, SpoolFull
+from edge_agent.io.spool_rescue import opened_to_read, salvage
 from edge_agent.io.sqlite_spool import SqliteSpool
 from tests.edge_agent.io.test_spools import NOW_MS, REPLY, UNIT, row
 from tests.support.tmpfs import fill_disk, small_disk
@@ -151,3 +153,103 @@ def test_a_folder_that_is_not_ours_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(SpoolError, match="file"):
         SqliteSpool(tmp_path / "file" / "spool", declaration)
+
+
+# A flipped bit may change a value's type as well: SQLite keeps it, whatever the column was declared.
+FLIPS = (
+    "UPDATE pending SET boot = CAST(x'ff' AS TEXT) WHERE id = 22",
+    "UPDATE pending SET unit = NULL WHERE id = 22",
+    "UPDATE unit SET high_ms = 'soon'",
+    "UPDATE unit SET kind = 'pms5q03'",
+    "UPDATE class SET cls = 77 WHERE cls = 2",
+    "DELETE FROM class WHERE cls = 0",
+    "UPDATE class SET next = 'x' WHERE cls = 3",
+    "UPDATE class SET next = next - 8 WHERE cls = 3",
+    "UPDATE class SET next = next - 8, messages = messages - 8 WHERE cls = 3",
+    "UPDATE class SET leased = x'00' WHERE cls = 3",
+    "UPDATE class SET samples = NULL WHERE cls = 3",
+    "UPDATE class SET waiting_messages = 1.5 WHERE cls = 3",
+    "UPDATE meta SET value = x'ff' WHERE key = 'age_ms'",
+    "UPDATE meta SET value = 'NaN' WHERE key = 'session'",
+    "UPDATE meta SET key = 'epocx' WHERE key = 'epoch'",
+    "INSERT INTO shed VALUES (99, 'expired', 1, 1)",
+    "INSERT INTO shed VALUES (3, CAST(x'ff' AS TEXT), 'a', 1)",
+    "UPDATE message SET last = 9000 WHERE cls = 3 AND sequence = 4",
+    "UPDATE message SET last = 'x' WHERE cls = 3 AND sequence = 4",
+    "UPDATE message SET to_ms = 'x' WHERE cls = 3 AND sequence = 4",
+    "UPDATE message SET sealed_at_age_ms = x'01' WHERE cls = 3 AND sequence = 4",
+    "UPDATE message SET payload = 7 WHERE cls = 3 AND sequence = 4",
+    "UPDATE message SET samples = 'x', from_ms = x'ff' WHERE cls = 3 AND sequence = 4",
+    "UPDATE message SET kind = 9 WHERE cls = 3 AND sequence = 4",
+    "UPDATE message SET cls = 'x' WHERE cls = 3 AND sequence = 4",
+    "UPDATE message SET sequence = 1.5 WHERE cls = 3 AND sequence = 4",
+)
+
+
+def use(spool: SqliteSpool) -> None:
+    """What the loops do with a spool in an hour."""
+    spool.next_session(NOW_MS)
+    for unit in spool.units():
+        spool.declare(unit, declaration(unit, NOW_MS), NOW_MS)
+    spool.stamps()
+    spool.waiting(True, 100)
+    spool.counters()
+    spool.given_up()
+    for weight in spool.weights(100):
+        assert weight.size_bytes + weight.samples + weight.from_ms + weight.to_ms + weight.age_ms > 0
+    for cls in Class:
+        for head in spool.heads(cls, 0, 100):
+            stored = spool.load(cls, head.sequence)
+            assert stored is not None
+            assert stored.to_ms + stored.age_ms + len(stored.payload) > 0
+            spool.will_publish(cls, head.sequence)
+            spool.acknowledge({cls: AckMark(0, ((head.sequence, head.last),))})
+        assert spool.heads(cls, 0, 1) == []
+    spool.commit(rows=[row(400)], sealed=form(Class.LIVE, [row(401)]))
+    spool.reclaim()
+
+
+@pytest.mark.parametrize("flip", FLIPS)
+def test_whatever_a_row_says_the_loops_get_a_sound_spool_or_are_told(tmp_path: Path, flip: str) -> None:
+    filled(tmp_path).close()
+    with sqlite3.connect(tmp_path / "spool.db") as db:
+        db.execute("PRAGMA ignore_check_constraints = 1")
+        db.execute("PRAGMA writable_schema = 1")  # a bit knows no NOT NULL
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '')")
+    db.close()
+    with sqlite3.connect(tmp_path / "spool.db") as db:
+        db.execute(flip)
+    db.close()
+    spool = SqliteSpool(tmp_path, declaration)
+    kept = values(spool) if spool.opened_with else ALL_VALUES
+    try:
+        use(spool)
+    except SpoolCorrupt:
+        spool.rescue(NOW_MS)
+        kept = values(spool)
+        use(spool)
+    assert kept >= ALL_VALUES - {4, 22}, "no more is lost than the row that it hit"
+    spool.close()
+
+
+ALL_VALUES = set(range(1, 24))
+
+
+def test_samples_of_a_unit_that_is_lost_are_left_and_counted_as_its_key_will_be_anothers(
+    tmp_path: Path,
+) -> None:
+    filled(tmp_path).close()
+    with sqlite3.connect(tmp_path / "spool.db") as db:
+        db.execute("UPDATE unit SET site = CAST(x'ff61' AS TEXT)")
+    db.close()
+    spool = SqliteSpool(tmp_path, declaration)
+    assert spool.opened_with is not None
+    assert spool.units() == ()
+    assert values(spool) == set()
+    (told,) = [each for each in messages(spool, Class.HISTORY) if isinstance(each, Tombstone)]
+    assert told.samples == 23
+    assert salvage(opened_to_read(Path(spool.opened_with.kept_at))).left == 23, (
+        "it is all in the file that is kept"
+    )
+    use(spool)
+    spool.close()
