@@ -81,14 +81,14 @@ _STORED = """
 """
 # As the worker makes the hours, of the minutes of those who stand in the district now.
 _MINUTES = """
-    SELECT bucket, count(*) AS lampposts, sum(n) AS n, avg(mean) AS mean, min(low) AS low, max(high) AS high
+    SELECT bucket, count(*) AS lampposts, sum(n)::bigint AS n, avg(mean) AS mean,
+           min(low) AS low, max(high) AS high
     FROM (
-        SELECT m.bucket, sum(m.n) AS n,
-               sum(m.sum * power(10::float8, s.exponent)) / sum(m.n) AS mean,
-               min(m.min * power(10::float8, s.exponent)) AS low,
-               max(m.max * power(10::float8, s.exponent)) AS high
+        SELECT m.bucket, sum(m.n) AS n, sum(m.sum / scale.of) / sum(m.n) AS mean,
+               min(m.min / scale.of) AS low, max(m.max / scale.of) AS high
         FROM device d JOIN sensor_unit u ON u.device_id = d.id
         JOIN series s ON s.sensor_unit_id = u.id AND s.channel = g.channel AND s.unit = g.unit
+        CROSS JOIN LATERAL (SELECT power(10::float8, -s.exponent) AS of) scale
         JOIN rollup_1m m ON m.series_id = s.id
         WHERE d.tenant = g.tenant AND d.district = g.district AND m.n > 0
               AND m.bucket >= CASE WHEN g.place = 1 THEN CAST(:resume AS timestamptz) ELSE :begins END

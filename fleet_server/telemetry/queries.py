@@ -300,13 +300,18 @@ def version(
         return versions.stored(session, device, ctx.clock.now())
 
 
-def latest_version(
-    ctx: Context, principal: Principal, address: Address | None = None, channel: str | None = None
-) -> Version:
+def districts_version(ctx: Context, principal: Principal) -> Version:
+    """As `version`, of every district."""
+    authorize(principal, Action.TELEMETRY_READ)
+    with ctx.db.session() as session:
+        return versions.districts(session, ctx.clock.now())
+
+
+def latest_version(ctx: Context, principal: Principal, address: Address | None = None) -> Version:
     """As `version`, of the newest readings and their freshness."""
     authorize(principal, Action.TELEMETRY_READ, str(address) if address else "*")
     with ctx.db.session() as session:
-        return versions.newest(session, address, channel, ctx.clock.now())
+        return versions.newest(session, address, ctx.clock.now())
 
 
 def _need_device(session: Session, address: Address) -> int:

@@ -50,7 +50,8 @@ Width = Annotated[
 ]
 Device = Annotated[str | None, Query(examples=["city/lamp-01"], max_length=128)]
 Channels = Annotated[
-    list[str] | None, Query(alias="channel", max_length=64, description="repeat for more; default: all")
+    list[Annotated[str, Query(max_length=64)]] | None,
+    Query(max_length=64, description="repeat for more; default: all"),
 ]
 
 
@@ -135,7 +136,7 @@ def districts(
     if pages.key is not None:
         begins, to, resolution = instant(pages.key[0]), instant(pages.key[1]), resolution_of(pages.key[2])
         after = (service.Group(*pages.key[3:7]), instant(pages.key[7]))
-    tag = entity_tag(request, begins, to, service.version(ctx, asker))
+    tag = entity_tag(request, begins, to, service.districts_version(ctx, asker))
     same = unchanged(request, tag)
     if same is not None:
         return same

@@ -81,7 +81,7 @@ def latest(
     """The newest reading of each series, by its id; of one device, of one channel, or of all."""
     pages = Pages(request, cursor, int)
     address = None if device is None else address_of(device)
-    tag = entity_tag(request, service.latest_version(ctx, asker, address, channel))
+    tag = entity_tag(request, service.latest_version(ctx, asker, address))
     same = unchanged(request, tag)
     if same is not None:
         return same

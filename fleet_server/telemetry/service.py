@@ -18,7 +18,7 @@ from fleet_server.context import Context
 from fleet_server.devices.rules import Freshness, freshness
 from fleet_server.errors import Conflict, DatabaseUnreachable, InvalidRequest, NotFound
 from fleet_server.spans import EARLIEST, span
-from fleet_server.telemetry import letters_store, store
+from fleet_server.telemetry import latest_store, letters_store, store
 from fleet_server.telemetry.bucket_store import Stretch
 from fleet_server.telemetry.district_store import Group, Wanted
 from fleet_server.telemetry.exports.download import Download, export
@@ -26,6 +26,7 @@ from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import Replayed, ReplayOutcome
 from fleet_server.telemetry.ingest.replay import replay as replay_letter
+from fleet_server.telemetry.latest_store import LatestReading
 from fleet_server.telemetry.letters_store import DeadLetterRecord
 from fleet_server.telemetry.queries import (
     FEWEST_POINTS,
@@ -38,6 +39,7 @@ from fleet_server.telemetry.queries import (
     UnitView,
     completeness,
     districts,
+    districts_version,
     lamppost,
     latest_version,
     unit,
@@ -52,7 +54,7 @@ from fleet_server.telemetry.rules import (
     resolution_for,
 )
 from fleet_server.telemetry.steps import floored
-from fleet_server.telemetry.store import GapKey, LatestReading, Point, SeriesInfo
+from fleet_server.telemetry.store import GapKey, Point, SeriesInfo
 from fleet_server.telemetry.timescale import lift_limits
 from wire_contract.topics import Address
 
@@ -78,6 +80,7 @@ __all__ = [
     "completeness",
     "dead_letters",
     "districts",
+    "districts_version",
     "export",
     "gaps",
     "lamppost",
@@ -93,7 +96,7 @@ MAX_POINTS = 20_000  # one answer's: 1 MB of JSON; a longer question is asked in
 MAX_GAPS = 1_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LatestView:
     """A newest reading and its age by the street clock."""
 
@@ -150,11 +153,15 @@ def latest(
     authorize(principal, Action.TELEMETRY_READ, str(address) if address else "*")
     now = ctx.clock.now()
     with ctx.db.session() as session:
-        found = store.latest(session, address, channel, after_series, limit)
+        found = latest_store.latest(session, address, channel, after_series, limit)
+    ages: dict[datetime, tuple[float, Freshness]] = {}  # a unit's channels have one time
     views = []
     for reading in found:
-        age_s = max(0.0, (now - reading.time).total_seconds())
-        views.append(LatestView(reading, age_s, freshness(age_s)))
+        age = ages.get(reading.time)
+        if age is None:
+            age_s = max(0.0, (now - reading.time).total_seconds())
+            age = ages[reading.time] = (age_s, freshness(age_s))
+        views.append(LatestView(reading, *age))
     return views
 
 

@@ -34,16 +34,6 @@ class SeriesInfo:
 
 
 @dataclass(frozen=True)
-class LatestReading:
-    """The newest reading of a series; `value` is None where the sensor gave none. flag: a wire Flag."""
-
-    series: SeriesInfo
-    time: datetime
-    value: float | None
-    flag: int
-
-
-@dataclass(frozen=True)
 class Point:
     """A reading, or what a minute, an hour or a day of them comes to.
 
@@ -64,31 +54,6 @@ SERIES_COLUMNS = """
     s.id, d.tenant, d.name, s.sensor_unit_id, u.kind, u.site, u.serial, s.slot, s.channel, s.unit, s.exponent
 """
 FROM = "series s JOIN sensor_unit u ON u.id = s.sensor_unit_id JOIN device d ON d.id = u.device_id"
-
-
-def latest(
-    session: Session, address: Address | None, channel: str | None, after_series: int, limit: int
-) -> list[LatestReading]:
-    """The newest readings, by series id; of one device, of one channel, or of all."""
-    query = f"""
-        SELECT {SERIES_COLUMNS}, l.time, l.value, l.flag
-        FROM {FROM} JOIN latest l ON l.series_id = s.id
-        WHERE s.id > :after AND (CAST(:tenant AS text) IS NULL OR (d.tenant = :tenant AND d.name = :name))
-              AND (CAST(:channel AS text) IS NULL OR s.channel = :channel)
-        ORDER BY s.id LIMIT :limit
-    """  # noqa: S608 - made of the constants above
-    values = {
-        "after": after_series,
-        "tenant": address.tenant if address else None,
-        "name": address.device if address else None,
-        "channel": channel,
-        "limit": limit,
-    }
-    found = []
-    for *columns, time, value, flag in session.execute(text(query), values):
-        series = series_of(*columns)
-        found.append(LatestReading(series, time, scaled(value, series.exponent), flag))
-    return found
 
 
 def find_series(session: Session, series_id: int) -> SeriesInfo | None:

@@ -22,7 +22,8 @@ Version = tuple[Any, ...]
 # The database's number is another one after a restore into a new one; the day changes with retention.
 _STORED = """
     SELECT (SELECT oid FROM pg_database WHERE datname = current_database()),
-           c.*, b.*, m.*, s.*, date_trunc('day', CAST(:now AS timestamptz), 'UTC')
+           c.*, b.*, m.*, s.*, (SELECT max(id) FROM retention_log),
+           date_trunc('day', CAST(:now AS timestamptz), 'UTC')
     FROM (SELECT sum(prefix), sum(batches), sum(samples) FROM batch_cursor {of_device}) c,
          (SELECT count(*), sum(last), sum(samples) FROM batch {of_device}) b,
          (SELECT count(*), min(id), max(id) FROM rollup_dirty {of_units}) m,
@@ -42,30 +43,38 @@ def stored(session: Session, device: int | None, now: datetime) -> Version:
     return tuple(session.execute(text(query), {"device": device, "now": now}).one())
 
 
-def newest(session: Session, address: Address | None, channel: str | None, now: datetime) -> Version:
+def newest(session: Session, address: Address | None, now: datetime) -> Version:
     """Of the newest readings, and of how fresh they are at `now`.
 
-    A newer reading has a later time, so the sum of the times grows with each.
+    A unit's row is replaced by one with a later time only, so the sum of the times grows with each.
     """
     query = """
         SELECT (SELECT oid FROM pg_database WHERE datname = current_database()),
-               count(*), sum(extract(epoch FROM l.time)),
+               count(*), sum(extract(epoch FROM l.time)), max(l.sensor_unit),
                count(*) FILTER (WHERE l.time >= :fresh), count(*) FILTER (WHERE l.time >= :late)
-        FROM latest l JOIN series s ON s.id = l.series_id
+        FROM latest_unit l
     """
     if address is not None:
-        query += " JOIN sensor_unit u ON u.id = s.sensor_unit_id JOIN device d ON d.id = u.device_id"
-    conditions = [] if address is None else ["d.tenant = :tenant AND d.name = :name"]
-    conditions += [] if channel is None else ["s.channel = :channel"]
-    query += f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        query += """ JOIN sensor_unit u ON u.id = l.sensor_unit JOIN device d ON d.id = u.device_id
+                     WHERE d.tenant = :tenant AND d.name = :name"""
     values = {
         "fresh": now - timedelta(seconds=FRESH_UP_TO_S),
         "late": now - timedelta(seconds=LATE_UP_TO_S),
         "tenant": address.tenant if address else None,
         "name": address.device if address else None,
-        "channel": channel,
     }
     return tuple(session.execute(text(query), values).one())
+
+
+def districts(session: Session, now: datetime) -> Version:
+    """Of the districts' hours and days: what is stored, what waits to be made, and who stands where."""
+    query = """
+        SELECT d.*, m.*, p.* FROM
+            (SELECT count(*), sum(extract(epoch FROM hour)) FROM district_dirty) d,
+            (SELECT count(*), max(id) FROM district_move) m,
+            (SELECT md5(string_agg(id || '/' || tenant || '/' || district, ',' ORDER BY id)) FROM device) p
+    """
+    return (*stored(session, None, now), *session.execute(text(query)).one())
 
 
 def device_of_unit(session: Session, unit: int) -> int | None:
