@@ -9,7 +9,7 @@ what this might hide.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from demo.ledger import Frame, Stored, Values
@@ -87,23 +87,22 @@ class Reckoning:
 
 @dataclass
 class _Ground:
-    """A grave and the room that is left in it."""
+    """A grave, the room that is left in it, and by how much its lamppost's clock was ever wrong."""
 
     grave: Grave
+    offsets_ms: tuple[float, ...]
     left: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.left = self.grave.samples
 
-    def spans(self, frame: Frame, offsets_ms: Iterable[float]) -> bool:
+    def spans(self, frame: Frame) -> bool:
         """Whether the frame is of its time."""
         first, last = self.grave.from_ms, self.grave.to_ms
         if not first and not last:
             return True
-        return any(
-            first - GRAVE_SLACK_MS <= frame.street_ms + off_ms <= last + GRAVE_SLACK_MS
-            for off_ms in offsets_ms
-        )
+        early, late = first - GRAVE_SLACK_MS, last + GRAVE_SLACK_MS
+        return any(early <= frame.street_ms + off_ms <= late for off_ms in self.offsets_ms)
 
 
 def windows(happened: Iterable[Happened]) -> tuple[Window, ...]:
@@ -149,26 +148,10 @@ def reckon(
     stored = Counter(row.values for row in rows)
     surplus = stored - sent
     mine = [window for window in excuses if window.post == post]
-    grounds = [_Ground(grave) for grave in graves]
-    offsets = tuple(offsets_ms)
-    lost, excused, shed = [], 0, Counter[str]()
-
-    def likely(frame: Frame) -> int:
-        if any(window.excuses(frame) for window in mine):
-            return 0
-        return 1 if any(ground.spans(frame, offsets) for ground in grounds) else 2
-
-    for frame in _missing(frames, stored, until_ms, likely):
-        if any(window.excuses(frame) for window in mine):
-            excused += 1
-            continue
-        ground = next((each for each in grounds if each.left and each.spans(frame, offsets)), None)
-        if ground is None:
-            lost.append(frame)
-        else:
-            ground.left -= 1
-            shed[ground.grave.reason] += 1
-    buried = sum(ground.grave.samples for ground in grounds)
+    ground = [_Ground(grave, tuple(offsets_ms)) for grave in graves]
+    missing = _missing(frames, stored, until_ms, mine, ground)
+    excused, shed, lost = _sort_out(missing, mine, ground)
+    buried = sum(each.grave.samples for each in ground)
     kept = stored.total() - surplus.total()
     return Reckoning(
         post=post,
@@ -186,10 +169,38 @@ def reckon(
     )
 
 
+def _sort_out(
+    missing: Iterable[Frame], mine: Sequence[Window], ground: Sequence[_Ground]
+) -> tuple[int, Counter[str], list[Frame]]:
+    """How many are excused, how many shed by reason, and those that are lost."""
+    excused, shed, lost = 0, Counter[str](), []
+    for frame in missing:
+        grave = next((each for each in ground if each.left and each.spans(frame)), None)
+        if any(window.excuses(frame) for window in mine):
+            excused += 1
+        elif grave is not None:
+            grave.left -= 1
+            shed[grave.grave.reason] += 1
+        else:
+            lost.append(frame)
+    return excused, shed, lost
+
+
 def _missing(
-    frames: Sequence[Frame], stored: Counter[Values], until_ms: float, likely: Callable[[Frame], int]
+    frames: Sequence[Frame],
+    stored: Counter[Values],
+    until_ms: float,
+    mine: Sequence[Window],
+    ground: Sequence[_Ground],
 ) -> list[Frame]:
-    """Frames without a row, by time; of equals those of the lowest `likely` first, then the latest."""
+    """Frames without a row, by time. Of equals those that are excused, then those of a grave's time, then
+    those that are not asked for yet, then the latest."""
+
+    def likely(frame: Frame) -> tuple[int, bool, float]:
+        excused = any(window.excuses(frame) for window in mine)
+        why = 0 if excused else 1 if any(each.spans(frame) for each in ground) else 2
+        return why, frame.wall_ms <= until_ms, -frame.wall_ms
+
     equals: dict[Values, list[Frame]] = {}
     for frame in frames:
         equals.setdefault(frame.values, []).append(frame)
@@ -197,9 +208,5 @@ def _missing(
     for values, same in equals.items():
         short = len(same) - stored.get(values, 0)
         if short > 0:
-            worst = sorted(
-                same,
-                key=lambda f: (likely(f), f.wall_ms <= until_ms, -f.wall_ms),
-            )
-            missing += [frame for frame in worst[:short] if frame.wall_ms <= until_ms]
+            missing += [frame for frame in sorted(same, key=likely)[:short] if frame.wall_ms <= until_ms]
     return sorted(missing, key=lambda frame: frame.wall_ms)
