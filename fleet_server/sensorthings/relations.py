@@ -34,7 +34,8 @@ FEATURES = """
     FROM device d
 """
 SENSORS = """
-    SELECT u.id, u.device_id AS thing_id, u.kind, u.serial, u.site, u.declared_at,
+    SELECT u.id, u.device_id AS thing_id, u.kind, u.serial, u.declared_at,
+           CASE WHEN CAST(:exact AS boolean) THEN u.site ELSE '' END AS site,
            u.kind || CASE WHEN u.serial <> '' THEN ' ' || u.serial ELSE '' END AS name,
            'Sensor unit of kind ' || u.kind || ' on ' || d.tenant || '/' || d.name AS description
     FROM sensor_unit u JOIN device d ON d.id = u.device_id

@@ -52,6 +52,7 @@ def build(context: Context, desk: Desk) -> Street:
     declare(desk, posts[1], kind="sds011", channels=(("pm2_5", "ug/m3"), ("pm10", "ug/m3")), serial="58d9")
     say(desk, posts[1], BEGINS, MINUTES, (20.0, 40.0), every=10)
     co2 = _co2(desk, posts[2])
+    desk.connection.execute("UPDATE sensor_unit SET site = 'north wall' WHERE kind = 'mhz19b'")
     settle(desk)
     desk.connection.execute("ANALYZE")
     times = [BEGINS + timedelta(minutes=n) for n in range(MINUTES)]

@@ -60,7 +60,7 @@ QUESTIONS = st.sampled_from(sorted(BY_SET)).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(("Things", "maxdatetime() sub duration'PT1H' gt mindatetime()"))
 @example(("Things", "year(maxdatetime()) eq 1"))
 @example(("Things", "substring(name, 1e300, -1e300) eq null"))

@@ -61,7 +61,7 @@ def test_equal_wherever_a_ring_begins() -> None:
 finite = st.floats(-80, 80, allow_nan=False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(finite, finite, finite, finite)
 def test_a_box_says_what_comparing_says(x: float, y: float, cx: float, cy: float) -> None:
     square = geometry.box(cy, cx, cy + 1, cx + 1)
@@ -71,7 +71,7 @@ def test_a_box_says_what_comparing_says(x: float, y: float, cx: float, cy: float
     assert geometry.distance(point(x, y), square) == pytest.approx(away, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.floats(-89, 89), st.floats(-179, 179), st.sampled_from(["", "cell", "finer"]))
 def test_a_coarse_asker_sees_a_cell_of_six_and_never_the_place(
     latitude: float, longitude: float, told: str

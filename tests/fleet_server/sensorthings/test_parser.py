@@ -254,7 +254,7 @@ WORDS = st.sampled_from([
 TEXTS = st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=30).map(" ".join))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @example("a eq geography'POLYGON(())'")
 @example("duration''")
 @given(TEXTS)
@@ -315,7 +315,7 @@ def _grown(below: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.recursive(_leaves, _grown, max_leaves=8))
 def test_a_tree_written_and_read_is_the_tree(tree: Node) -> None:
     assert parse_filter(written(tree)) == tree

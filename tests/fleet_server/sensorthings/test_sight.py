@@ -61,7 +61,7 @@ def test_a_partner_sees_cells_and_no_site(sta_context: Context, street: Street, 
             for name, entity in BY_SET.items()
         ]
     )
-    for secret in (*map(str, HARBOUR), "Harbour Street", "Cathedral", "O'Hara"):
+    for secret in (*map(str, HARBOUR), "Harbour Street", "Cathedral", "O'Hara", "north wall"):
         assert secret not in everything
 
 
