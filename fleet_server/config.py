@@ -243,7 +243,11 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
             v["ui.map_tiles"],
             v["ui.map_attribution"],
         ),
-        ingest=IngestConfig(v["ingest.workers"], v["ingest.group_messages"], v["ingest.group_age_ms"]),
+        ingest=IngestConfig(
+            v["ingest.workers"] or min(2, os.cpu_count() or 1),  # one works while the other waits
+            v["ingest.group_messages"],
+            v["ingest.group_age_ms"],
+        ),
         retention=_retention(file, v),
         log=LogConfig(v["log.json"], v["log.files"]),
         bench=BenchConfig(base / v["bench.clock_file"] if v["bench.clock_file"] else None),

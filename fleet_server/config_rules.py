@@ -180,7 +180,7 @@ RULES: dict[str, Rule] = {
     "ui.secret_file": path,
     "ui.map_tiles": tile_address,
     "ui.map_attribution": words,
-    "ingest.workers": whole(1, 64),
+    "ingest.workers": whole(0, 64),
     "ingest.group_messages": whole(1, 1000),
     "ingest.group_age_ms": whole(1, 5000),
     "retention.short_days": days(1),

@@ -50,6 +50,7 @@ class Serve:
         self.file = folder / "server.toml"
         self.file.write_text(
             f'data_dir = "data"\n[broker]\nport = {self.broker_port}\n'
+            "[ingest]\nworkers = 1\n"
             f'[api]\nlisten = "127.0.0.1:{self.api_port}"\ndevice_listen = "127.0.0.1:{self.device_port}"\n'
             f'[ui]\nlisten = "127.0.0.1:{self.ui_port}"\n'
             + (f'[database]\nurl = "{database}"\n' if database else "")
