@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from fleet_server import db_cli
 from fleet_server.database.fingerprints import fingerprints
 from fleet_server.database.manifest import manifest_of
 from fleet_server.database.restore import restore
@@ -39,8 +40,7 @@ def test_a_killed_backup_leaves_none_and_the_next_clears_up(saved: Saved, tmp_pa
         running.wait()
     left = [path.name for path in folder.iterdir()]
     assert [name.endswith(".part") for name in left] == [True]
-    done = subprocess.run(command(config, "backup", str(folder)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert db_cli.main(["backup", str(folder), "--config", str(config)]) == 0
     (file,) = folder.glob("*.backup")
     assert sorted(folder.iterdir()) == sorted([file, manifest_of(file)])
 
@@ -66,12 +66,8 @@ def test_a_killed_restore_leaves_the_old_one_and_the_next_clears_up(
     assert databases(saved.server, name) == [name, half]
     with psycopg.connect(fresh_url) as connection:
         assert fingerprints(connection) == before
-    done = subprocess.run(
-        command(config, "restore", str(saved.made.file), "--replace", "--yes"),
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    again = ["restore", str(saved.made.file), "--replace", "--yes", "--config", str(config)]
+    assert db_cli.main(again) == 0
     with psycopg.connect(fresh_url) as connection:
         assert fingerprints(connection) == saved.made.manifest.tables
     assert half not in databases(saved.server, name)

@@ -92,7 +92,7 @@ def test_replayed_is_what_was_ingested_at_any_chunk_size(city: City) -> None:
     assert everything == city.sent
     last_ms = city.sent[-1][0]
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(1, 200), st.integers(BEGUN_MS - 1, last_ms), st.integers(1, last_ms - BEGUN_MS + 2))
     def any_stretch(rows_a_fetch: int, begins_ms: int, length_ms: int) -> None:
         ends_ms = begins_ms + length_ms
