@@ -14,7 +14,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM lamppost_grafana;
 GRANT USAGE ON SCHEMA public TO lamppost_grafana;
 GRANT SELECT ON
     device, device_condition, sensor_unit, series,
-    latest, sample, rollup_1m, rollup_1h, rollup_1d, tombstone,
+    latest, sample, rollup_1m, rollup_1h, rollup_1d, district_hour, district_day, tombstone, retention_log,
     calibration, air_hour, air_index, air_latest, district_index,
     verdict, incident, incident_member, incident_verdict
 TO lamppost_grafana;

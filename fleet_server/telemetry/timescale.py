@@ -95,9 +95,6 @@ def enable(connection: Connection) -> None:
     """
     raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
     apache = _is_apache(raw)
-    if not apache and _only_in_hours(raw):
-        _log.warning("hours are kept whose minutes are gone: they stay in PostgreSQL's own partitions")
-        return
     for table, column in TABLES.items():
         if not is_hypertable(raw, table):
             _make_hypertable(raw, table, column)
@@ -105,7 +102,13 @@ def enable(connection: Connection) -> None:
                 _compress(raw, table, column)
     if apache:
         _log.warning("this TimescaleDB is the Apache edition: no compression, no continuous aggregates")
-    elif not aggregates(raw):
+    elif aggregates(raw):
+        return
+    elif _only_in_hours(raw):
+        _log.warning(
+            "hours are kept whose minutes are gone: hours and days stay tables that the worker fills"
+        )
+    else:
         _make_aggregates(raw)
 
 
