@@ -198,6 +198,7 @@ def use(spool: SqliteSpool) -> None:
     for weight in spool.weights(100):
         assert weight.size_bytes + weight.samples + weight.from_ms + weight.to_ms + weight.age_ms > 0
     for cls in Class:
+        spool.put(cls, REPLY, NOW_MS)
         for head in spool.heads(cls, 0, 100):
             stored = spool.load(cls, head.sequence)
             assert stored is not None
