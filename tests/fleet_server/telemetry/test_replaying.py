@@ -109,7 +109,7 @@ def test_one_snapshot_whatever_comes_in_meanwhile(city: City) -> None:
         of = replaying.stretch(connection, moment(0), moment(NOW_MS))
         stream = replaying.samples(connection, of, 1)
         first = next(stream)
-        post, late_ms = Post("late"), BEGUN_MS + 1
+        post, late_ms = Post("late"), city.sent[-1][0] + 500  # in a slice that is read later
         desk.register(post)
         desk.take(post.declare())
         desk.take(post.publish(Class.LIVE, post.samples([late_ms])))
@@ -224,8 +224,8 @@ def test_the_calibration_that_was_valid_then_is_applied() -> None:
         ]
     }
     correct = Corrector(entries)
-    found = {at: correct(UNIT, sample(NOW_MS + at * hour_ms, 100, 500))["pm2_5"] for at in (-1, 0, 1)}
-    assert found == {-1: (20.0, "calibration"), 0: (20.0, "calibration"), 1: (36.0, "calibration")}
+    found = {at: correct(UNIT, sample(int(NOW_MS + at * hour_ms), 100, 500))["pm2_5"] for at in (-1, 0.5, 1)}
+    assert found == {-1: (20.0, "calibration"), 0.5: (20.0, "calibration"), 1: (36.0, "calibration")}
     assert correct(UNIT, sample(NOW_MS - 3 * hour_ms, 100, 500))["pm2_5"][1] != "calibration"
     lines = [json.loads(line.text) for line in ndjson(of_units(UNIT), [sample(NOW_MS, 100, 500)], correct)]
     assert lines[1]["values"]["pm2_5"] == 20.0
