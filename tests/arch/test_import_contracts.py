@@ -104,6 +104,7 @@ EXTRA_OF = {
 BESIDES = {
     # numpy is the server's: the device never loads this module.
     "wire_contract.decode_numpy": {"numpy"},
+    "wire_contract.decode_group": {"numpy"},
     # Recordings are read on a bench, with the demo's extra; imported when asked for.
     "firmware_bridge.emulator": {"pyarrow"},
     # The second runtime comes with the extra "onnx", and is imported when a configuration asks for it.
