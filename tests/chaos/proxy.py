@@ -114,7 +114,7 @@ class Proxy:
                 await asyncio.sleep(self.weather.delay_s)
                 await self._hold()
             if up and self._reset_after is not None:
-                if self._break_off(data, writer):
+                if await self._break_off(data, writer):
                     return
                 self._reset_after -= len(data)
             await self._send(data, writer)
@@ -126,14 +126,17 @@ class Proxy:
         while self.weather.hole:
             await asyncio.sleep(LOOK_S)
 
-    def _break_off(self, data: bytes, writer: asyncio.StreamWriter) -> bool:
+    async def _break_off(self, data: bytes, writer: asyncio.StreamWriter) -> bool:
+        """The beginning of a packet, time to be read, and a reset."""
         assert self._reset_after is not None
-        if len(data) <= self._reset_after:
+        count, self._reset_after = self._reset_after, None
+        if len(data) <= count:
+            self._reset_after = count
             return False
-        writer.write(data[: self._reset_after])
-        self.counts["bytes"] += self._reset_after
+        writer.write(data[:count])
+        self.counts["bytes"] += count
         self.counts["resets"] += 1
-        self._reset_after = None
+        await asyncio.sleep(LOOK_S)
         for each in list(self._open):
             _reset(each)
         return True
