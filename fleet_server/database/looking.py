@@ -27,7 +27,6 @@ Told = Callable[[str], None]
 
 # Nothing of it outlives the drill.
 DRILL_SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-_KEPT_FROM = "SELECT max(kept_from) FROM retention_log WHERE rows > 0"
 
 
 def look_at_database(url: str, told: Told, now: datetime, *, everything: bool) -> list[Finding]:
@@ -52,15 +51,9 @@ def look_within(
     found.append(structure.references(connection))
     found.append(structure.retention(connection, now))
     found += accounting.look(connection, told)
-    found.append(recount.look(connection, told, everything=everything, since=kept_from(connection)))
+    found.append(recount.look(connection, told, everything=everything))
     found.append(structure.indexes(connection, server, url, told, everything=everything))
     return found
-
-
-def kept_from(connection: Connection[Any]) -> datetime | None:
-    """Rows before it may have been removed by retention; None where it has removed none."""
-    row = connection.execute(_KEPT_FROM).fetchone()
-    return None if row is None else row[0]
 
 
 def look_at_backup(file: Path, told: Told, *, drill: bool) -> list[Finding]:

@@ -21,7 +21,15 @@ HOURS_A_QUERY = 50
 
 UnitHour = tuple[int, datetime]
 
-_HOURS = "SELECT sensor_unit, bucket FROM unit_hour ORDER BY 1, 2"
+# Without the hours whose samples, or minutes, retention has begun to remove.
+_HOURS = """
+WITH kept AS (
+    SELECT u.id, (SELECT max(l.kept_from) FROM retention_log l WHERE l.rows > 0 AND (l.what = 'unit_minute'
+                      OR (l.what = 'sample_' || u.retention AND l.tenant IN ('', d.tenant)))) AS since
+    FROM sensor_unit u JOIN device d ON d.id = u.device_id)
+SELECT h.sensor_unit, h.bucket FROM kept k JOIN unit_hour h ON h.sensor_unit = k.id
+WHERE k.since IS NULL OR h.bucket >= k.since ORDER BY 1, 2
+"""
 _SLOTS = ", ".join(f"({slot}, s{slot})" for slot in range(MAX_SLOTS))
 _COMPARE = f"""
 WITH wanted AS (SELECT * FROM unnest(%(units)s::int[], %(hours)s::timestamptz[]) AS t(unit, hour)),
@@ -59,17 +67,10 @@ LIMIT 1000
 
 
 def look(
-    connection: Connection[Any],
-    told: Callable[[str], None],
-    *,
-    everything: bool,
-    since: datetime | None = None,
-    seed: int = 0,
+    connection: Connection[Any], told: Callable[[str], None], *, everything: bool, seed: int | None = None
 ) -> Finding:
-    """since: hours before it are left out, whose samples retention may have taken away."""
-    there: list[UnitHour] = [
-        (unit, hour) for unit, hour in connection.execute(_HOURS).fetchall() if since is None or hour >= since
-    ]
+    """`everything`: each hour there is, else SAMPLE_HOURS of them, picked at random."""
+    there: list[UnitHour] = connection.execute(_HOURS).fetchall()
     if not there:
         return not_checked(CHECK, "there is no hour with samples yet")
     chosen = there

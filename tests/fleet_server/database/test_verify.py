@@ -63,6 +63,23 @@ def test_what_nobody_changed_is_sound(saved: Saved) -> None:
     assert accounts.detail.startswith(f"{POSTS * HOURS * 60} samples of {POSTS} devices")
 
 
+def test_what_retention_removed_and_wrote_down_is_no_harm(saved: Saved) -> None:
+    with psycopg.connect(saved.url) as connection:
+        table = samples_table(connection)
+        gone = connection.execute(
+            f"DELETE FROM {table} WHERE time < '2026-11-20 11:00Z'".encode()  # noqa: S608 - a constant
+        ).rowcount
+        connection.execute(
+            "INSERT INTO retention_log (at, what, rows, kept_from) VALUES (now(), %s, %s, '2026-11-20 11:00Z')",
+            (table, gone),
+        )
+        found = looking.look_within(connection, saved.url, lambda _: None, NOW, everything=True)
+        connection.rollback()
+    assert gone == POSTS * 60
+    assert [f for f in found if f.verdict is Verdict.UNSOUND] == []
+    assert any("3 of 3 unit hours" in f.detail for f in found)
+
+
 @pytest.mark.parametrize("what", HARM)
 def test_what_was_changed_by_hand_is_found(saved: Saved, what: str) -> None:
     harm, check = HARM[what]
