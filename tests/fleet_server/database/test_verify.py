@@ -66,11 +66,10 @@ def test_what_nobody_changed_is_sound(saved: Saved) -> None:
 def test_what_retention_removed_and_wrote_down_is_no_harm(saved: Saved) -> None:
     with psycopg.connect(saved.url) as connection:
         table = samples_table(connection)
-        gone = connection.execute(
-            f"DELETE FROM {table} WHERE time < '2026-11-20 11:00Z'".encode()  # noqa: S608 - a constant
-        ).rowcount
+        gone = connection.execute(f"DELETE FROM {table} WHERE time < '2026-11-20 11:00Z'".encode()).rowcount
         connection.execute(
-            "INSERT INTO retention_log (at, what, rows, kept_from) VALUES (now(), %s, %s, '2026-11-20 11:00Z')",
+            "INSERT INTO retention_log (at, what, rows, kept_from)"
+            " VALUES (now(), %s, %s, '2026-11-20 11:00Z')",
             (table, gone),
         )
         found = looking.look_within(connection, saved.url, lambda _: None, NOW, everything=True)
