@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field, TypeAdapter
 
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.air import service
 from fleet_server.air.service import EU_EAQI, US_AQI, Calibration
 from fleet_server.devices.routes import DeviceAddress
 from fleet_server.devices.rules import Freshness
+from fleet_server.etags import answered_by_content
+from fleet_server.paging import MOST_CHARACTERS, Pages, instant, micros
+from fleet_server.spans import span
 
 router = APIRouter(prefix="/api/v1", tags=["air"])
 
@@ -20,6 +23,9 @@ PAGE_MOST = 1_000
 IndexId = Annotated[str, Query(description="which index, with its version", examples=[US_AQI, EU_EAQI])]
 From = Annotated[datetime | None, Query(alias="from", description="default: a day before `to`")]
 To = Annotated[datetime | None, Query(description="default: now, by the street clock")]
+
+
+Cursor = Annotated[str | None, Query(max_length=MOST_CHARACTERS, description="of the page before")]
 
 
 class IndexView(BaseModel):
@@ -37,16 +43,20 @@ class IndexView(BaseModel):
     through: datetime = Field(description="end of the newest minute that went in")
 
 
+_SERIES = TypeAdapter(list[IndexView])
+
+
 class NewestIndexView(IndexView):
     age_s: float
     freshness: Freshness
 
 
 class IndexPage(BaseModel):
-    """`next_after`: give it as `after` for the next page; null on the last one."""
+    """`next`: give it as `cursor` for the next page; null on the last one. `next_after`: as `after`."""
 
     indices: list[NewestIndexView]
     next_after: int | None
+    next: str | None
 
 
 class DistrictView(BaseModel):
@@ -114,20 +124,26 @@ class NewCalibration(BaseModel):
     sensor_unit: int | None = None
 
 
-@router.get("/indices")
+@router.get("/indices", response_model=IndexPage)
 def indices(
+    request: Request,
     ctx: Ctx,
     asker: Asker,
     index: IndexId = US_AQI,
     after: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 500,
-) -> IndexPage:
+    cursor: Cursor = None,
+) -> Response:
     """The newest index of each lamppost, in pages by the lamppost's id."""
-    found = service.indices(ctx, asker, index_id=index, after=after, limit=limit)
+    pages = Pages(request, cursor, int)
+    start = after if pages.key is None else pages.key[0]
+    found = service.indices(ctx, asker, index_id=index, after=start, limit=limit)
     made = [
         NewestIndexView(**_index(each.record), age_s=each.age_s, freshness=each.freshness) for each in found
     ]
-    return IndexPage(indices=made, next_after=found[-1].record.device_id if len(found) == limit else None)
+    more = found[-1].record.device_id if len(found) == limit else None
+    page = IndexPage(indices=made, next_after=more, next=pages.next(None if more is None else (more,)))
+    return answered_by_content(request, page.model_dump_json().encode(), pages.headers)
 
 
 @router.get("/districts")
@@ -137,8 +153,9 @@ def districts(ctx: Ctx, asker: Asker, index: IndexId = US_AQI) -> list[DistrictV
     return [DistrictView.model_validate(each, from_attributes=True) for each in found]
 
 
-@router.get("/devices/{tenant}/{name}/index")
+@router.get("/devices/{tenant}/{name}/index", response_model=list[IndexView])
 def index_series(
+    request: Request,
     ctx: Ctx,
     asker: Asker,
     address: DeviceAddress,
@@ -146,10 +163,17 @@ def index_series(
     begins: From = None,
     to: To = None,
     limit: Annotated[int, Query(ge=1, le=service.MAX_POINTS)] = service.MAX_POINTS,
-) -> list[IndexView]:
-    """A lamppost's index, hour by hour."""
-    found = service.index_series(ctx, asker, address, index, begins, to, limit=limit)
-    return [IndexView(**_index(each)) for each in found]
+    cursor: Cursor = None,
+) -> Response:
+    """A lamppost's index, hour by hour; the Link header leads to the next page."""
+    pages = Pages(request, cursor, int, int)
+    begins, to = span(ctx, begins, to)
+    if pages.key is not None:
+        begins, to = instant(pages.key[0]), instant(pages.key[1])
+    found = service.index_series(ctx, asker, address, index, begins, to, limit=limit + 1)
+    pages.next((micros(found[limit].time), micros(to)) if len(found) > limit else None)
+    body = _SERIES.dump_json([IndexView(**_index(each)) for each in found[:limit]])
+    return answered_by_content(request, body, pages.headers)
 
 
 @router.get("/devices/{tenant}/{name}/corrected")

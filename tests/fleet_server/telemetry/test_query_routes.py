@@ -301,3 +301,31 @@ def test_nobody_is_told_anything(context: Context, posts: list[Post]) -> None:
     with TestClient(create_app(context), raise_server_exceptions=False) as stranger:
         for path in TAGGED:
             assert stranger.get(API + path, headers={"If-None-Match": "*"}).status_code == 401
+
+
+def test_the_index_has_the_same_manners(http: TestClient, desk: Desk, posts: list[Post]) -> None:
+    """Its list is bare: the Link header alone leads on. A changed hour, by a calibration, changes the tag."""
+    desk.connection.execute(
+        "INSERT INTO air_index (device_id, time, index_id, value, level, category, driver, concentration,"
+        " correction, through) SELECT id, h, 'us-aqi@2024-05-06', 50, 1, 'Good', 'pm2_5', 9.0, 'none', h"
+        " FROM device, generate_series(%s::timestamptz, %s, '1 hour') h",
+        (NOW - timedelta(hours=9), NOW),
+    )
+    path = f"{API}/devices/city/lamp-00/index?from=2026-11-20T00:00:00Z&to=2026-11-20T12:00:00Z"
+    whole = http.get(path)
+    assert len(whole.json()) == 9
+    found: list[Any] = []
+    address: str | None = f"{path}&limit=2"
+    while address is not None:
+        answer = http.get(address)
+        found += answer.json()
+        address = answer.links.get("next", {}).get("url")
+    assert found == whole.json()
+    tag = whole.headers["etag"]
+    assert http.get(path, headers={"If-None-Match": tag}).status_code == 304
+    changed = NOW - timedelta(hours=3)
+    desk.connection.execute("UPDATE air_index SET concentration = 9.1 WHERE time = %s", (changed,))
+    assert http.get(path, headers={"If-None-Match": tag}).status_code == 200
+    newest = http.get(f"{API}/indices?limit=2").json()
+    rest = http.get(f"{API}/indices?limit=2&cursor={newest['next']}").json()
+    assert len(newest["indices"]) + len(rest["indices"]) == 3
