@@ -104,6 +104,17 @@ def move(desk: Desk, name: str, district: str) -> None:
     desk.connection.execute("UPDATE device SET district = %s WHERE name = %s", (district, name))
 
 
+def test_the_latest_of_a_slot_is_the_newest_of_all_the_sets_it_comes_in(store: Store) -> None:
+    post, start = Post(), MIDNIGHT_MS
+    store.desk.register(post)
+    store.desk.take(post.declare())
+    for at, filled_slots, value in ((2, (1,), 2), (1, (0, 1, 2), 1), (0, (0, 2), 0), (3, (2,), 3)):
+        batch = post.samples([start + at * 1000], slots=filled_slots, value=value)
+        store.desk.take(post.publish(Class.LIVE, batch))
+    latest = "SELECT slot, value FROM latest JOIN series ON series.id = series_id ORDER BY slot"
+    assert store.desk.rows(latest) == [(0, 1), (1, 2), (2, 3)]
+
+
 def days_ago(days: float) -> int:
     return int((NOW - timedelta(days=days)).timestamp() * 1000) // 60_000 * 60_000
 
