@@ -89,7 +89,7 @@ DATASTREAMS = f"""
          AS n(code, name, symbol) ON n.code = s.unit
 """  # noqa: S608
 _SLOT = "CASE {d}.slot " + " ".join(f"WHEN {slot} THEN x.s{slot}" for slot in range(16)) + " END"
-_SCALED = (
+SCALED = (
     "CASE WHEN {d}.exponent >= 0 THEN {stored} * power(CAST(10 AS float8), {d}.exponent)"
     " ELSE {stored} / power(CAST(10 AS float8), -{d}.exponent) END"
 )
@@ -115,7 +115,7 @@ def raw_observations(d: str) -> str:
     stored = f"CAST({_SLOT.format(d=d)} AS float8)"
     return f"""
         SELECT {_COLUMNS.format(d=d, time="x.time")}, x.time, x.time AS ends, x.time AS made,
-               {_SCALED.format(d=d, stored=stored)} AS result, {quality_word(flag)} AS quality,
+               {SCALED.format(d=d, stored=stored)} AS result, {quality_word(flag)} AS quality,
                {flag} AS flag, CAST(NULL AS text) AS correction, CAST(NULL AS float8) AS raw,
                CAST(NULL AS float8) AS humidity, CAST(NULL AS integer) AS parts,
                CAST(NULL AS boolean) AS complete

@@ -12,8 +12,9 @@ from sqlalchemy import text
 
 from fleet_server.context import Context
 from fleet_server.sensorthings.entities import BY_NAME, BY_SET
-from fleet_server.sensorthings.relations import MISSING, quality_word
+from fleet_server.sensorthings.relations import MISSING, SCALED, quality_word
 from fleet_server.sensorthings.service import CONFORMANCE
+from fleet_server.telemetry.rules import scaled
 from tests.fleet_server.sensorthings.city import MINUTES, Street
 from tests.fleet_server.sensorthings.conftest import ROOT, Get
 from wire_contract.flags import Flag
@@ -132,6 +133,17 @@ def test_every_flag_has_its_word(sta_context: Context) -> None:
         flag: words[flag.qartod] for flag in Flag if flag != MISSING
     }
     assert MISSING == Flag.MISSING
+
+
+def test_values_are_scaled_as_everywhere_else(sta_context: Context) -> None:
+    """The same double as /api/v1/telemetry gives, to the last bit."""
+    query = f"SELECT {SCALED.format(d='d', stored='d.stored')} FROM (SELECT CAST(:e AS integer) AS exponent,"
+    query += " CAST(:v AS float8) AS stored) d"
+    with sta_context.db.session() as session:
+        for exponent in range(-9, 5):
+            for value in (0, 1, 7, -13, 12_345, 2**31 - 1):
+                found = session.execute(text(query), {"e": exponent, "v": value}).scalar_one()
+                assert found == scaled(value, exponent), (value, exponent)
 
 
 @pytest.mark.parametrize(
