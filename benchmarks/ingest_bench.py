@@ -55,6 +55,7 @@ class Bench:
         )
         for instance in range(1, count + 1):
             ready = self.folder / f"ready-{instance}"
+            ready.unlink(missing_ok=True)
             environment = os.environ | {
                 "LAMPPOST_READY_FILE": str(ready),
                 "LAMPPOST_INSTANCE": str(instance),
