@@ -52,7 +52,7 @@ def database_parts(context: Context) -> dict[str, PartHealth]:
     told = (
         ""
         if at_head
-        else f"at {found or 'nothing'}, this program needs {newest_step()}: run `lamppost serve --role setup`"
+        else f"at {found or 'nothing'}, this program needs {newest_step()}: run `lamppost db upgrade`"
     )
     return {"database": PartHealth(True), "migrations": PartHealth(at_head, told)}
 
