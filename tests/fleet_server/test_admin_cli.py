@@ -250,7 +250,7 @@ def test_a_database_of_another_version_is_told_in_one_line(
     file.write_text(f'data_dir = "{tmp_path}/data"\n[database]\nurl = "{empty_database_url}"\n')
     assert admin_cli.main(["operator", "list", "--config", str(file)]) == 2
     told = capsys.readouterr().err
-    assert "lamppost serve --role setup" in told
+    assert "lamppost db upgrade" in told
     assert len(told.splitlines()) == 1
 
 
