@@ -46,9 +46,22 @@ def plan(
                 made.append(fault)
             longest_s = max(made[0].for_s, 2.0)
             at_s = made[0].at_s + dice.uniform(0.0, longest_s)
+        made += _while_it_stands_still(dice, made, posts, allowed)
         faults += made
         now_s = max(fault.until_s for fault in made)
     return tuple(sorted(faults))
+
+
+def _while_it_stands_still(
+    dice: random.Random, made: Sequence[Fault], posts: Sequence[str], allowed: Sequence[Kind]
+) -> list[Fault]:
+    """Whoever has a batch that the database did not take yet is killed: nothing of it may have been acked."""
+    still = next((fault for fault in made if fault.kind is Kind.DATABASE_FREEZE), None)
+    if still is None or Kind.INGEST_KILL not in allowed:
+        return []
+    at_s = still.at_s + still.for_s * dice.uniform(0.5, 0.95)
+    kill = _fault(dice, Kind.INGEST_KILL, at_s, posts, still.act)
+    return [] if any(_meet(kill, other) for other in made) else [kill]
 
 
 def _drain(dice: random.Random, posts: Sequence[str], allowed: list[Kind]) -> tuple[list[Fault], float, int]:

@@ -67,6 +67,17 @@ def test_two_faults_that_would_undo_each_other_do_not_overlap() -> None:
             assert sum(fault.act == act and fault.kind in HEAVY for fault in faults) <= 1
 
 
+def test_an_ingest_dies_while_the_database_takes_nothing() -> None:
+    """What catches an ack that is sent before the commit: by hand, with one that was."""
+    faults = [
+        fault for seed in SEEDS for fault in plan(seed, 5, POSTS, choose("database-freeze,ingest-kill"))
+    ]
+    frozen = [fault for fault in faults if fault.kind is Kind.DATABASE_FREEZE]
+    killed = [fault.at_s for fault in faults if fault.kind is Kind.INGEST_KILL]
+    assert frozen
+    assert all(any(still.at_s < at_s < still.until_s for at_s in killed) for still in frozen)
+
+
 def test_chosen_kinds_are_all_there_is() -> None:
     assert choose("net, agent-kill") == {k for k in Kind if k.startswith("net-")} | {Kind.AGENT_KILL}
     faults = plan(3, 3, POSTS, choose("clock,disk-full"))
