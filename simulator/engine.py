@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -52,6 +53,9 @@ class Engine:
             self._posts.append(post)
             self.tally.lampposts += 1
             post.begin()
+            if number % AT_ONCE == 0:
+                gc.freeze()  # they live as long as the process: the collector need not look at them again
+        gc.freeze()
         self._plan_outage()
 
     def _make(self, index: int, name: str) -> SimulatedPost:

@@ -302,18 +302,25 @@ class _Connection:
         client, self._client = self._client, None
         if client is None:
             return
-        client.on_disconnect = None
+        client.on_disconnect = client.on_connect = client.on_subscribe = None
         if in_order and client.socket() is not None:
             client.disconnect()
             client.loop_write()  # what waits and the farewell, as far as the kernel takes them
-        if client.socket() is None:
-            return  # paho has closed it
-        self._loop.remove_reader(client.made)
-        self._loop.remove_writer(client.made)
-        with suppress(OSError):
-            client.made.close()
+        if client.socket() is not None:  # else paho has closed it
+            self._loop.remove_reader(client.made)
+            self._loop.remove_writer(client.made)
+            with suppress(OSError):
+                client.made.close()
+        _let_go(client)
 
 
 def _settle(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
+
+
+def _let_go(client: Client) -> None:
+    """No callback leads back to us: the collector, which passes over what is old, is not needed for it."""
+    client.on_message = client.on_publish = None
+    client.on_socket_open = client.on_socket_close = None
+    client.on_socket_register_write = client.on_socket_unregister_write = None

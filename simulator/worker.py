@@ -7,7 +7,6 @@ Its output is JSON lines: {"tally"} each second, {"started"} once, {"outcomes", 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -58,7 +57,6 @@ async def run(job: Job) -> None:
     commands, engine = Commands(), Engine(job)
     telling = asyncio.create_task(_tell_each_second(engine))
     await engine.start(lambda: not commands.stop.is_set())
-    gc.freeze()  # thousands of lampposts live as long as the process: the collector need not visit them
     tell(started=True)
     await commands.stop.wait()
     outcomes = await engine.finish(0.0 if commands.gone else job.drain_s)
