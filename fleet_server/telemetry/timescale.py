@@ -8,13 +8,16 @@ A compressed chunk has no system columns and takes late rows; PostgreSQL's promi
 transaction sees) hold in it.
 
 Hours and days are continuous aggregates over the minutes: they answer from what is materialized and, above
-that, from the minutes. The worker role refreshes what its marks name; a policy does so every hour for the
-last days, should no worker run.
+that, from the minutes. The worker role alone refreshes what its marks name. There is no refresh policy: two
+refreshes of the same hours at once are an error in TimescaleDB 2.28, and 2.28.2 may forget a change there (its
+issue 10219). Where no worker runs, nothing is materialized and all is answered from the minutes.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -38,8 +41,6 @@ TABLES = {"sample_short": "time", "sample_standard": "time", "sample_long": "tim
 
 AGGREGATES = {"unit_hour": ("unit_minute", "1 hour"), "unit_day": ("unit_hour", "1 day")}
 """The continuous aggregates, each made of the one before: what it reads and its bucket."""
-REFRESHED = {"unit_hour": ("3 days", "1 hour"), "unit_day": ("7 days", "1 day")}
-"""The policy's window: from so long ago to so long ago. Far less than any minute is kept."""
 GRACE = (
     "7 days"  # the worker removes chunks and writes it down; the policy does where no worker did for a week
 )
@@ -53,6 +54,11 @@ FOLDS = {
 }
 """How a wide rollup's columns come of the finer one's, on both engines: the types stay the table's."""
 ROLLUP_COLUMNS = [f"{field}_{i}" for field in FOLDS for i in range(MAX_SLOTS)]
+# Up to the last of these chunks nothing is left; between there and the horizon a chunk may still stand.
+_ENDED = """
+SELECT max(range_end) FROM timescaledb_information.chunks
+WHERE format('%%I.%%I', chunk_schema, chunk_name) = ANY(%s)
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +105,8 @@ def enable(connection: Connection) -> None:
         if not is_hypertable(raw, table):
             _make_hypertable(raw, table, column)
             if not apache:
-                _compress(raw, table, column)
+                with _may_refuse(raw, f"{table} is not compressed"):
+                    _compress(raw, table, column)
     if apache:
         _log.warning("this TimescaleDB is the Apache edition: no compression, no continuous aggregates")
     elif aggregates(raw):
@@ -109,7 +116,8 @@ def enable(connection: Connection) -> None:
             "hours are kept whose minutes are gone: hours and days stay tables that the worker fills"
         )
     else:
-        _make_aggregates(raw)
+        with _may_refuse(raw, "hours and days stay tables that the worker fills"):
+            _make_aggregates(raw)
 
 
 def is_hypertable(connection: psycopg.Connection[Any], table: str) -> bool:
@@ -155,11 +163,16 @@ def drop_before(connection: psycopg.Connection[Any], table: str, horizon: dateti
         return None
     rows = 0
     for name in chunks:  # written by PostgreSQL, quoted where it must be
-        row = connection.execute(sql.SQL("SELECT count(*) FROM ") + sql.SQL(name)).fetchone()
+        chunk = sql.SQL(name)
+        # nobody writes what is not counted
+        connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(chunk))
+        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(chunk)).fetchone()
         assert row is not None
         rows += row[0]
+    ended = connection.execute(_ENDED, (chunks,)).fetchone()
+    assert ended is not None
     connection.execute(sql.SQL("SELECT drop_chunks({table}, older_than => {horizon})").format(**older))
-    return Dropped(rows, len(chunks), horizon)
+    return Dropped(rows, len(chunks), ended[0] or horizon)
 
 
 def keep_policy(connection: psycopg.Connection[Any], table: str, days: int) -> None:
@@ -172,7 +185,7 @@ def keep_policy(connection: psycopg.Connection[Any], table: str, days: int) -> N
     ).fetchone()
     if (found is None and not days) or (found is not None and days and found[0]):
         return
-    with connection.transaction():
+    with _may_refuse(connection, f"{table} has no retention policy; the worker removes what is old"):
         connection.execute("SELECT remove_retention_policy(%s::regclass, if_exists => true)", (table,))
         if days:
             connection.execute(
@@ -180,6 +193,21 @@ def keep_policy(connection: psycopg.Connection[Any], table: str, days: int) -> N
                 " drop_after => make_interval(days => %s) + %s::interval)",
                 (table, days, GRACE),
             )
+
+
+@contextmanager
+def _may_refuse(connection: psycopg.Connection[Any], consequence: str) -> Iterator[None]:
+    """What Lamppost can do without, in a savepoint: where this TimescaleDB refuses it, a warning says so.
+
+    A full disk, a lock that is not had or a lost connection is no refusal: that is raised.
+    """
+    try:
+        with connection.transaction():
+            yield
+    except psycopg.OperationalError:
+        raise
+    except psycopg.DatabaseError as refused:
+        _log.warning("TimescaleDB refuses, so %s: %s", consequence, str(refused).split("\n")[0])
 
 
 def _is_apache(connection: psycopg.Connection[Any]) -> bool:
@@ -232,7 +260,9 @@ def _compress(connection: psycopg.Connection[Any], table: str, column: str) -> N
 def _make_aggregates(connection: psycopg.Connection[Any]) -> None:
     """In place of the tables. What was in them is marked: the worker materializes it from the minutes."""
     connection.execute(
-        "INSERT INTO rollup_dirty (sensor_unit, hour) SELECT sensor_unit, bucket FROM unit_hour"
+        # a tick refreshes the hours of neighbouring marks for all units: so it has few, the newest first
+        "INSERT INTO rollup_dirty (sensor_unit, hour)"
+        " SELECT sensor_unit, bucket FROM unit_hour ORDER BY bucket DESC"
     )
     with without_views(connection, list(AGGREGATES)):
         for name in AGGREGATES:
@@ -250,14 +280,6 @@ def _make_aggregates(connection: psycopg.Connection[Any]) -> None:
                 sql.SQL(folded),
                 sql.Identifier(source),
                 bucket,
-            )
-            begins, ends = REFRESHED[name]
-            connection.execute(
-                sql.SQL(
-                    "SELECT add_continuous_aggregate_policy({}, start_offset => INTERVAL {},"
-                    " end_offset => INTERVAL {}, schedule_interval => INTERVAL '1 hour',"
-                    " if_not_exists => true)"
-                ).format(sql.Literal(name), sql.Literal(begins), sql.Literal(ends))
             )
 
 

@@ -22,6 +22,8 @@ CREATE SCHEMA timescaledb_information;
 CREATE TABLE timescaledb_information.hypertables (hypertable_schema name, hypertable_name name);
 CREATE TABLE timescaledb_information.jobs (
     job_id serial, proc_name name, hypertable_schema name, hypertable_name name, config jsonb);
+CREATE TABLE timescaledb_information.chunks (chunk_schema name, chunk_name name, range_end timestamptz);
+CREATE SCHEMA _timescaledb_internal;
 CREATE TABLE pretended (id serial, what text);
 CREATE TYPE dimension_info AS (name name, width interval);
 
@@ -49,13 +51,6 @@ CREATE FUNCTION add_compression_policy(
     hypertable regclass, compress_after interval, if_not_exists boolean DEFAULT false) RETURNS integer
 LANGUAGE sql AS $$
     INSERT INTO pretended (what) VALUES ('compress ' || hypertable) RETURNING 1
-$$;
-
-CREATE FUNCTION add_continuous_aggregate_policy(
-    continuous_aggregate regclass, start_offset interval, end_offset interval, schedule_interval interval,
-    if_not_exists boolean DEFAULT false) RETURNS integer
-LANGUAGE sql AS $$
-    INSERT INTO pretended (what) VALUES ('refresh ' || continuous_aggregate) RETURNING 1
 $$;
 
 CREATE FUNCTION add_retention_policy(
@@ -100,7 +95,7 @@ BEGIN
     UPDATE aggregate SET watermark = greatest(watermark, window_end) WHERE name = a.name;
 END $$;
 
--- A chunk is a week's rows: a view, so that it can be counted.
+-- A chunk is a week's rows, copied: a table that can be locked and counted.
 CREATE FUNCTION show_chunks(relation regclass, older_than timestamptz) RETURNS SETOF regclass
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -116,20 +111,32 @@ BEGIN
     LOOP
         CONTINUE WHEN week + interval '7 days' > older_than;
         chunk := format('chunk_%s_%s', relation, to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD'));
-        EXECUTE format('CREATE OR REPLACE VIEW %I AS SELECT * FROM %s WHERE %I >= %L AND %I < %L',
+        EXECUTE format('DROP TABLE IF EXISTS _timescaledb_internal.%I', chunk);
+        EXECUTE format('CREATE TABLE _timescaledb_internal.%I AS SELECT * FROM %s WHERE %I >= %L AND %I < %L',
                        chunk, relation, time_column, week, time_column, week + interval '7 days');
-        RETURN NEXT chunk::regclass;
+        DELETE FROM timescaledb_information.chunks WHERE chunk_name = chunk;
+        INSERT INTO timescaledb_information.chunks
+        VALUES ('_timescaledb_internal', chunk, week + interval '7 days');
+        RETURN NEXT format('_timescaledb_internal.%I', chunk)::regclass;
     END LOOP;
 END $$;
 
 CREATE FUNCTION drop_chunks(relation regclass, older_than timestamptz) RETURNS SETOF text
 LANGUAGE plpgsql AS $$
-DECLARE chunk regclass;
+DECLARE
+    time_column name := CASE WHEN relation::text LIKE 'sample%' THEN 'time' ELSE 'bucket' END;
+    chunk regclass;
+    week_end timestamptz;
 BEGIN
     FOR chunk IN SELECT show_chunks(relation, older_than => older_than) LOOP
-        EXECUTE format('DELETE FROM %s', chunk);
-        EXECUTE format('DROP VIEW %s', chunk);
-        RETURN NEXT 'chunk';
+        SELECT range_end INTO STRICT week_end FROM timescaledb_information.chunks
+        WHERE format('%I.%I', chunk_schema, chunk_name) = chunk::text;
+        IF EXISTS (SELECT FROM aggregate WHERE name = relation::text) THEN
+            relation := ('materialized_' || relation::text)::regclass;
+        END IF;
+        EXECUTE format('DELETE FROM %s WHERE %I < $1', relation, time_column) USING week_end;
+        EXECUTE format('DROP TABLE %s', chunk);
+        RETURN NEXT chunk::text;
     END LOOP;
 END $$;
 """

@@ -7,6 +7,7 @@ after this step (`fleet_server/migrations/__init__.py`).
 
 from __future__ import annotations
 
+import sqlalchemy
 from alembic import op
 
 revision = "0008"
@@ -228,18 +229,6 @@ BEGIN
 END
 $$
 """
-# A continuous aggregate of TimescaleDB is a view for the catalogue.
-DROP_ROLLUP = """
-DO $$
-BEGIN
-    IF (SELECT relkind FROM pg_class WHERE oid = '{name}'::regclass) = 'v' THEN
-        DROP MATERIALIZED VIEW {name};
-    ELSE
-        DROP TABLE {name};
-    END IF;
-END
-$$
-"""
 
 
 def upgrade() -> None:
@@ -281,7 +270,10 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER device_district_move ON device")
     op.execute("DROP FUNCTION note_district_move")
     for name in ("unit_day", "unit_hour"):
-        op.execute(DROP_ROLLUP.format(name=name))
+        # a continuous aggregate of TimescaleDB is a view for the catalogue
+        kind = sqlalchemy.text(f"SELECT relkind::text FROM pg_class WHERE oid = '{name}'::regclass")  # noqa: S608
+        aggregate = op.get_bind().execute(kind).scalar_one() == "v"
+        op.execute(f"DROP {'MATERIALIZED VIEW' if aggregate else 'TABLE'} {name}")
     for table in [
         "unit_minute",
         *(f"sample_{name}" for name in CLASSES),

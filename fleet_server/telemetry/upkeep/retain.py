@@ -124,7 +124,7 @@ def _drop(connection: Connection[Any], table: str, days: int, now: datetime) -> 
             dropped = engine.drop_before(connection, table, horizon)
             if dropped is not None and dropped.rows:
                 _note(connection, now, table, "", dropped)
-    except psycopg.errors.LockNotAvailable:
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         _log.info("%s: somebody reads what is to go; it is tried again later", table)
         return False
     return dropped is not None

@@ -1,7 +1,8 @@
 """Hours and days from minutes, where minutes changed. Until it has run, queries read the minutes instead.
 
 On PostgreSQL alone the tick folds them into tables; with TimescaleDB it refreshes the continuous aggregates.
-What is older than the minutes that retention kept stays as it is: it cannot be computed from them any more.
+What is older than the minutes and hours that retention kept stays as it is: it cannot be computed from them
+any more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ HOUR = timedelta(hours=1)
 
 _LOOK = "SELECT id, sensor_unit, hour FROM rollup_dirty ORDER BY id LIMIT %s"
 _DONE = "DELETE FROM rollup_dirty WHERE id = ANY(%s)"
-_KEPT_FROM = "SELECT max(kept_from) FROM retention_log WHERE what = 'unit_minute'"
+# A day is made of its hours: of the day in which the hours end now, some are gone.
+_KEPT_FROM = """
+SELECT max(CASE what WHEN 'unit_minute' THEN kept_from
+                ELSE date_trunc('day', kept_from - interval '1 us', 'UTC') + interval '24 hours' END)
+FROM retention_log WHERE what IN ('unit_minute', 'unit_hour')
+"""
 _FOLDED = ", ".join(FOLDS[name.split("_")[0]].format(c=name) for name in ROLLUP_COLUMNS)
 _INTO = f"(sensor_unit, bucket, {', '.join(ROLLUP_COLUMNS)})"
 _UPDATE = f"""
@@ -122,7 +128,8 @@ def spans(begins: Iterable[datetime], width: timedelta) -> list[tuple[datetime, 
 
 
 def _touched(connection: Connection[Any], marks: Sequence[Mark]) -> tuple[list[int], list[datetime]]:
-    """The distinct sensor units and hours (UTC) of the marks, as columns; none whose minutes are gone."""
+    """The distinct sensor units and hours (UTC) of the marks, as columns; none whose minutes are gone, none
+    of a day whose hours are gone."""
     row = connection.execute(_KEPT_FROM).fetchone()
     kept_from = row[0] if row else None
     touched = sorted({(unit, hour.astimezone(UTC)) for _, unit, hour in marks})

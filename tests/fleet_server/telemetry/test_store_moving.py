@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Any, LiteralString
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from fleet_server import migrations
+from fleet_server.telemetry import timescale
 from fleet_server.telemetry.timescale import keep_policy
 from fleet_server.telemetry.upkeep.rollups import roll_up
 from fleet_server.telemetry.upkeep.views import make_views
@@ -133,6 +136,39 @@ def test_the_apache_edition_has_hypertables_alone(database_url: str, monkeypatch
         assert found == (4,)
         connection.execute("INSERT INTO rollup_dirty (sensor_unit, hour) VALUES (1, '2026-11-01Z')")
         assert roll_up(connection) == 1
+
+
+def test_what_timescaledb_refuses_is_done_without(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An upgrade does not fail for it, and it is said; the next start tries again."""
+    pretend_timescale.install(database_url, monkeypatch)
+    pretended = timescale._only_there
+
+    def refusing(
+        connection: psycopg.Connection[Any], statement: LiteralString, *parts: sql.Composable
+    ) -> None:
+        if statement.startswith("CREATE MATERIALIZED VIEW"):
+            connection.execute("SELECT no_such_function()")
+        pretended(connection, statement, *parts)
+
+    monkeypatch.setattr(timescale, "_only_there", refusing)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP FUNCTION add_compression_policy")
+        connection.execute("DROP FUNCTION add_retention_policy")
+        with caplog.at_level(logging.WARNING):
+            migrations.upgrade(database_url)
+            keep_policy(connection, "sample_short", 30)
+        for words in ("unit_minute is not compressed", "stay tables", "has no retention policy"):
+            assert words in caplog.text
+        hypertables = "SELECT count(*) FROM timescaledb_information.hypertables"
+        assert connection.execute(hypertables).fetchone() == (4,)
+        assert not timescale.aggregates(connection)
+        connection.execute("INSERT INTO rollup_dirty (sensor_unit, hour) VALUES (1, '2026-11-01Z')")
+        assert roll_up(connection) == 1
+        monkeypatch.setattr(timescale, "_only_there", pretended)
+        migrations.upgrade(database_url)
+        assert timescale.aggregates(connection)
 
 
 def test_policies_follow_the_configuration(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from fleet_server.config import RetentionConfig
 from fleet_server.telemetry.upkeep.retain import retain
-from tests.fleet_server.telemetry.stores import ENGINES, Store, assert_all_agree, opened, stored
+from tests.fleet_server.telemetry.stores import ENGINES, Store, assert_all_agree, begin, opened, stored
 from tests.fleet_server.telemetry.support import NOW, Desk, Post
 from wire_contract.classes import Class
 from wire_contract.messages import SampleBatch, SampleBlock, SensorDeclaration, SlotDeclaration
@@ -168,8 +168,7 @@ def test_samples_go_by_class_and_leave_a_line(store: Store) -> None:
     kept_from = dict(desk.rows("SELECT what, max(kept_from) FROM retention_log GROUP BY what"))
     oldest = desk.one("SELECT min(time) FROM sample_short")
     assert oldest <= NOW - timedelta(days=10)
-    if store.engine == "partitions":
-        assert kept_from["sample_short"] <= oldest
+    assert kept_from["sample_short"] <= oldest
     # hours outlive their minutes, and what comes too late for them does not overwrite them
     assert desk.one("SELECT min(bucket) FROM rollup_1m") > NOW - timedelta(days=60 + 31)
     late = post.publish(Class.HISTORY, post.samples([days_ago(99) + 7_000], 3, value=5))
@@ -179,6 +178,36 @@ def test_samples_go_by_class_and_leave_a_line(store: Store) -> None:
     assert counts(desk)["long"] == 102
     retained(store, keep)
     assert desk.one("SELECT count(*) FROM rollup_1m WHERE bucket < %s", NOW - timedelta(days=95)) == 0
+
+
+def test_a_day_whose_hours_are_gone_is_not_made_anew(store: Store) -> None:
+    """Hours go to the instant, minutes by the month: a late reading may find minutes and not their hours."""
+    post = filled(store)
+    desk = store.desk
+    morning = days_ago(60.25)  # of the day in which the hours now end
+    desk.take(post.publish(Class.HISTORY, post.samples([morning], 3, value=7)))
+    store.settle()
+    before = stored(desk, "rollup_1d")
+    retained(store, RetentionConfig(0, 0, 0, 60, 60, 0, 0, 0))
+    late = [days_ago(65 - 0.125), days_ago(60 - 0.125)]
+    assert desk.take(post.publish(Class.HISTORY, post.samples(late, 3, value=5))).counts["samples"] == 2
+    store.settle()
+    days = stored(desk, "rollup_1d")
+    for key, fold in before.items():
+        assert days[key] == fold or days[key][0] == fold[0] + 1, (key, days[key], fold)
+
+
+def test_hours_follow_late_minutes_as_far_back_as_minutes_are_kept(store: Store) -> None:
+    """Right after what was dropped, not only from the horizon on."""
+    post = filled(store)
+    desk = store.desk
+    retained(store, RetentionConfig(0, 0, 0, 58, 0, 0, 0, 0))
+    oldest = desk.one("SELECT min(bucket) FROM rollup_1m")
+    late = int(oldest.timestamp() * 1000) + 60_000
+    desk.take(post.publish(Class.HISTORY, post.samples([late], 3, value=5)))
+    store.settle()
+    hour = begin(oldest.astimezone(UTC), timedelta(hours=1))
+    assert desk.rows("SELECT sum(n)::int FROM rollup_1h WHERE bucket = %s", hour) == [(12,)]
 
 
 def test_a_tenant_keeps_less_than_the_class(store: Store) -> None:

@@ -96,6 +96,16 @@ def test_migrating_makes_a_compressed_hypertable_and_can_be_repeated(url: str, d
         )
         == 1
     )
+    assert timescale.aggregates(desk.connection)
+    assert (
+        desk.rows(
+            "SELECT hypertable_name FROM timescaledb_information.hypertables"
+            " WHERE NOT compression_enabled OR hypertable_schema <> current_schema()"
+        )
+        == []
+    )
+    refreshing = "SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name LIKE '%refresh_cont%'"
+    assert desk.one(refreshing) == 0, "the worker alone refreshes"
 
 
 @pytest.mark.timescale
@@ -110,6 +120,7 @@ def test_a_table_with_samples_becomes_a_hypertable_and_goes_again(empty: str) ->
     desk.close()
     migrations.upgrade(empty)
     desk = Desk(empty)
+    put_jobs_to_sleep(desk.connection)
     assert desk.one(HYPERTABLE) == 1
     assert desk.one("SELECT count(*) FROM sample") == 2
     desk.close()
