@@ -76,7 +76,8 @@ LANGUAGE sql AS $$ SELECT watermark FROM aggregate WHERE name = aggregate_name $
 
 -- It commits, as the real one does: inside a transaction that is an error.
 CREATE PROCEDURE refresh_continuous_aggregate(
-    continuous_aggregate regclass, window_start timestamptz, window_end timestamptz)
+    continuous_aggregate regclass, window_start timestamptz, window_end timestamptz,
+    force boolean DEFAULT false, options jsonb DEFAULT NULL)
 LANGUAGE plpgsql AS $$
 DECLARE
     width interval := CASE continuous_aggregate::text WHEN 'unit_hour' THEN '1 hour' ELSE '1 day' END;
@@ -85,6 +86,9 @@ BEGIN
     IF time_bucket(width, window_start) <> window_start OR time_bucket(width, window_end) <> window_end
        OR window_start >= window_end THEN
         RAISE 'refresh window too small';
+    END IF;
+    IF (options ->> 'buckets_per_batch')::int IS DISTINCT FROM 0 THEN
+        RAISE 'TimescaleDB 2.28 would pass over a bucket';
     END IF;
     COMMIT;
     SELECT * INTO STRICT a FROM aggregate WHERE name = continuous_aggregate::text;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 from urllib.parse import urlsplit
 
@@ -169,6 +170,22 @@ def test_what_timescaledb_refuses_is_done_without(
         monkeypatch.setattr(timescale, "_only_there", pretended)
         migrations.upgrade(database_url)
         assert timescale.aggregates(connection)
+
+
+def test_a_timescaledb_whose_refresh_has_no_options(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_timescale.install(database_url, monkeypatch)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP PROCEDURE refresh_continuous_aggregate")
+        connection.execute(
+            "CREATE PROCEDURE refresh_continuous_aggregate("
+            "   continuous_aggregate text, window_start timestamptz, window_end timestamptz)"
+            " LANGUAGE sql AS $$ INSERT INTO pretended (what) VALUES (continuous_aggregate) $$"
+        )
+        begin = datetime(2026, 11, 1, tzinfo=UTC)
+        timescale.refresh(connection, "unit_hour", begin, begin + timedelta(hours=1))
+        assert connection.execute("SELECT what FROM pretended").fetchall() == [("unit_hour",)]
 
 
 def test_policies_follow_the_configuration(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
