@@ -23,6 +23,7 @@ from fleet_server.telemetry.upkeep.districts import MARKS_A_TICK as DISTRICT_HOU
 from fleet_server.telemetry.upkeep.districts import follow_districts
 from fleet_server.telemetry.upkeep.fold import STREAMS_A_TICK, fold
 from fleet_server.telemetry.upkeep.months import months_ahead
+from fleet_server.telemetry.upkeep.newest import forget_surpassed
 from fleet_server.telemetry.upkeep.retain import retain
 from fleet_server.telemetry.upkeep.rollups import MARKS_A_TICK, roll_up
 from fleet_server.telemetry.upkeep.settle import HOLES_A_TICK, settle
@@ -30,6 +31,7 @@ from fleet_server.telemetry.upkeep.sweep import ROWS_A_TICK, forget_conditions, 
 from fleet_server.telemetry.upkeep.views import MAX_VIEWS, make_views
 
 LETTERS_A_TICK = 200
+LATEST_A_TICK = 10_000  # rows: then units may be left
 RETRY_AFTER_S = 2.0  # a database that restarts is back by then
 
 _log = logging.getLogger(__name__)
@@ -90,6 +92,7 @@ LOOPS = (
         lambda b: retain(b.connection, b.context.config.retention, b.context.clock.now()),
         1,
     ),
+    Loop("forget surpassed readings", 60.0, lambda b: forget_surpassed(b.connection), LATEST_A_TICK),
     Loop("months ahead", 600.0, lambda b: months_ahead(b.connection, b.context.clock.now()), MAX_VIEWS),
     Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),
     Loop(

@@ -6,15 +6,19 @@ The partitions run on the embedded PostgreSQL, and on Debian's by `test_distribu
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from fleet_server.config import RetentionConfig
+from fleet_server.telemetry.upkeep.newest import forget_surpassed
 from fleet_server.telemetry.upkeep.retain import retain
 from tests.fleet_server.telemetry.stores import ENGINES, Store, assert_all_agree, begin, opened, stored
 from tests.fleet_server.telemetry.support import NOW, Desk, Post
+from tests.support.waiting import wait_until
 from wire_contract.classes import Class
 from wire_contract.messages import SampleBatch, SampleBlock, SensorDeclaration, SlotDeclaration
 
@@ -113,6 +117,60 @@ def test_the_latest_of_a_slot_is_the_newest_of_all_the_sets_it_comes_in(store: S
         store.desk.take(post.publish(Class.LIVE, batch))
     latest = "SELECT slot, value FROM latest JOIN series ON series.id = series_id ORDER BY slot"
     assert store.desk.rows(latest) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_a_unit_with_all_sets_of_slots_keeps_those_that_matter(store: Store) -> None:
+    """Two units with 32,767 sets each: the newest of every slot stays, whatever else goes."""
+    desk, post = store.desk, Post()
+    desk.register(post)
+    desk.take(post.declare(1, slots=15), post.declare(2, "sds011", slots=15), post.declare(3, "co2"))
+    desk.take(post.publish(Class.LIVE, post.samples([MIDNIGHT_MS], 3)))
+    desk.connection.execute(
+        "INSERT INTO latest_unit (sensor_unit, slots, time, s3, flags)"
+        " SELECT u.id, m, timestamptz '2026-11-01Z' + (m * 7919 % 32749) * interval '1 s', m, 0"
+        " FROM sensor_unit u, generate_series(1, 32767) m WHERE u.kind <> 'co2'"
+    )
+    latest = (
+        "SELECT DISTINCT ON (s.id) s.id, l.time, l.slots"
+        " FROM series s JOIN latest_unit l ON l.sensor_unit = s.sensor_unit_id"
+        " WHERE (l.slots >> s.slot) & 1 = 1"
+        " ORDER BY s.id, l.time DESC, l.slots DESC"
+    )
+    before = desk.rows(latest)
+    assert len(before) == 33
+    assert forget_surpassed(desk.connection) >= 2 * (32_767 - 16)
+    assert forget_surpassed(desk.connection) == 0
+    assert desk.rows(latest) == before
+    assert desk.one("SELECT count(*) FROM latest_unit") <= 2 * 15 + 1
+    assert len(desk.rows("SELECT * FROM latest")) == 33
+    one = post.samples([MIDNIGHT_MS - 5000], 1, slots=(0, 2))
+    desk.take(post.publish(Class.HISTORY, one))
+    assert desk.rows(latest) == before, "an older row that comes again surpasses nothing"
+
+
+def test_a_reading_that_comes_while_surpassed_rows_go_stays(database_url: str) -> None:
+    row = (
+        "INSERT INTO latest_unit (sensor_unit, slots, time, flags) VALUES (1, %s, %s, 0)"
+        " ON CONFLICT (sensor_unit, slots) DO UPDATE SET time = excluded.time"
+    )
+    with psycopg.connect(database_url) as writer, psycopg.connect(database_url, autocommit=True) as other:
+        for slots_ in range(1, 41):
+            writer.execute(row, (slots_, NOW + timedelta(seconds=slots_)))
+        writer.commit()
+        writer.execute(row, (1, NOW + timedelta(days=1)))
+        gone: list[int] = []
+        forgetting = threading.Thread(target=lambda: gone.append(forget_surpassed(other)))
+        forgetting.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        with psycopg.connect(database_url, autocommit=True) as looking:
+            wait_until(
+                lambda: looking.execute(waiting).fetchone() == (1,), 10, "the worker to wait for the row"
+            )
+        writer.commit()
+        forgetting.join(10)
+        left = writer.execute("SELECT time FROM latest_unit WHERE slots = 1").fetchall()
+    assert left == [(NOW + timedelta(days=1),)]
+    assert gone[0] >= 40 - 7
 
 
 def days_ago(days: float) -> int:
