@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ SELECT t.place FROM unnest(%s::int[], %s::timestamptz[]) WITH ORDINALITY AS t(se
 JOIN unit_minute m ON m.sensor_unit = t.sensor_unit AND m.bucket = t.bucket
 """
 Slots = tuple[int, ...]
+MAX_SETS = 512  # of slots, whose statements are kept: 10 kB each, and a device could send 65,535 sets
 
 
 def store_derived(connection: Connection[Any], many: Sequence[Rows]) -> None:
@@ -69,12 +70,12 @@ def _free(cursor: Cursor[Any], minutes: Minutes) -> NDArray[np.bool_]:
     return free
 
 
-@cache
+@lru_cache(MAX_SETS)
 def _fields(slots: Slots) -> list[str]:
     return [f"{field}_{i}" for i in slots for field in ("n", "sum", "min", "max", "flagged")]
 
 
-@cache
+@lru_cache(MAX_SETS)
 def _copy_minutes(slots: Slots) -> str:
     return f"COPY unit_minute (sensor_unit, bucket, {', '.join(_fields(slots))}) FROM STDIN (FORMAT binary)"
 
@@ -87,7 +88,7 @@ def _packed(minutes: Minutes) -> Iterator[bytes]:
     return copy_pieces(columns)
 
 
-@cache
+@lru_cache(MAX_SETS)
 def _upsert(slots: Slots) -> str:
     """NULL stands for a slot that was not filled before: what was and what comes are both kept."""
     kinds = {"n": "int", "sum": "bigint", "min": "int", "max": "int", "flagged": "int"}
@@ -121,7 +122,7 @@ def _upsert_minutes(cursor: Cursor[Any], minutes: Minutes) -> None:
     cursor.execute(_upsert(minutes.slots), arrays, prepare=True)
 
 
-@cache
+@lru_cache(MAX_SETS)
 def _latest(slots: Slots) -> str:
     names = [f"s{i}" for i in slots] + ["flags"]
     arrays = ", ".join(["%s::int[]"] * len(slots))

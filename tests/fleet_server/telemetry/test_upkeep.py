@@ -12,7 +12,7 @@ from psycopg.errors import ProgramLimitExceeded
 
 from fleet_server.context import Context
 from fleet_server.devices import reported
-from fleet_server.telemetry.ingest import ledger
+from fleet_server.telemetry.ingest import derived, ledger
 from fleet_server.telemetry.ingest.ledger import Entry, Stream
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import ReplayOutcome, replay, replay_ready
@@ -115,6 +115,16 @@ def test_hours_and_days_follow_the_minutes(desk: Desk, post: Post) -> None:
         assert difference == []
         assert desk.one(f"SELECT sum(n) FROM {table}") == 130 * 3
     assert desk.one("SELECT count(*) FROM rollup_dirty") == 0
+
+
+def test_many_sets_of_slots_fill_no_memory() -> None:
+    """10 kB of statements a set, and a device can send 65,535 of them."""
+    kept = (derived._fields, derived._copy_minutes, derived._upsert, derived._latest)
+    for bits in range(1, derived.MAX_SETS + 100):
+        slots = tuple(slot for slot in range(16) if bits >> slot & 1)
+        for each in kept:
+            each(slots)
+    assert [each.cache_info().currsize for each in kept] == [derived.MAX_SETS] * len(kept)
 
 
 def test_letters_are_replayed_when_the_declaration_comes(desk: Desk, post: Post) -> None:
