@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 
 from fleet_server.config import BrokerConfig
 from fleet_server.telemetry.ingest import mqtt5
+from fleet_server.telemetry.ingest.broker_link import MAX_PACKET_BYTES
 from fleet_server.telemetry.ingest.intake import Incoming
 from fleet_server.telemetry.ingest.wire_socket import WireSocket
 from tests.support.mosquitto import MosquittoBroker
@@ -104,7 +105,7 @@ class _Acks:
 
 def _publish(pipe: Connection, config: BrokerConfig, ready: Sequence[bytes], in_flight: int) -> None:
     socket, reader, acks = WireSocket.connect(config, 10.0), mqtt5.Reader(), _Acks()
-    socket.write(mqtt5.connect(f"street-{time.time_ns()}", KEEPALIVE_S, 0, 1_000))
+    socket.write(mqtt5.connect(f"street-{time.time_ns()}", KEEPALIVE_S, 0, 1_000, MAX_PACKET_BYTES))
     sent = taken = room = 0
     began_s = 0.0
     for data in socket.read(KEEPALIVE_S, mqtt5.PINGREQ):
@@ -119,6 +120,7 @@ def _publish(pipe: Connection, config: BrokerConfig, ready: Sequence[bytes], in_
             elif packet.kind == mqtt5.Kind.CONNACK:
                 answer = mqtt5.parse_connack(packet)
                 assert isinstance(answer, mqtt5.Accepted), answer
+                socket.keepalive_s = answer.keepalive_s or KEEPALIVE_S
                 room = min(answer.receive_maximum, 100)
                 socket.write(mqtt5.subscribe(mqtt5.PACKET_IDS, [(ACKS, 1)]))
             elif packet.kind == mqtt5.Kind.SUBACK:

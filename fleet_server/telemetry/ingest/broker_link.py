@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -33,6 +36,25 @@ SHARED_BY = "ingest"  # first part of the name of the workers' shared subscripti
 QOS = 1
 MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + 65_536  # what the broker lets through, with topic and properties
 MAX_WAITING = 10_000  # messages to devices that the broker has no room for: they ask again
+MAX_IN_FLIGHT = 10_000  # to the broker, whatever it allows: there are always identifiers that are free
+OVERRUN = (
+    2  # receive maxima: a broker that gives more unacknowledged does not count, and would fill our memory
+)
+SUBSCRIBE_MID = mqtt5.PACKET_IDS  # no message has it
+HUNG_UP = {  # section 2.4, for whoever reads the log
+    0x82: "protocol error",
+    0x87: "not authorized",
+    0x89: "busy",
+    0x8B: "shutting down",
+    0x8D: "keep alive ran out",
+    0x8E: "another client has our client id: is a worker of this number running twice?",
+    0x93: "receive maximum exceeded",
+    0x95: "packet too large",
+    0x97: "quota exceeded",
+    0x98: "administrative action",
+    0x9C: "use another server",
+    0x9D: "server moved",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -76,9 +98,13 @@ class BrokerLink:
         self._told = ""
         self._topics: dict[bytes, str] = {}
         self._lock = threading.Lock()  # guards what follows
-        self._socket: WireSocket | None = None  # one that the broker accepted
-        self._room = 0  # messages that the broker takes before it acknowledges one
+        self._open: WireSocket | None = None
+        self._socket: WireSocket | None = None  # the same once the broker accepted it
+        self._accepted = mqtt5.Accepted(False)
+        self._accepted_s = 0.0
+        self._out: set[int] = set()  # identifiers of messages that the broker did not acknowledge yet
         self._mid = 0
+        self._held = 0  # messages of this connection that we did not acknowledge yet
         self._waiting: list[tuple[str, bytes]] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="broker link", daemon=True)
@@ -93,7 +119,8 @@ class BrokerLink:
         with self._lock:
             if self._socket is not None:
                 self._socket.write(mqtt5.DISCONNECT)
-                self._socket.give_up()
+            if self._open is not None:
+                self._open.give_up()
         self._thread.join(CONNECT_TIMEOUT_S)
 
     def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
@@ -108,93 +135,127 @@ class BrokerLink:
         with self._lock:
             mids = [each.mid for each in group if each.mid and each.connection == self._connection]
             if self._socket is not None and mids:
+                self._held -= len(mids)
                 self._socket.write(mqtt5.pubacks(mids))
 
     def _publish_waiting(self, socket: WireSocket) -> None:
-        now, self._waiting = self._waiting[: self._room], self._waiting[self._room :]
-        self._room -= len(now)
+        room = min(self._accepted.receive_maximum, MAX_IN_FLIGHT) - len(self._out)
+        now, self._waiting = self._waiting[:room], self._waiting[room:]
         packets = []
         for topic, payload in now:
-            self._mid = self._mid % mqtt5.PACKET_IDS + 1
-            packets.append(mqtt5.publish(topic, payload, mid=self._mid, expiry_s=MESSAGE_EXPIRY_S))
+            packet = mqtt5.publish(topic, payload, mid=self._free_mid(), expiry_s=MESSAGE_EXPIRY_S)
+            if len(packet) > self._accepted.maximum_packet:
+                _log.warning("the broker takes no packet of %d bytes: dropped, to %s", len(packet), topic)
+                continue
+            self._out.add(self._mid)
+            packets.append(packet)
         if packets:
             socket.write(b"".join(packets))
+
+    def _free_mid(self) -> int:
+        while True:
+            self._mid = self._mid % (SUBSCRIBE_MID - 1) + 1
+            if self._mid not in self._out:
+                return self._mid
 
     def _run(self) -> None:
         pause_s = RECONNECT_FROM_S
         while not self._stopping.is_set():
             try:
-                pause_s = self._connected(WireSocket.connect(self._config, CONNECT_TIMEOUT_S), pause_s)
-            except (ConnectionLost, mqtt5.BadPacket) as lost:
+                lasted_s = self._connected(WireSocket.connect(self._config, CONNECT_TIMEOUT_S))
+                if lasted_s > 2 * pause_s:  # else two that throw each other out would do so for ever
+                    pause_s = RECONNECT_FROM_S
+            except ConnectionLost as lost:
                 if not self._stopping.is_set():
                     self._tell(f"the broker at {self._config.host}:{self._config.port}: {lost}")
-            self._stopping.wait(pause_s)
+            self._stopping.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause_s = min(2 * pause_s, RECONNECT_TO_S)
 
-    def _connected(self, socket: WireSocket, pause_s: float) -> float:
-        """Read until the connection is gone; returns how long to wait before the next."""
+    def _connected(self, socket: WireSocket) -> float:
+        """Read until the connection is gone; returns for how many seconds the broker accepted it."""
         reader = mqtt5.Reader(MAX_PACKET_BYTES)
-        opening = mqtt5.connect(self._client_id, KEEPALIVE_S, SESSION_EXPIRY_S, RECEIVE_MAXIMUM)
+        opening = mqtt5.connect(
+            self._client_id, KEEPALIVE_S, SESSION_EXPIRY_S, RECEIVE_MAXIMUM, MAX_PACKET_BYTES
+        )
+        with self._lock:
+            self._open = socket
+        if self._stopping.is_set():  # `stop` came before it could see the socket
+            socket.give_up()
+        self._accepted_s = math.inf
         try:
             socket.write(opening)
-            for data in socket.read(KEEPALIVE_S, mqtt5.PINGREQ):
-                if self._handle(socket, reader.feed(data)):
-                    pause_s = RECONNECT_FROM_S
+            for data in socket.read(CONNECT_TIMEOUT_S, mqtt5.PINGREQ):
+                self._handle(socket, reader.feed(data))
         except (ConnectionLost, mqtt5.BadPacket) as lost:
             if not self._stopping.is_set():
                 self._tell(f"the connection to the broker is gone: {lost}")
         finally:
             with self._lock:
                 self._connection += 1
-                self._socket = None
+                self._open = self._socket = None
                 self._waiting.clear()
             socket.close()
-        return pause_s
+        return time.monotonic() - self._accepted_s
 
-    def _handle(self, socket: WireSocket, packets: Iterable[mqtt5.Packet]) -> bool:
-        """What came with one read; True where the broker accepted the connection. Raises BadPacket."""
+    def _handle(self, socket: WireSocket, packets: Iterable[mqtt5.Packet]) -> None:
+        """What came with one read. Raises BadPacket."""
         arrived: list[Incoming] = []
-        accepted, room = False, 0
+        done: list[int] = []
         for packet in packets:
+            if (packet.kind == mqtt5.Kind.CONNACK) is not (self._socket is None):
+                raise mqtt5.BadPacket(f"packet type {packet.kind} out of turn")
             match packet.kind:
                 case mqtt5.Kind.PUBLISH:
                     arrived.append(self._incoming(packet))
                 case mqtt5.Kind.PUBACK:
-                    room += 1
+                    done.append(mqtt5.parse_puback(packet))
                 case mqtt5.Kind.CONNACK:
                     self._accept(socket, mqtt5.parse_connack(packet))
-                    accepted = True
                 case mqtt5.Kind.SUBACK:
                     self._on_suback(mqtt5.parse_suback(packet))
                 case mqtt5.Kind.DISCONNECT:
-                    raise mqtt5.BadPacket(f"it hung up, reason {mqtt5.parse_disconnect(packet):#x}")
+                    raise mqtt5.BadPacket(f"it hung up: {_reason(mqtt5.parse_disconnect(packet))}")
+                case mqtt5.Kind.PINGRESP:
+                    pass  # that something came is all it says
                 case _:
-                    pass  # PINGRESP: that something came is all it says
-        if room:
+                    raise mqtt5.BadPacket(f"packet type {packet.kind} from a broker")
+        if done:
             with self._lock:
-                self._room += room
+                self._out.difference_update(done)
                 self._publish_waiting(socket)
         if arrived:
+            self._hold(arrived)
             self._deliver(arrived)
-        return accepted
+
+    def _hold(self, arrived: Sequence[Incoming]) -> None:
+        with self._lock:
+            self._held += sum(each.mid > 0 for each in arrived)
+            if self._held > OVERRUN * RECEIVE_MAXIMUM:
+                raise mqtt5.BadPacket(f"it sent {self._held} messages unacknowledged")
 
     def _accept(self, socket: WireSocket, answer: mqtt5.Accepted | int) -> None:
         if isinstance(answer, int):
-            raise mqtt5.BadPacket(f"it refuses the ingest, reason {answer:#x}")
+            raise mqtt5.BadPacket(f"it refuses the ingest: {_reason(answer)}")
+        socket.keepalive_s = answer.keepalive_s or KEEPALIVE_S
+        self._accepted_s = time.monotonic()
         with self._lock:
             self._connection += 1
             self._socket = socket
-            self._room = answer.receive_maximum
-            socket.write(mqtt5.subscribe(mqtt5.PACKET_IDS, subscriptions(self._share)))
+            self._accepted = answer
+            self._out.clear()
+            self._held = 0
+            socket.write(mqtt5.subscribe(SUBSCRIBE_MID, subscriptions(self._share)))
         _log.info("connected to the broker, session %s", "resumed" if answer.session_present else "new")
-        self._told = ""
 
     def _on_suback(self, codes: bytes) -> None:
+        """Hang up where a subscription is refused: what is wrong may be mended, and nobody else would ask."""
         refused = [code for code in codes if code >= mqtt5.FAILURE_FROM]
         if refused:
-            self._tell(f"the broker refuses a subscription, reason {refused[0]:#x}")
-        else:
-            self._subscribed()
+            raise mqtt5.BadPacket(f"it refuses a subscription: {_reason(refused[0])}")
+        if len(codes) != len(subscriptions(self._share)):
+            raise mqtt5.BadPacket(f"it answers {len(codes)} subscriptions")
+        self._told = ""
+        self._subscribed()
 
     def _incoming(self, packet: mqtt5.Packet) -> Incoming:
         message = mqtt5.parse_publish(packet)
@@ -211,3 +272,7 @@ class BrokerLink:
         if what != self._told:
             self._told = what
             _log.warning(what)
+
+
+def _reason(code: int) -> str:
+    return f"{HUNG_UP[code]} ({code:#x})" if code in HUNG_UP else f"reason {code:#x}"

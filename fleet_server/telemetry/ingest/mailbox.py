@@ -1,6 +1,7 @@
 """Messages between the broker's thread and the worker: what is urgent goes before history, neither starves.
 
-Bounded by MQTT's receive maximum: the broker sends no more until messages are acknowledged.
+Bounded by MQTT's receive maximum: the broker sends no more until messages are acknowledged. What comes with
+QoS 0 is not counted by it, and is dropped where too much waits.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from wire_contract.topics import Up
 
 HISTORY_SUFFIX = f"/up/{Up.HISTORY}"
 HISTORY_SHARE = 8  # history is kept one in so many messages and bytes, if there is any: it must end one day
+MAX_UNCOUNTED = 2_000  # messages waiting when one of QoS 0 comes: nobody promised to keep it
 MAX_GROUP_BYTES = 512 * 1024  # about 600,000 readings: a transaction, and so live, stays well below 1 s
 
 
@@ -37,6 +39,8 @@ class Mailbox:
                     self._connection = incoming.connection
                     self._urgent.clear()
                     self._history.clear()
+                if not incoming.mid and self._waiting() >= MAX_UNCOUNTED:
+                    continue
                 (self._history if incoming.topic.endswith(HISTORY_SUFFIX) else self._urgent).append(incoming)
             self._changed.notify()
 

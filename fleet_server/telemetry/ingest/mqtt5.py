@@ -57,15 +57,21 @@ class Publish(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """CONNACK without failure: does the broker remember our session, and how much may be in flight to it?"""
+    """CONNACK without failure: does the broker remember our session, and what does it take from us?
+
+    keepalive_s: the broker's own instead of ours, None where it leaves us ours; maximum_packet in bytes.
+    """
 
     session_present: bool
-    receive_maximum: int
+    receive_maximum: int = PACKET_IDS
+    keepalive_s: int | None = None
+    maximum_packet: int = MAX_REMAINING_LENGTH
 
 
 # Property identifier -> bytes of its value, or how its length is found; section 2.2.2.2.
 _VARINT, _TEXT, _PAIR = -1, -2, -3
 _USER_PROPERTY, _RECEIVE_MAXIMUM, _SESSION_EXPIRY, _MESSAGE_EXPIRY = 0x26, 0x21, 0x11, 0x02
+_SERVER_KEEP_ALIVE, _MAXIMUM_PACKET_SIZE = 0x13, 0x27
 _SIZES = {
     **dict.fromkeys((0x01, 0x17, 0x19, 0x24, 0x25, 0x28, 0x29, 0x2A), 1),
     **dict.fromkeys((0x13, 0x21, 0x22, 0x23), 2),
@@ -74,6 +80,9 @@ _SIZES = {
     **dict.fromkeys((0x03, 0x08, 0x09, 0x12, 0x15, 0x16, 0x1A, 0x1C, 0x1F), _TEXT),
     _USER_PROPERTY: _PAIR,
 }
+
+
+_CONNACK_NUMBERS = (_RECEIVE_MAXIMUM, _SERVER_KEEP_ALIVE, _MAXIMUM_PACKET_SIZE)
 
 
 class Reader:
@@ -107,7 +116,7 @@ class Reader:
 
 
 def parse_publish(packet: Packet) -> Publish:
-    """Section 3.3. Raises BadPacket."""
+    """Section 3.3, with QoS 0 or 1 and a topic: we ask for no more, and allow no alias. Raises BadPacket."""
     body = packet.body
     try:
         at = 2 + (body[0] << 8 | body[1])
@@ -116,6 +125,8 @@ def parse_publish(packet: Packet) -> Publish:
         if packet.first & 0x06:
             mid = body[at] << 8 | body[at + 1]
             at += 2
+            if not mid or packet.first & 0x04:
+                raise BadPacket("a PUBLISH without identifier, or with QoS 2")
         length = body[at]
         at += 1
         if length > 0x7F:
@@ -129,6 +140,8 @@ def parse_publish(packet: Packet) -> Publish:
         pairs = _pairs(body, at, end) if length else ()
     except IndexError as cut:
         raise BadPacket("a PUBLISH that is cut off") from cut
+    if not topic:
+        raise BadPacket("a PUBLISH without topic")
     return Publish(topic, body[end:], pairs, mid)
 
 
@@ -139,12 +152,13 @@ def parse_connack(packet: Packet) -> Accepted | int:
         raise BadPacket("a CONNACK that is cut off")
     if body[1] >= FAILURE_FROM:
         return body[1]
-    maximum = PACKET_IDS
-    if len(body) > 2:
-        found = _properties(body, *_span(body, 2))
-        if _RECEIVE_MAXIMUM in found:
-            maximum = int.from_bytes(found[_RECEIVE_MAXIMUM], "big")
-    return Accepted(bool(body[0] & 1), maximum)
+    found = _properties(body, *_span(body, 2)) if len(body) > 2 else {}
+    told = {name: int.from_bytes(found[name], "big") for name in _CONNACK_NUMBERS if name in found}
+    maximum, packet_bytes = told.get(_RECEIVE_MAXIMUM, PACKET_IDS), told.get(_MAXIMUM_PACKET_SIZE)
+    if not maximum or packet_bytes == 0:
+        raise BadPacket("a CONNACK that allows nothing")
+    keepalive_s = told.get(_SERVER_KEEP_ALIVE)
+    return Accepted(bool(body[0] & 1), maximum, keepalive_s, packet_bytes or MAX_REMAINING_LENGTH)
 
 
 def parse_suback(packet: Packet) -> bytes:
@@ -165,9 +179,15 @@ def parse_disconnect(packet: Packet) -> int:
     return packet.body[0] if packet.body else 0
 
 
-def connect(client_id: str, keepalive_s: int, session_expiry_s: int, receive_maximum: int) -> bytes:
-    """Section 3.1, without clean start: the session of this client id goes on where there is one."""
+def connect(
+    client_id: str, keepalive_s: int, session_expiry_s: int, receive_maximum: int, maximum_packet: int
+) -> bytes:
+    """Section 3.1, without clean start: the session of this client id goes on where there is one.
+
+    maximum_packet: bytes; what is larger the broker drops instead of sending it.
+    """
     told = struct.pack(">BIBH", _SESSION_EXPIRY, session_expiry_s, _RECEIVE_MAXIMUM, receive_maximum)
+    told += struct.pack(">BI", _MAXIMUM_PACKET_SIZE, maximum_packet)
     head = _text(b"MQTT") + struct.pack(">BBH", PROTOCOL_LEVEL, 0, keepalive_s)
     return _packet(Kind.CONNECT << 4, head + _varint(len(told)) + told + _text(client_id.encode()))
 
@@ -245,16 +265,18 @@ def _span(body: bytes, at: int) -> tuple[int, int]:
 
 
 def _pairs(body: bytes, at: int, end: int) -> tuple[tuple[str, str], ...]:
-    """The user properties in a span, in order. Raises BadPacket, IndexError."""
+    """The user properties in a span, in order. Raises BadPacket, IndexError.
+
+    What is no UTF-8 is replaced: a message that somebody let through must not end the connection each time
+    that it is delivered.
+    """
     found = []
     while at < end:
         if body[at] == _USER_PROPERTY:
             middle = at + 3 + (body[at + 1] << 8 | body[at + 2])
             after = middle + 2 + (body[middle] << 8 | body[middle + 1])
-            try:
-                found.append((body[at + 3 : middle].decode(), body[middle + 2 : after].decode()))
-            except UnicodeDecodeError as error:
-                raise BadPacket("a user property that is no UTF-8") from error
+            name, value = body[at + 3 : middle], body[middle + 2 : after]
+            found.append((name.decode("utf-8", "replace"), value.decode("utf-8", "replace")))
             at = after
         else:
             at = _behind(body, at)
@@ -270,6 +292,8 @@ def _properties(body: bytes, at: int, end: int) -> dict[int, bytes]:
         after = _behind(body, at)
         found[body[at]] = body[at + 1 : after]
         at = after
+    if at != end:
+        raise BadPacket("a property beyond the properties")
     return found
 
 

@@ -28,7 +28,9 @@ class ConnectionLost(Exception):
 
 
 class WireSocket:
-    """Made by `connect`."""
+    """Made by `connect`. keepalive_s: what the broker counts by, None before it accepted us."""
+
+    keepalive_s: float | None = None
 
     def __init__(self, tls: ssl.SSLSocket) -> None:
         self._tls = tls
@@ -36,7 +38,7 @@ class WireSocket:
         self._lock = threading.Lock()  # guards every call of TLS, and what is not sent yet
         self._unsent = b""
         self._broken = ""
-        self._wrote_s = time.monotonic()
+        self._wrote_s = self._pinged_s = time.monotonic()
         self._waker, self._woken = sockets.socketpair()
         self._waker.setblocking(False)
 
@@ -53,7 +55,7 @@ class WireSocket:
             except BaseException:
                 plain.close()
                 raise
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter: a name that is no host's
             raise ConnectionLost(f"no connection: {error}") from error
 
     def write(self, data: bytes) -> None:
@@ -71,7 +73,7 @@ class WireSocket:
 
     def wake(self) -> None:
         """Let `read` look again."""
-        with suppress(BlockingIOError):  # full: it will look anyway
+        with suppress(OSError):  # full: it will look anyway; closed: nobody looks
             self._waker.send(b"!")
 
     def give_up(self) -> None:
@@ -80,26 +82,38 @@ class WireSocket:
             self._broken = self._broken or "closed"
         self.wake()
 
-    def read(self, keepalive_s: float, ping: bytes) -> Iterator[bytes]:
-        """What comes, as it comes; sends what is left over, and pings. Ends by raising ConnectionLost."""
+    def read(self, opening_s: float, ping: bytes) -> Iterator[bytes]:
+        """What comes, as it comes; sends what is left over, and pings. Ends by raising ConnectionLost.
+
+        opening_s: how long the broker may take to accept us.
+        """
         heard_s = time.monotonic()
         while True:
             records = self._take()
             if records:
                 heard_s = time.monotonic()
-                yield b"".join(records)
-                if len(records) < RECORDS_A_READ:
-                    time.sleep(GATHER_S)
-                continue
-            if self._broken:
+            elif self._broken:
                 raise ConnectionLost(self._broken)
-            now_s = time.monotonic()
-            if now_s - heard_s > DEAD_AFTER_KEEPALIVES * keepalive_s:
-                raise ConnectionLost("it is silent")
-            if now_s - max(self._wrote_s, heard_s) > keepalive_s / 2:
-                self.write(ping)
-                self._wrote_s = now_s
-            self._wait(keepalive_s / 4)
+            self._keep_alive(heard_s, opening_s, ping)
+            if not records:
+                self._wait((self.keepalive_s or opening_s) / 4)
+                continue
+            yield b"".join(records)
+            if len(records) < RECORDS_A_READ:
+                time.sleep(GATHER_S)
+
+    def _keep_alive(self, heard_s: float, opening_s: float, ping: bytes) -> None:
+        """Ping where either end was quiet: the broker counts what it hears, and we what we hear."""
+        now_s = time.monotonic()
+        if self.keepalive_s is None:
+            if now_s - heard_s > opening_s:
+                raise ConnectionLost("it does not answer")
+            return
+        if now_s - heard_s > DEAD_AFTER_KEEPALIVES * self.keepalive_s:
+            raise ConnectionLost("it is silent")
+        if now_s - max(min(self._wrote_s, heard_s), self._pinged_s) > self.keepalive_s / 2:
+            self._pinged_s = now_s
+            self.write(ping)
 
     def close(self) -> None:
         with self._lock:

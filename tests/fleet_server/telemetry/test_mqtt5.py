@@ -26,7 +26,7 @@ _PARSERS = {
 
 
 @given(
-    st.lists(st.tuples(_text, st.binary(max_size=400), _mid, _pairs), min_size=1, max_size=5),
+    st.lists(st.tuples(_text.filter(bool), st.binary(max_size=400), _mid, _pairs), min_size=1, max_size=5),
     st.lists(st.integers(1, 300), max_size=8),
 )
 @settings(max_examples=150, deadline=None)
@@ -86,5 +86,20 @@ def test_a_packet_that_is_too_large_is_refused_before_it_is_there() -> None:
 def test_what_the_broker_allows_and_refuses() -> None:
     assert mqtt5.parse_connack(Packet(0x20, b"\x01\x00\x03\x21\x00\xc8")) == mqtt5.Accepted(True, 200)
     assert mqtt5.parse_connack(Packet(0x20, b"\x00\x00\x00")) == mqtt5.Accepted(False, mqtt5.PACKET_IDS)
+    everything = Properties(PacketTypes.CONNACK)  # type: ignore[no-untyped-call]
+    everything.SessionExpiryInterval, everything.ReceiveMaximum, everything.MaximumQoS = 900, 7, 1
+    everything.RetainAvailable, everything.MaximumPacketSize, everything.TopicAliasMaximum = 1, 999, 5
+    everything.AssignedClientIdentifier, everything.ReasonString = "anybody", "why not"
+    everything.ServerKeepAlive, everything.UserProperty = 20, [("a", "b")]
+    packed = Packet(0x20, b"\x00\x00" + everything.pack())
+    assert mqtt5.parse_connack(packed) == mqtt5.Accepted(False, 7, 20, 999)
+    for told in (b"\x03\x21\x00\x00", b"\x05\x27\x00\x00\x00\x00", b"\x02\x21\x00", b"\x01\x7e"):
+        with pytest.raises(BadPacket):
+            mqtt5.parse_connack(Packet(0x20, b"\x00\x00" + told))
     assert mqtt5.parse_connack(Packet(0x20, b"\x00\x87")) == 0x87
     assert mqtt5.parse_suback(Packet(0x90, b"\x00\x01\x00\x01\x87")) == b"\x01\x87"
+
+
+def test_a_user_property_that_is_no_text_does_not_end_the_connection() -> None:
+    body = b"\x00\x01t\x00\x07\x06\x26\x00\x01\xff\x00\x00payload"
+    assert mqtt5.parse_publish(Packet(0x32, body)).properties == (("\ufffd", ""),)
