@@ -3,10 +3,11 @@
 500 lampposts, each message a minute of its own at 1 Hz: 60 rows of 12 channels with a PMS5003's noise. The
 broker has its generated configuration (TLS, access list), the workers are the real role, two of them. The
 time runs from the first packet sent to the last ack heard by the lampposts' side (mqtt_load.py), and every
-row is counted. The best of some rounds counts: others were disturbed.
+row is counted.
 
 Floor: one binary COPY of the very same rows, sorted and packed beforehand, into the same table, in the same
-round. Beside it: the plain script (plain_script.py) on the same broker and the same server.
+round. The ratio is taken round by round, and the round with the median ratio is reported. Beside it: the
+plain script (plain_script.py) on the same broker and the same server.
 
     python -m benchmarks ingest
 """
@@ -118,8 +119,7 @@ def plain_rate(here: Bench, count: int) -> float:
 def figures(quick: bool = False) -> list[Figure]:
     """Both bars of the ingest, and what they are measured against."""
     minutes, rounds, plain_messages = (4, 1, 30) if quick else (MINUTES, ROUNDS, PLAIN_MESSAGES)
-    ingested: list[float] = []
-    copied: list[float] = []
+    took: list[tuple[float, float]] = []  # seconds of ours, and of the floor of the same round
     with bench() as here:
         posts = here.fleet(POSTS, len(SLOTS))
         sent = messages(posts, minutes)
@@ -128,16 +128,16 @@ def figures(quick: bool = False) -> list[Figure]:
         for _ in range(rounds):
             here.empty()
             here.start_workers()  # new ones: what they know of the ledger is not true any more
-            ingested.append(through(here, packets, POSTS))
+            ingested_s = through(here, packets, POSTS)
             here.stop_workers()
             assert here.rows() == len(sent) * ROWS, "every row once"
             command, stream = copied_out(here.desk, SLOTS)
             here.empty()
             began_s = time.perf_counter()
             copy_in(here.desk, command, stream)
-            copied.append(time.perf_counter() - began_s)
+            took.append((ingested_s, time.perf_counter() - began_s))
     readings = len(sent) * ROWS * len(SLOTS)
-    rate, floor = readings / min(ingested), readings / min(copied)
+    rate, floor = report.median_round([(readings / ours, readings / copied) for ours, copied in took])
     bytes_a_reading = sum(len(packet) for packet in packets) / readings
     return [
         shown("ingest: batches of 720 readings", len(sent), "batches"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +35,14 @@ def at_least_of_floor(name: str, value: float, unit: str, floor: float, bar: flo
     """Faster than `bar` times the floor, the floor measured in this run."""
     ratio = value / floor
     return Figure(name, value, unit, floor, ratio, bar, None if bar is None else ratio >= bar)
+
+
+def median_round(rounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The round whose ratio of value to floor is the median (the lower of the two in the middle).
+
+    A value and a floor of different rounds say nothing about each other on a machine that is not quiet.
+    """
+    return sorted(rounds, key=lambda each: each[0] / each[1])[(len(rounds) - 1) // 2]
 
 
 def at_most(name: str, value: float, unit: str, bar: float) -> Figure:
