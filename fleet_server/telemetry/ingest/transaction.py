@@ -26,6 +26,7 @@ from fleet_server.telemetry.ingest.intake import Item, Refused, Spooled, Told, l
 from fleet_server.telemetry.ingest.ledger import Entry, Stream
 from fleet_server.telemetry.ingest.rows import Piece, Rows, assemble
 from fleet_server.telemetry.ingest.samples import store_rows
+from fleet_server.telemetry.partitions import TABLES as PARTITIONED
 from fleet_server.telemetry.partitions import months_of
 from wire_contract.limits import INT32_MAX
 from wire_contract.messages import (
@@ -89,12 +90,13 @@ def process(
 ) -> Outcome:
     """Store the group and commit. now: the street clock's. Where it raises, nothing is stored."""
     have_months(connection, items, series)
-    try:
-        return _process(connection, items, series, now, worker)
-    except CheckViolation:  # retention removed a month that was there when this worker last looked
-        series.months.clear()
-        have_months(connection, items, series)
-        return _process(connection, items, series, now, worker)
+    for _ in PARTITIONED:
+        try:
+            return _process(connection, items, series, now, worker)
+        except CheckViolation:  # retention removed a month that was there when this worker last looked
+            series.months.clear()
+            have_months(connection, items, series)
+    return _process(connection, items, series, now, worker)
 
 
 def have_months(connection: Connection[Any], items: Sequence[Item], series: SeriesCatalogue) -> None:

@@ -21,7 +21,9 @@ from fleet_server.telemetry.timescale import Dropped
 ADVISORY_LOCK = 7_265_010  # one worker at a time
 ROWS_A_TICK = 20_000  # a tick's deletes take about a second
 ROWS_A_DELETE = 5_000
-WAIT_FOR_READERS = "1s"  # dropping stops who comes next while it waits for who is there: then better later
+# Dropping stops who comes next while it waits for who is there: then better later. Under PostgreSQL's second
+# after which it looks for deadlocks: so it is not a late writer who has to give way.
+WAIT_FOR_READERS = "500ms"
 
 _log = logging.getLogger(__name__)
 
@@ -88,8 +90,10 @@ def retain(connection: Connection[Any], keep: RetentionConfig, now: datetime) ->
     if locked is None or not locked[0]:
         return 0
     try:
-        more = [_drop(connection, table, days, now) for table, days in _whole(connection, keep) if days]
-        more += [_delete(connection, what, days, now) for what, days in _by_row(connection, keep) if days]
+        for table, days in _whole(connection, keep):
+            if days:
+                _drop(connection, table, days, now)
+        more = [_delete(connection, what, days, now) for what, days in _by_row(connection, keep) if days]
         more += [_delete_of_tenant(connection, *rule, now) for rule in _of_tenants(connection)]
         return int(any(more))
     finally:
@@ -114,20 +118,30 @@ def _by_row(connection: Connection[Any], keep: RetentionConfig) -> Iterator[tupl
     yield from {"verdict": keep.verdicts_days, "dead_letter": keep.dead_letters_days}.items()
 
 
-def _drop(connection: Connection[Any], table: str, days: int, now: datetime) -> bool:
-    """Drop one partition, or the chunks, that ended before their time is over. True: look again."""
+def _drop(connection: Connection[Any], table: str, days: int, now: datetime) -> None:
+    """Drop the partitions, or the chunks, whose time is over, the oldest first.
+
+    Each once: a device that sends what is too old makes them again, and they go again with the next tick.
+    """
+    reached: datetime | None = None
+    while (dropped := _drop_next(connection, table, now - timedelta(days=days), now)) is not None:
+        if reached is not None and dropped.kept_from <= reached:
+            return
+        reached = dropped.kept_from
+
+
+def _drop_next(connection: Connection[Any], table: str, horizon: datetime, now: datetime) -> Dropped | None:
     engine = partitions if partitions.is_partitioned(connection) else timescale
-    horizon = now - timedelta(days=days)
     try:
         with connection.transaction():
             connection.execute("SELECT set_config('lock_timeout', %s, true)", (WAIT_FOR_READERS,))
-            dropped = engine.drop_before(connection, table, horizon)
+            dropped: Dropped | None = engine.drop_before(connection, table, horizon)
             if dropped is not None and dropped.rows:
                 _note(connection, now, table, "", dropped)
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         _log.info("%s: somebody reads what is to go; it is tried again later", table)
-        return False
-    return dropped is not None
+        return None
+    return dropped
 
 
 def _delete(connection: Connection[Any], what: str, days: int, now: datetime) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -11,6 +12,7 @@ import pytest
 
 from fleet_server.config import RetentionConfig
 from fleet_server.telemetry import partitions
+from fleet_server.telemetry.ingest import transaction
 from fleet_server.telemetry.partitions import (
     AHEAD,
     TABLES,
@@ -20,6 +22,7 @@ from fleet_server.telemetry.partitions import (
     month_of,
     months_of,
 )
+from fleet_server.telemetry.upkeep import retain as retaining
 from fleet_server.telemetry.upkeep.months import months_ahead
 from fleet_server.telemetry.upkeep.retain import retain
 from tests.fleet_server.telemetry.support import NOW, Desk, Post
@@ -94,6 +97,54 @@ def test_a_writer_whose_month_was_dropped_makes_it_again(desk: Desk, post: Post)
     assert (late.counts["samples"], late.counts["batches"]) == (2, 1)
     assert desk.one("SELECT count(*) FROM sample") == 2
     assert desk.one("SELECT count(*) FROM batch WHERE class = 3") == 2
+
+
+def test_a_tick_of_retention_drops_each_month_once(
+    desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that drains what is older than its class is kept would make it go on for ever."""
+    old = [ms(NOW - timedelta(days=days)) for days in (300, 200, 100)]
+    desk.take(post.declare(), post.publish(Class.HISTORY, post.samples(old)))
+    drop_before, note = partitions.drop_before, retaining._note
+
+    def refilled(*args: Any) -> None:
+        note(*args)
+        if args[2] == "sample_standard":
+            refill.append(args[4].kept_from)
+
+    def after_a_refill(connection: Any, table: str, horizon: datetime) -> Any:
+        if table == "sample_standard" and refill:
+            desk.series.months.clear()
+            desk.take(post.publish(Class.HISTORY, post.samples([ms(refill[-1]) - 1 - len(refill)])))
+        return drop_before(connection, table, horizon)
+
+    refill: list[datetime] = []
+    monkeypatch.setattr(retaining, "_note", refilled)
+    monkeypatch.setattr(partitions, "drop_before", after_a_refill)
+    assert retain(desk.connection, RetentionConfig(0, 30, 0, 0, 0, 0, 0, 0), NOW) == 0
+    assert len(refill) == 2, "the second time that it is the same month, that is enough"
+    monkeypatch.setattr(partitions, "drop_before", drop_before)
+    assert retain(desk.connection, RetentionConfig(0, 30, 0, 0, 0, 0, 0, 0), NOW) == 0
+    assert desk.one("SELECT count(*) FROM sample") == 0
+
+
+def test_a_writer_meets_retention_table_after_table(
+    desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It drops a month of the samples, then one of the minutes, while the same group is tried."""
+    old = ms(NOW - timedelta(days=100))
+    desk.take(post.declare(), post.publish(Class.HISTORY, post.samples([old])))
+    tables = ["sample_standard_2026_08", "unit_minute_2026_08"]
+    original = transaction._process
+
+    def meanwhile(*args: Any) -> transaction.Outcome:
+        if tables:
+            desk.connection.execute(f"DROP TABLE {tables.pop(0)}".encode())
+        return original(*args)
+
+    monkeypatch.setattr(transaction, "_process", meanwhile)
+    assert desk.take(post.publish(Class.HISTORY, post.samples([old + 1]))).counts["samples"] == 1
+    assert desk.one("SELECT count(*) FROM sample") == 1
 
 
 def test_dropping_gives_way_to_a_long_reader(
