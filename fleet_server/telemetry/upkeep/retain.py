@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -151,6 +151,8 @@ def _delete(connection: Connection[Any], what: str, days: int, now: datetime) ->
         assert row is not None
         now = row[0]
     horizon = now - timedelta(days=days)
+    if what == "unit_hour":  # by whole days (UTC): of part of its hours a day cannot be made anew
+        horizon = horizon.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     with connection.transaction():
         deleted = 0
         for _ in range(ROWS_A_TICK // ROWS_A_DELETE):

@@ -22,12 +22,8 @@ HOUR = timedelta(hours=1)
 
 _LOOK = "SELECT id, sensor_unit, hour FROM rollup_dirty ORDER BY id LIMIT %s"
 _DONE = "DELETE FROM rollup_dirty WHERE id = ANY(%s)"
-# A day is made of its hours: of the day in which the hours end now, some are gone.
-_KEPT_FROM = """
-SELECT max(CASE what WHEN 'unit_minute' THEN kept_from
-                ELSE date_trunc('day', kept_from - interval '1 us', 'UTC') + interval '24 hours' END)
-FROM retention_log WHERE what IN ('unit_minute', 'unit_hour')
-"""
+# A day is made of its hours: these go by whole days.
+_KEPT_FROM = "SELECT max(kept_from) FROM retention_log WHERE what IN ('unit_minute', 'unit_hour')"
 _FOLDED = ", ".join(FOLDS[name.split("_")[0]].format(c=name) for name in ROLLUP_COLUMNS)
 _INTO = f"(sensor_unit, bucket, {', '.join(ROLLUP_COLUMNS)})"
 _UPDATE = f"""

@@ -239,7 +239,7 @@ def test_samples_go_by_class_and_leave_a_line(store: Store) -> None:
 
 
 def test_a_day_whose_hours_are_gone_is_not_made_anew(store: Store) -> None:
-    """Hours go to the instant, minutes by the month: a late reading may find minutes and not their hours."""
+    """Hours go by the day, minutes by the month: a late reading may find minutes and not their hours."""
     post = filled(store)
     desk = store.desk
     morning = days_ago(60.25)  # of the day in which the hours now end
@@ -253,6 +253,14 @@ def test_a_day_whose_hours_are_gone_is_not_made_anew(store: Store) -> None:
     days = stored(desk, "rollup_1d")
     for key, fold in before.items():
         assert days[key] == fold or days[key][0] == fold[0] + 1, (key, days[key], fold)
+    # of a day that has hours left, all are left
+    hours = stored(desk, "rollup_1h")
+    first = begin(min(bucket for _, bucket in hours), timedelta(days=1))
+    for (series, bucket), fold in days.items():
+        of_day = [
+            each[0] for key, each in hours.items() if key[0] == series and key[1].date() == bucket.date()
+        ]
+        assert bucket < first or sum(of_day) == fold[0], (series, bucket)
 
 
 def test_hours_follow_late_minutes_as_far_back_as_minutes_are_kept(store: Store) -> None:
