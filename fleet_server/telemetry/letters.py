@@ -67,5 +67,5 @@ def replay_all(ctx: Context, principal: Principal, numbers: Sequence[int]) -> It
             series = SeriesCatalogue()
             for number in numbers:
                 yield number, replay(connection, number, series, ctx.clock.now())
-    except psycopg.OperationalError as lost:
-        raise DatabaseUnreachable(f"The database went away: {str(lost).splitlines()[0]}") from lost
+    except psycopg.Error as lost:
+        raise DatabaseUnreachable(f"The database failed: {str(lost).splitlines()[0]}") from lost

@@ -1,7 +1,8 @@
 """The ingest's loop: take a group, store it, ack what is committed, then give the broker its PUBACKs.
 
 PostgreSQL gone: the group is kept, unacknowledged, and tried again for ever. A group that fails for another
-reason is taken message by message, and the guilty one goes to the dead letters: it never stops the others.
+reason is tried once more by a new connection, then taken message by message, and the guilty one goes to the
+dead letters: it never stops the others.
 """
 
 from __future__ import annotations
@@ -103,19 +104,26 @@ class IngestWorker:
         """Store the group and answer it; returns when that is done, or the worker is stopping."""
         left = list(group)
         pause_s = BACK_OFF_FROM_S
+        again = False
         while left and not self._stopping.is_set():
             try:
                 part, outcome, reached = self._store(left)
                 self._answer(part, outcome, reached)
             except Exception as error:  # noqa: BLE001 - the loop's top: what does not pass is a message's fault
                 if not self._passes(error):
-                    self._isolate(left, error)
-                    return
+                    if again:
+                        self._isolate(left, error)
+                        return
+                    # A table that went away under a statement, a plan of before an upgrade: nobody's fault.
+                    again = True
+                    self._disconnect()
+                    continue
                 self._database_failed(error, pause_s)
                 pause_s = min(2 * pause_s, BACK_OFF_TO_S)
             else:
                 left = left[len(part) :]
                 pause_s = BACK_OFF_FROM_S
+                again = False
 
     def _store(self, group: Sequence[Incoming]) -> tuple[Sequence[Incoming], Outcome, list[ledger.Progress]]:
         """As many of the first as one transaction should hold; returns those."""

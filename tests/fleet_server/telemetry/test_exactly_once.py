@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import psycopg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.errors import DeadlockDetected, SerializationFailure
 
+from fleet_server.telemetry.ingest import ledger, transaction
 from fleet_server.telemetry.ingest.intake import Incoming
+from fleet_server.telemetry.ingest.replay import ReplayOutcome, replay
 from fleet_server.telemetry.ingest.worker import IngestWorker
-from tests.fleet_server.telemetry.support import NOW_MS, Desk, Post
+from tests.fleet_server.telemetry.support import NOW, NOW_MS, Desk, Post
 from tests.fleet_server.telemetry.test_worker import Wire, make_worker
 from wire_contract.classes import Class
 
@@ -57,6 +63,86 @@ class Crew:
             self.links[n].dies = False
             self.workers[n].stop()
             self.workers[n] = self._worker(n)
+
+
+STEPS = [
+    # name of the step, the module and function, and whether the worker dies before it or behind it
+    ("before the claim", transaction, "claim_new", False),
+    ("behind the claim", transaction, "claim_new", True),
+    ("behind the COPY", transaction, "store_rows", True),
+    ("behind the minutes", transaction, "store_derived", True),
+    ("before the commit", transaction, "_finish", True),
+    ("behind the commit", ledger, "progress", False),
+    ("before the acks", Wire, "publish", False),
+    ("between acks and PUBACKs", Wire, "acknowledge", False),
+    ("behind the PUBACKs", Wire, "acknowledge", True),
+]
+
+
+@pytest.mark.parametrize("fault", [Killed, DeadlockDetected, SerializationFailure])
+def test_a_fault_at_any_step_stores_once(
+    desk: Desk, post: Post, database_url: str, fault: type[BaseException]
+) -> None:
+    """A kill is followed by another worker with the same group; what passes the worker tries again itself."""
+    wire = Wire()
+    make_worker(database_url, wire).settle([post.declare()])
+    for n, (step, where, name, behind) in enumerate(STEPS, 1):
+        batch = post.publish(Class.LIVE, post.samples([NOW_MS - 1_000 * n]))
+        faults = 1
+        real: Any = getattr(where, name)
+
+        def faulty(*given: Any, real: Any = real, behind: bool = behind, **named: Any) -> Any:
+            nonlocal faults
+            faults -= 1
+            if not faults and not behind:
+                raise fault
+            result = real(*given, **named)
+            if not faults:
+                raise fault
+            return result
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(where, name, faulty)
+            with suppress(Killed):
+                make_worker(database_url, wire).settle([batch])
+        if fault is Killed:
+            make_worker(database_url, wire).settle([batch])
+        assert faults <= 0, step
+        assert desk.one("SELECT count(*) FROM sample") == n, step
+        assert desk.one("SELECT sum(n) FROM rollup_1m") == 3 * n, step
+        assert wire.acks(Class.LIVE)[-1] == (n, ()), step
+        assert wire.said[-1] is batch, step
+    assert desk.one("SELECT count(*) FROM dead_letter") == 0
+
+
+def test_a_letter_is_replayed_while_its_message_comes_again(
+    desk: Desk, post: Post, database_url: str
+) -> None:
+    """Three at once: two workers with the message that a letter holds, and the letter's replay."""
+    wire = Wire()
+    batch = post.publish(Class.LIVE, post.samples([NOW_MS]))
+    make_worker(database_url, wire).settle([batch])
+    make_worker(database_url, wire).settle([post.declare()])
+    letter = desk.one("SELECT id FROM dead_letter")
+    start = threading.Barrier(3)
+
+    def again(n: int) -> None:
+        worker = make_worker(database_url, wire, f"w{n}")
+        start.wait(10)
+        worker.settle([batch])
+
+    threads = [threading.Thread(target=again, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    start.wait(10)
+    replayed = replay(desk.connection, letter, desk.series, NOW)
+    for thread in threads:
+        thread.join(20)
+    assert replayed.outcome is ReplayOutcome.STORED
+    assert desk.one("SELECT count(*) FROM sample") == 1
+    assert desk.one("SELECT sum(n) FROM rollup_1m") == 3
+    assert desk.one("SELECT count(*) FROM dead_letter") == 1
+    assert desk.one("SELECT samples FROM batch WHERE class = 2") == 1
 
 
 _step = st.tuples(

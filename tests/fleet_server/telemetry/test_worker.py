@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -146,6 +147,63 @@ def test_a_message_that_cannot_even_be_buried_stops_nobody(
     worker.settle(group)
     assert wire.acks(Class.LIVE)[-1] == (1, ((3, 3),))
     assert [said for said in wire.said if isinstance(said, Incoming)][1:] == group
+
+
+def test_what_a_new_connection_mends_is_no_message_s_fault(
+    desk: Desk, post: Post, worker: IngestWorker, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relation dropped under a statement, a plan of before an upgrade: for a group, and for one message."""
+    worker.settle([post.declare()])
+    bad: set[int] = set()
+    sizes: list[int] = []
+
+    def stale(connection: psycopg.Connection[Any], items: list[Item], *more: Any) -> Outcome:
+        sizes.append(len(items))
+        if connection.info.backend_pid in bad:
+            raise psycopg.errors.FeatureNotSupported("cached plan must not change result type")
+        return process(connection, items, *more)
+
+    monkeypatch.setattr(worker_module, "process", stale)
+    for n in (5, 1):
+        assert worker._connection is not None
+        bad.add(worker._connection.info.backend_pid)
+        worker.settle(live(post, n, 10 * n))
+    assert sizes == [5, 5, 1, 1]
+    assert desk.one("SELECT count(*) FROM dead_letter") == 0
+    assert wire.acks(Class.LIVE)[-1] == (6, ())
+
+
+@pytest.mark.parametrize("statement", ["LOCK TABLE sample_standard", "LOCK TABLE dead_letter"])
+def test_a_slow_database_costs_no_message_its_place(
+    desk: Desk, post: Post, wire: Wire, database_url: str, statement: str
+) -> None:
+    """An operator's time-outs strike again and again: the whole group waits, and none is taken for guilty."""
+    timing = psycopg.conninfo.make_conninfo(database_url, options="-c lock_timeout=30ms")
+    worker = make_worker(timing, wire)
+    worker.settle([post.declare()])
+    group = [*live(post, 3), post.publish(Class.LIVE, b"garbage")]
+    with psycopg.connect(database_url) as blocker:
+        blocker.execute(f"{statement} IN ACCESS EXCLUSIVE MODE")  # type: ignore[arg-type]
+        thread = threading.Thread(target=worker.settle, args=(group,))
+        thread.start()
+        failures: set[int] = set()
+
+        def failed_twice() -> bool:
+            if worker._connection is not None:
+                with suppress(psycopg.Error):
+                    failures.add(worker._connection.info.backend_pid)
+            return len(failures) > 2
+
+        wait_until(failed_twice, 10, "the worker to try again")
+        assert wire.acks(Class.LIVE) == []
+        blocker.rollback()
+    thread.join(20)
+    assert wire.acks(Class.LIVE) == [(4, ())]
+    assert desk.one("SELECT count(*) FROM sample") == 3
+    assert desk.one("SELECT count(*) FROM dead_letter") == 1
+    assert desk.one("SELECT count(*) FROM dead_letter WHERE reason = 'internal_error'") == 0
+    worker.stop()
+    worker.run(Mailbox(), 1, 0.0)
 
 
 def test_two_workers_with_the_same_batches_in_opposite_orders(desk: Desk, database_url: str) -> None:
