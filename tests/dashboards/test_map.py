@@ -53,7 +53,7 @@ def test_the_other_index_changes_marks_legend_list_and_address(console: Console,
     expect(page.locator(".bands")).to_contain_text("Extremely poor")
     expect(row(window, "bahnhof-nord").locator(".index")).to_have_text(re.compile("2 *Fair"))
     expect(page.locator(".districts")).to_contain_text("Fair")
-    assert "index=eu" in page.url
+    expect(page).to_have_url(re.compile("index=eu"))
     page.reload()
     expect(mark(page, "bahnhof-nord").locator("text")).to_have_text("2")
 
@@ -71,8 +71,8 @@ def test_the_panel_has_the_short_of_it_and_the_way_to_the_page(console: Console,
     expect(panel.locator(".bars rect")).to_have_count(20)
     panel.get_by_text("48 h").click()
     expect(panel.get_by_role("img", name=re.compile("over 48 hours"))).to_be_visible()
-    assert "hours=48h" in page.url
-    assert "lamppost=demo%2Fbahnhof-nord" in page.url
+    expect(page).to_have_url(re.compile("hours=48h"))
+    expect(page).to_have_url(re.compile("lamppost=demo%2Fbahnhof-nord"))
     expect(row(window, "bahnhof-nord")).to_have_attribute("aria-selected", "true")
     expect(panel.get_by_role("link", name="Open bahnhof-nord")).to_have_attribute(
         "href", "/lamppost/demo/bahnhof-nord"
@@ -82,7 +82,7 @@ def test_the_panel_has_the_short_of_it_and_the_way_to_the_page(console: Console,
     expect(panel).to_contain_text("place known as a cell only")
     page.keyboard.press("Escape")
     expect(panel).to_have_count(0)
-    assert "lamppost=" not in page.url
+    expect(page).not_to_have_url(re.compile("lamppost="))
 
 
 def test_an_unknown_lamppost_is_told_instead_of_another(console: Console, browse: Open) -> None:

@@ -216,7 +216,7 @@ def test_ready_tells_each_part(empty_database_url: str, tmp_path: Path) -> None:
     context.db.close()
     assert parts["database"]["ok"]
     assert not parts["migrations"]["ok"]
-    assert "setup" in parts["migrations"]["detail"]
+    assert "lamppost db upgrade" in parts["migrations"]["detail"]
     assert not parts["broker"]["ok"]
 
 

@@ -60,7 +60,7 @@ def outcome(payload: bytes, decoder: str) -> object:
 
 
 @given(blocks(), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=3))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_both_decoders_refuse_the_same_damage(block: SampleBlock, damage: list[tuple[int, int]]) -> None:
     data = bytearray(encode_block(block))
     for at, byte in damage:
@@ -113,7 +113,7 @@ def together(blocks: list[bytes]) -> list[SampleBlock] | None:
 
 
 @given(st.lists(blocks(), min_size=1, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_many_blocks_at_once_are_what_each_is_alone(some: list[SampleBlock]) -> None:
     encoded = [encode_block(block) for block in some]
     assert together(encoded) == some
@@ -133,7 +133,7 @@ def test_many_blocks_of_sensors_at_once(rows: int) -> None:
     ),
     st.integers(0, 9),
 )
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_damage_in_one_block_is_never_taken_for_samples(
     some: list[SampleBlock], damage: list[tuple[int, int, int]], cut: int
 ) -> None:
