@@ -114,6 +114,10 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         _close_output()
         summary.stopped, status = True, INTERRUPTED
+    except OSError as failed:
+        _close_output()
+        print(f"lamppost replay: the output cannot be written: {failed.strerror or failed}.", file=sys.stderr)
+        return 1
     except (LamppostError, InvalidName) as refused:
         print(
             json.dumps({"error": str(refused)}) if options.json else f"lamppost replay: {refused}",

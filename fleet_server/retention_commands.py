@@ -56,7 +56,7 @@ def retention_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
         )
     if options.kind is not None:
         made = retention.set_kind(ctx, console(), tenant, options.kind, options.name)
-        return [_row(tenant, options.kind, options.name) | {"keep another class": made.declared_before}]
+        return [_row(tenant, options.kind, options.name) | {"unchanged": made.declared_before}]
     rule = retention.set_days(ctx, console(), tenant, options.name, options.days)
     return [_row(tenant, name=rule.name, days=rule.days)]
 

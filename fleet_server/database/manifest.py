@@ -99,6 +99,10 @@ def read(file: Path) -> Manifest:
             raise BackupUnusable(f"{path} is too large to be a backup's manifest.")
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
+        if not file.is_file():
+            raise BackupUnusable(
+                f"{file} is missing, or no file.", remedy="Name the backup itself: NAME.backup."
+            ) from None
         raise BackupUnusable(
             f"{path} is missing: it is written last, so {file.name} was never finished.",
             remedy="Take another backup. If only the manifest was lost, pg_restore can read the file.",

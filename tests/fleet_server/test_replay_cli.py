@@ -152,6 +152,19 @@ def test_a_reader_that_has_enough_is_no_error(city: City) -> None:
     assert told.startswith("stopped ")
 
 
+def test_an_output_that_is_full_is_one_line(city: City) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            city.command("--from", hm(0), "--to", hm(DAY_MINUTES)),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "lamppost replay: the output cannot be written: No space left on device.\n"
+
+
 def test_ctrl_c_ends_a_slow_replay_with_what_came_of_it(city: City) -> None:
     running = subprocess.Popen(
         city.command("--from", hm(0), "--to", hm(DAY_MINUTES), "--speed", "1"),

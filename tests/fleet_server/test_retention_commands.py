@@ -43,7 +43,7 @@ def test_rules_are_made_listed_and_cleared(
             " VALUES ('2026-11-20Z', 'sample_short', 7, 1, '2026-10-01Z')"
         )
     assert run(config, "set", "--kind", "co2", "--class", "long") == 0
-    assert answer(capsys)[0]["keep another class"] == 1
+    assert answer(capsys)[0]["unchanged"] == 1
     assert run(config, "set", "--class", "long", "--days", "900", "--tenant", "harbour") == 0
     assert run(config, "set", "--class", "short", "--days", "5") == 0
     capsys.readouterr()
