@@ -331,6 +331,7 @@ def test_a_broker_that_gives_more_than_was_agreed_is_left(
     fake: FakeBroker, start: Callable[[], Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker_link, "RECEIVE_MAXIMUM", 10)
+    monkeypatch.setattr(broker_link, "OVERRUN", 2)
     client = start()
     for n in range(1, 100):
         fake.peer(kind=8).send(live(n, n))
