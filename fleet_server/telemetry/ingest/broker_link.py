@@ -37,8 +37,8 @@ QOS = 1
 MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + 65_536  # what the broker lets through, with topic and properties
 MAX_WAITING = 10_000  # messages to devices that the broker has no room for: they ask again
 MAX_IN_FLIGHT = 10_000  # to the broker, whatever it allows: there are always identifiers that are free
-# Receive maxima. Mosquitto 2.0 gives two to three under load, and stops at one where nothing is acknowledged; a
-# broker that gives so many does not count, and would fill our memory: 50 MB of batches.
+# Receive maxima. Mosquitto 2.0 gives two to three under load, and stops at one where nothing is acknowledged.
+# A broker that gives so many does not count, and would fill our memory: 50 MB of batches.
 OVERRUN = 25
 SUBSCRIBE_MID = mqtt5.PACKET_IDS  # no message has it
 HUNG_UP = {  # section 2.4, for whoever reads the log
