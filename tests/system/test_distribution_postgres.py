@@ -34,14 +34,20 @@ SLICES = ("access", "devices", "enrolment", "telemetry")
 LEFT_OUT = (
     "backpressure",
     "broker_link",
+    "exactly_once",
     "export_formats",
     "exports",
     "failures",
     "ingest_role",
     "intake",
     "mqtt5",
+    "poison",
     "query_routes",
+    "replaying",
+    "replaying_compare",
+    "routes",
     "rows",
+    "worker",
     "worker_role",
 )
 
