@@ -35,7 +35,10 @@ from wire_contract.classes import Class
 BACKOFF_BASE_S = 1.0  # the first retry comes within a second: most losses are short
 BACKOFF_MAX_S = 120.0  # a broker that was away for an hour is found again within two minutes
 BACKOFF_STEPS = 10  # 2**10 s is beyond any maximum; keeps the power finite
-HANDSHAKE_S = 15.0  # connect or subscribe unanswered for this long is a dead connection
+HANDSHAKE_S = 15.0  # connect or subscribe unanswered for this long is a dead connection, the first time
+# A broker that a whole city calls at once answers late. Whoever hangs up and calls again makes it later
+# still: with 5,000 lampposts nobody got through for a minute. So patience doubles with every attempt, up to this.
+HANDSHAKE_MAX_S = 120.0
 RESUME_S = 3.0  # wait this long for the server's state, then drain without it: it may be away
 SILENT_S = 60.0  # unacknowledged for two resends: the broker lives, the server does not answer
 ASK_MAX_S = (
@@ -80,13 +83,19 @@ class Link:
 Decision = tuple[Link, tuple[Action, ...]]
 
 
+def patience_s(attempt: int) -> float:
+    """How long the broker may take to answer; `attempt`: connections that failed before this one."""
+    return min(HANDSHAKE_MAX_S, HANDSHAKE_S * 2.0 ** min(attempt, BACKOFF_STEPS))
+
+
 def _connect(link: Link, _event: Event) -> Decision:
-    return replace(link, phase=Phase.CONNECTING), (Arm(Signal.TIMED_OUT, HANDSHAKE_S), Connect())
+    patient = Arm(Signal.TIMED_OUT, patience_s(link.attempt))
+    return replace(link, phase=Phase.CONNECTING), (patient, Connect())
 
 
 def _connected(link: Link, event: Event) -> Decision:
     fresh = replace(link, phase=Phase.SUBSCRIBING, since_s=event.now_s, heard_at_s=event.now_s)
-    return fresh, (Arm(Signal.TIMED_OUT, HANDSHAKE_S), Subscribe())
+    return fresh, (Arm(Signal.TIMED_OUT, patience_s(link.attempt)), Subscribe())
 
 
 def _subscribed(link: Link, event: Event) -> Decision:
@@ -108,7 +117,7 @@ def _back_off(link: Link, event: Event) -> Decision:
 
 
 def _handshake_timed_out(link: Link, event: Event) -> Decision:
-    why = f"the broker did not answer within {HANDSHAKE_S:.0f} s ({link.phase.value})"
+    why = f"the broker did not answer within {patience_s(link.attempt):.0f} s ({link.phase.value})"
     remedy = "Check that server.host and server.port name the MQTT broker, and the network between."
     return _back_off(link, Trouble(Signal.LOST, event.now_s, event.jitter, "broker_unreachable", why, remedy))
 

@@ -24,8 +24,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_agent.errors import BrokerRefused, BrokerUnreachable, BrokerUntrusted, LinkLost, NotEnrolled
 from edge_agent.ports import BrokerEvents, Session
 
-CONNECT_TIMEOUT_S = 10.0  # TCP and TLS over a poor mobile line take seconds, not tens of them
-CONNACK_TIMEOUT_S = 10.0
+# TCP and TLS over a poor mobile line take seconds; a broker that the whole city calls at once, after it was
+# away, takes tens of them.
+CONNECT_TIMEOUT_S = 20.0
+CONNACK_TIMEOUT_S = 20.0
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 

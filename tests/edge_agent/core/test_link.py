@@ -140,6 +140,15 @@ def test_a_handshake_without_an_answer_is_given_up() -> None:
         assert any(isinstance(action, moves.Say) for action in done)
 
 
+def test_patience_grows_so_that_a_city_that_calls_at_once_is_not_hung_up_on_for_ever() -> None:
+    link, waited = Link(), []
+    for _ in range(6):
+        link, done = drive(link, event(Signal.RETRY_DUE if link.attempt else Signal.START))
+        waited += [each.delay_s for each in done if isinstance(each, moves.Arm)]
+        link, _ = drive(link, event(Signal.TIMED_OUT))
+    assert waited == [15.0, 30.0, 60.0, 120.0, 120.0, 120.0]
+
+
 def test_power_loss_leaves_nothing_but_the_spool() -> None:
     for phase in Phase:
         link, done = drive(Link(phase=phase, attempt=5, backoff_max_s=7.0), event(Signal.POWER_LOST))
