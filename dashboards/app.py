@@ -26,6 +26,7 @@ def main(config: ServerConfig) -> int:
 
     from dashboards.data import Services
     from dashboards.server import build
+    from fleet_server import collector
 
     server = uvicorn.Server(
         uvicorn.Config(
@@ -40,5 +41,6 @@ def main(config: ServerConfig) -> int:
             ws_max_size=1 << 20,
         )
     )
+    collector.settle()
     server.run()
     return 0 if server.started else 1

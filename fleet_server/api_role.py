@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from fleet_server import collector
 from fleet_server.api import create_app, create_device_app
 from fleet_server.config import Listen, ServerConfig
 from fleet_server.context import Context
@@ -45,6 +46,7 @@ def main(config: ServerConfig) -> int:
         tls = _tls(config)
         device = _server(create_device_app(context), tls)
         servers.append((device, _listen("api.device_listen", config.api.device_listen)))
+    collector.settle()
     asyncio.run(_serve(app, servers, tls, config))
     context.db.close()
     return 0

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlmodel import Session
@@ -23,8 +22,7 @@ from wire_contract.limits import MAX_SLOTS
 from wire_contract.topics import Address
 
 
-@dataclass(frozen=True, slots=True)
-class LatestReading:
+class LatestReading(NamedTuple):  # thousands at once: a tuple is made in a fifth of a frozen dataclass's time
     """The newest reading of a series; `value` is None where the sensor gave none. flag: a wire Flag."""
 
     series: SeriesInfo

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import psycopg
 from sqlmodel import Session
@@ -96,8 +97,7 @@ MAX_POINTS = 20_000  # one answer's: 1 MB of JSON; a longer question is asked in
 MAX_GAPS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class LatestView:
+class LatestView(NamedTuple):
     """A newest reading and its age by the street clock."""
 
     reading: LatestReading
