@@ -21,9 +21,11 @@ from fleet_server.decisions import routes as decisions_routes
 from fleet_server.devices import routes as devices_routes
 from fleet_server.enrolment import routes as enrolment_routes
 from fleet_server.envelope import Envelope
+from fleet_server.head import Head
 from fleet_server.health import HealthDesk
 from fleet_server.live import LiveHub
 from fleet_server.openapi_document import describe
+from fleet_server.parameters import known_parameters
 from fleet_server.sensorthings import routes as sensorthings_routes
 from fleet_server.telemetry import routes as telemetry_routes
 
@@ -36,7 +38,6 @@ GUARDED: tuple[APIRouter, ...] = (
     enrolment_routes.router,
     decisions_routes.router,
     live_routes.router,
-    sensorthings_routes.router,
 )
 # Everything else needs a session.
 OPEN = {
@@ -55,7 +56,9 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(health_routes.router)
     app.include_router(access_routes.router)
     for router in GUARDED:
-        app.include_router(router, dependencies=[Depends(signed_in)])
+        app.include_router(router, dependencies=[Depends(signed_in), Depends(known_parameters)])
+    # its parameters are a language of their own (OData), read and refused by its parser
+    app.include_router(sensorthings_routes.router, dependencies=[Depends(signed_in)])
 
     @app.get(OPENAPI_PATH, include_in_schema=False, dependencies=[Depends(signed_in)])
     def openapi_document() -> dict[str, Any]:
@@ -77,6 +80,7 @@ def _outfit(app: FastAPI, context: Context) -> None:
     app.state.context = context
     app.state.health = HealthDesk(context)
     problems.install(app)
+    app.add_middleware(Head)
     app.add_middleware(
         Envelope,
         max_body_bytes=context.config.api.max_body_bytes,

@@ -12,7 +12,7 @@ from fleet_server.errors import InvalidRequest
 
 
 def known_parameters(request: Request) -> None:
-    """A dependency of routes. Raises InvalidRequest for a query parameter that the route does not declare."""
+    """A dependency of every guarded route. Raises InvalidRequest for a parameter that it does not declare."""
     known = set(_declared(request.scope["route"].dependant))
     for name in request.query_params:
         if name not in known:

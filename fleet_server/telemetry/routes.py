@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.etags import answered, answered_by_content, entity_tag, unchanged
 from fleet_server.paging import Pages, instant, micros
-from fleet_server.parameters import known_parameters
 from fleet_server.spans import span
 from fleet_server.telemetry import export_routes, query_routes, service
 from fleet_server.telemetry.answers import (
@@ -28,7 +27,7 @@ from fleet_server.telemetry.ingest.replay import ReplayOutcome
 from fleet_server.telemetry.query_routes import Cursor, From, To, address_of, resolution_of, until
 from fleet_server.telemetry.rules import GAP_FACTOR, Resolution
 
-router = APIRouter(prefix="/api/v1", tags=["telemetry"], dependencies=[Depends(known_parameters)])
+router = APIRouter(prefix="/api/v1", tags=["telemetry"])
 router.include_router(query_routes.router)
 router.include_router(export_routes.router)
 
