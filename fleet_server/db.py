@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import sqlalchemy
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Engine, exc
+from sqlalchemy import Engine, exc, text
 from sqlmodel import Session
 
 from fleet_server.embedded import url_of
@@ -26,6 +26,9 @@ LINK = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, 
 POOL_SIZE = 5
 POOL_OVERFLOW = 10
 POOL_TIMEOUT_S = 10  # then the caller hears 503 instead of waiting for ever
+
+EVERY_TENANT = "*"
+_BIND = text("SELECT set_config('lamppost.tenant', :tenant, true)")
 
 
 def plain_url(url: str) -> str:
@@ -54,14 +57,18 @@ class Database:
         return self._engine
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self, tenant: str = EVERY_TENANT) -> Iterator[Session]:
         """A transaction: committed at the end, rolled back on an error.
+
+        tenant: the one that it is bound to, for as long as it lasts (`lamppost.tenant`); "*" for all.
 
         Raises DatabaseUnreachable where PostgreSQL does not answer, InvalidRequest where it cannot hold a
         value (a NUL in a text, a number out of range); other errors pass as they are.
         """
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                if tenant != EVERY_TENANT:
+                    session.execute(_BIND, {"tenant": tenant})
                 yield session
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as lost:
             raise DatabaseUnreachable(f"The database does not answer: {_first_line(lost)}") from lost

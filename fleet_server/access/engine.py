@@ -40,8 +40,14 @@ class PolicyEngine:
         if not result.validation_passed:
             raise InvalidPolicies("; ".join(str(error) for error in result.errors))
 
-    def decide(self, principal: Principal, action: Action, resource: str) -> bool:
-        """True when a policy permits it. An error while deciding is logged, and denies."""
+    def decide(self, principal: Principal, action: Action, resource: str, tenant: str | None = None) -> bool:
+        """True when a policy permits it. An error while deciding is logged, and denies.
+
+        tenant: the resource's; None: what `tenant_of` makes of its name.
+        """
+        if principal.scopes is not None and str(action) not in principal.scopes:
+            return False
+        owner = tenant_of(principal, resource) if tenant is None else tenant
         kind = f"Lamppost::{_ENTITY_OF_KIND[principal.kind]}"
         request = {
             "principal": {"type": kind, "id": principal.name},
@@ -49,21 +55,31 @@ class PolicyEngine:
             "resource": {"type": "Lamppost::Resource", "id": resource},
             "context": {},
         }
-        entities = json.dumps(_entities(kind, principal, resource))
+        entities = json.dumps(_entities(kind, principal, resource, owner))
         result = cedarpy.is_authorized(request, self._policies, entities, self._schema)
         for error in result.diagnostics.errors:
             log.error("policy error deciding %s on %s for %s: %s", action, resource, principal.name, error)
         return bool(result.allowed)
 
 
-def _entities(kind: str, principal: Principal, resource: str) -> list[Mapping[str, object]]:
+def tenant_of(principal: Principal, resource: str) -> str:
+    """A device's name begins with its tenant; anything else is taken to be of the principal's own."""
+    tenant, slash, _ = resource.partition("/")
+    return tenant if slash else principal.tenant
+
+
+def _entities(kind: str, principal: Principal, resource: str, tenant: str) -> list[Mapping[str, object]]:
     roles = [{"type": "Lamppost::Role", "id": str(role)} for role in sorted(principal.roles)]
     resource_uid = {"type": "Lamppost::Resource", "id": resource}
     listed: list[Mapping[str, object]] = [{"uid": role, "attrs": {}, "parents": []} for role in roles]
     return [
         *listed,
-        {"uid": {"type": kind, "id": principal.name}, "attrs": {"name": principal.name}, "parents": roles},
-        {"uid": resource_uid, "attrs": {"name": resource}, "parents": []},
+        {
+            "uid": {"type": kind, "id": principal.name},
+            "attrs": {"name": principal.name, "tenant": principal.tenant},
+            "parents": roles,
+        },
+        {"uid": resource_uid, "attrs": {"name": resource, "tenant": tenant}, "parents": []},
     ]
 
 

@@ -56,14 +56,41 @@ class Action(StrEnum):
     OPERATORS_READ = "operators:read"
     OPERATORS_CREATE = "operators:create"
     SESSION_READ = "session:read"
+    TWIN_READ = "twin:read"
+    TWIN_CHANGE = "twin:change"  # desired settings of a device, a group or the tenant
+    GROUPS_READ = "groups:read"
+    GROUPS_CHANGE = "groups:change"
+    COMMANDS_READ = "commands:read"  # and what devices answered, support bundles included
+    CLAIMS_BATCH = "claims:batch"  # claims in advance, for a technician's day without a connection
+    KEYS_PREREGISTER = "keys:preregister"  # public keys that are let in when they ask
+    CERTIFICATES_READ = "certificates:read"
+    CERTIFICATES_REVOKE = "certificates:revoke"
+    SITES_READ = "sites:read"  # site reports and hand-overs
+    SITES_REPORT = "sites:report"  # what the technician does at a post
+    TOKENS_READ = "tokens:read"
+    TOKENS_CREATE = "tokens:create"
+    TOKENS_REVOKE = "tokens:revoke"
+    APPROVALS_READ = "approvals:read"
+    APPROVALS_DECIDE = "approvals:decide"  # the second person of two
+    AUDIT_READ = "audit:read"
+    AUDIT_EXPORT = "audit:export"
+    PRIVACY_READ = "privacy:read"  # where personal data of somebody lies, and a copy of it
+    PRIVACY_ERASE = "privacy:erase"
+    TENANTS_READ = "tenants:read"
+    TENANTS_CHANGE = "tenants:change"  # tenants and their quotas
+    AGGREGATES_READ = "aggregates:read"  # district means, indices: what a data partner is for
 
 
 class Role(StrEnum):
-    """Every role a principal can carry. The first three are given to people."""
+    """Every role a principal can carry. The first seven are given to people, within a tenant."""
 
     ADMIN = "admin"
     OPERATOR = "operator"
     VIEWER = "viewer"
+    TECHNICIAN = "technician"
+    PARTNER = "partner"
+    SECURITY_OFFICER = "security-officer"
+    APPROVER = "approver"
     INGEST = "ingest"
     ENROLMENT = "enrolment"
     WORKER = "worker"
@@ -72,32 +99,50 @@ class Role(StrEnum):
     CLAIMANT = "claimant"  # a device that has a claim and no certificate yet
 
 
-HUMAN_ROLES = (Role.ADMIN, Role.OPERATOR, Role.VIEWER)
+HUMAN_ROLES = (
+    Role.ADMIN,
+    Role.OPERATOR,
+    Role.VIEWER,
+    Role.TECHNICIAN,
+    Role.PARTNER,
+    Role.SECURITY_OFFICER,
+    Role.APPROVER,
+)
+EVERY_TENANT = "*"
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who acts. `name`: an operator's or service's; a device's "tenant/device"; a claimant's claim id."""
+    """Who acts. `name`: an operator's or service's; a device's "tenant/device"; a claimant's claim id.
+
+    tenant: the one it acts in; EVERY_TENANT for the server's own roles and for people of the whole
+    installation. scopes: the actions an API token is limited to; None: whatever the roles allow. via: how it
+    proved who it is (session, token, certificate, claim, or within the server).
+    """
 
     kind: PrincipalKind
     name: str
     roles: frozenset[str]
+    tenant: str = EVERY_TENANT
+    scopes: frozenset[str] | None = None
+    via: str = "session"
 
 
-INGEST = Principal("service", "ingest", frozenset({Role.INGEST}))
-ENROLMENT = Principal("service", "enrolment", frozenset({Role.ENROLMENT}))
-WORKER = Principal("service", "worker", frozenset({Role.WORKER}))
-CONSOLE = Principal("service", "console", frozenset({Role.CONSOLE}))
+INGEST = Principal("service", "ingest", frozenset({Role.INGEST}), via="server")
+ENROLMENT = Principal("service", "enrolment", frozenset({Role.ENROLMENT}), via="server")
+WORKER = Principal("service", "worker", frozenset({Role.WORKER}), via="server")
+CONSOLE = Principal("service", "console", frozenset({Role.CONSOLE}), via="server")
 
 
 def device_principal(address: str) -> Principal:
     """The device of this `tenant/device`, as its certificate's common name proved it."""
-    return Principal("device", address, frozenset({Role.DEVICE}))
+    tenant = address.partition("/")[0]
+    return Principal("device", address, frozenset({Role.DEVICE}), tenant, via="certificate")
 
 
 def claimant_principal(claim_id: str) -> Principal:
     """Who showed the secret of this claim."""
-    return Principal("device", claim_id, frozenset({Role.CLAIMANT}))
+    return Principal("device", claim_id, frozenset({Role.CLAIMANT}), via="claim")
 
 
 def operator_name_problem(name: str) -> str | None:

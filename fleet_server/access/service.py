@@ -44,18 +44,20 @@ class SignedIn:
     expires_at: datetime
 
 
-def authorize(principal: Principal, action: str, resource: str = "*") -> None:
-    """Returns when a policy permits it. `resource` is one thing's name, "*" the whole city.
+def authorize(principal: Principal, action: str, resource: str = "*", *, tenant: str | None = None) -> None:
+    """Returns when a policy permits it. `resource` is one thing's name, "*" everything of the tenant.
+
+    tenant: whose it is; None: a device's "tenant/device" says it, anything else is the principal's own.
 
     Raises Forbidden; ValueError for an action outside the closed set (a mistake of ours).
     """
-    if not permitted(principal, action, resource):
+    if not permitted(principal, action, resource, tenant=tenant):
         raise Forbidden(f"{principal.name} may not do {action} on {resource}.")
 
 
-def permitted(principal: Principal, action: str, resource: str = "*") -> bool:
+def permitted(principal: Principal, action: str, resource: str = "*", *, tenant: str | None = None) -> bool:
     """As `authorize`, for pages that hide what somebody may not do. The service that does it checks again."""
-    return shipped_engine().decide(principal, Action(action), resource)
+    return shipped_engine().decide(principal, Action(action), resource, tenant)
 
 
 def sign_in(

