@@ -37,7 +37,7 @@ BACKOFF_MAX_S = 120.0  # a broker that was away for an hour is found again withi
 BACKOFF_STEPS = 10  # 2**10 s is beyond any maximum; keeps the power finite
 HANDSHAKE_S = 15.0  # connect or subscribe unanswered for this long is a dead connection, the first time
 # A broker that a whole city calls at once answers late. Whoever hangs up and calls again makes it later
-# still: with 5,000 lampposts nobody got through for a minute. So patience doubles with every attempt, up to this.
+# still: with 5,000 lampposts nobody got through for a minute. So patience doubles with every attempt.
 HANDSHAKE_MAX_S = 120.0
 RESUME_S = 3.0  # wait this long for the server's state, then drain without it: it may be away
 SILENT_S = 60.0  # unacknowledged for two resends: the broker lives, the server does not answer
