@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from tests.support.mosquitto import broker
 from tests.support.postgres import (
     database_url,
@@ -24,3 +26,15 @@ __all__ = [
 
 # A shell that runs the tests in its background has them, and all they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Two workers end together only when what takes long comes first: files of a whole system, a minute each.
+SLOW_FIRST = ("tests/system/", "tests/chaos/", "tests/demo/", "tests/dashboards/", "tests/security/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Stable: within a file, and among the others, the order stays."""
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, part in enumerate(SLOW_FIRST) if part in str(item.path)), len(SLOW_FIRST))
+
+    items.sort(key=place)
