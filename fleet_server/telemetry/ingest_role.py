@@ -18,6 +18,7 @@ from fleet_server.ready import instance, notify_ready
 from fleet_server.telemetry.ingest.broker_link import BrokerLink
 from fleet_server.telemetry.ingest.intake import Told
 from fleet_server.telemetry.ingest.mailbox import Mailbox
+from fleet_server.telemetry.ingest.speaking import Speaker
 from fleet_server.telemetry.ingest.worker import IngestWorker
 from wire_contract.messages import CertificateIssued, CertificateRequest
 
@@ -31,6 +32,7 @@ def main(config: ServerConfig) -> int:
     mailbox = Mailbox()
     link = BrokerLink(config.broker, f"lamppost-{name}", mailbox.put, notify_ready)
     worker = IngestWorker(lambda: _connect(context), context.clock, link, _renewals(context), name=name)
+    speaker = Speaker(link, {})
     ended = threading.Event()
 
     def end(_signal: int, _frame: Any) -> None:
@@ -48,9 +50,11 @@ def main(config: ServerConfig) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     link.start()
+    speaker.start()
     try:
         worker.run(mailbox, config.ingest.group_messages, config.ingest.group_age_ms / 1000)
     finally:
+        speaker.stop()
         link.stop()
     return 0 if ended.is_set() else 1
 

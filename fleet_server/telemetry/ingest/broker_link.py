@@ -123,6 +123,12 @@ class BrokerLink:
                 self._open.give_up()
         self._thread.join(CONNECT_TIMEOUT_S)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted us: what is published now has a way."""
+        with self._lock:
+            return self._socket is not None
+
     def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """Hand (topic, payload) to the broker; where there is none just now, drop them: devices ask again."""
         with self._lock:
