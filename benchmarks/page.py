@@ -1,6 +1,8 @@
-"""Writes the figures of a report into docs/performance.md, between its two marks.
+"""Writes the figures of reports into docs/performance.md, between its two marks.
 
 make bench ARGS="--report bench.json" && .venv/bin/python -m benchmarks.page bench.json
+
+Of several reports a later one's figure takes the place of the same figure of an earlier one.
 """
 
 from __future__ import annotations
@@ -35,12 +37,14 @@ def number(value: float) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """The report's file; what else is given is said of the run, in a line of its own."""
-    if not arguments:
-        print("usage: python -m benchmarks.page REPORT.json [WORDS ...]", file=sys.stderr)
+    """The reports' files; what else is given is said of the run, in a line of its own."""
+    reports = [each for each in arguments if each.endswith(".json")]
+    if not reports:
+        print("usage: python -m benchmarks.page REPORT.json ... [WORDS ...]", file=sys.stderr)
         return USAGE
-    figures = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    said = " ".join(arguments[1:]) or machine()
+    read = (json.loads(Path(each).read_text(encoding="utf-8")) for each in reports)
+    figures = list({figure["name"]: figure for report in read for figure in report}.values())
+    said = " ".join(each for each in arguments if each not in reports) or machine()
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGINS)
     _, _, tail = rest.partition(ENDS)
