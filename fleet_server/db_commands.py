@@ -134,7 +134,8 @@ def restore_backup(options: argparse.Namespace) -> Answer:
         if options.replace and not options.yes:
             _confirm(database_of(url), name)
         done = restore(options.file, url, progress.told, replace=options.replace, use_timescale=use_timescale)
-    return _restored(options.file, done, name)
+    folder = None if options.into is None else _folder_of(options.into)
+    return _restored(options.file, done, name, folder)
 
 
 def _check_room(options: argparse.Namespace, wanted: int) -> None:
@@ -192,7 +193,8 @@ def _confirm(database: str, where: str) -> None:
         raise Conflict("Not confirmed, nothing was changed.", remedy="In a script, say --yes.")
 
 
-def _restored(file: Path, done: Restored, where: str) -> Answer:
+def _restored(file: Path, done: Restored, where: str, beside: Path | None) -> Answer:
+    """beside: the folder of a database that no configuration names yet."""
     manifest = done.manifest
     document = {
         "file": str(file),
@@ -213,6 +215,8 @@ def _restored(file: Path, done: Restored, where: str) -> Answer:
         lines.append(
             f'what was there is now {done.put_aside}; when you are sure: DROP DATABASE "{done.put_aside}"'
         )
+    if beside is not None:
+        lines.append(f'to run a server on it: [database] url = "embedded:{beside}" in its configuration')
     lines.append(
         f"What lampposts sent in the {age_h:.1f} h since then and was acknowledged is gone: they have deleted"
         " it. What they still hold is taken, once (docs/database.md)."
