@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fleet_server.errors import InternalError, LamppostError, TooLarge, document_of, problem_of
+from fleet_server.origin import coming_from
 
 log = logging.getLogger("lamppost.http")
 
@@ -63,7 +64,8 @@ class Envelope:
 
         try:
             self._check_announced(scope)
-            await self._app(scope, self._counted(receive), send_with_headers)
+            with coming_from("api", address_of(scope), request_id):
+                await self._app(scope, self._counted(receive), send_with_headers)
         except Exception as error:  # the top of every request
             if not isinstance(error, LamppostError):
                 log.exception("request %s failed", request_id, extra={"request_id": request_id})
@@ -90,6 +92,12 @@ class Envelope:
             return message
 
         return counted
+
+
+def address_of(scope: Scope) -> str:
+    """The peer's IP address, or what a trusted proxy said it was; "" where there is none (a Unix socket)."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def request_id_of(scope: Scope) -> str:

@@ -1,0 +1,104 @@
+"""Writing the audit log: `record` inside the transaction of the change, so that both are there or neither is.
+
+    with ctx.db.session(principal.tenant) as session:
+        ...                                   # the change
+        record(session, principal, Action.DEVICES_CHANGE, str(address), before={...}, after={...})
+
+The line is kept until the transaction is about to commit, and chained then: the log's lock is the last one that
+is taken, so whoever holds it waits for nobody, and the order of numbers is the order of commits.
+`before` and `after` are small and hold neither secrets nor names of people; what tells of a person goes into
+`personal`, which is stored beside the line and can be erased (`rules.py`). Who acts, from where and why are
+taken care of here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from sqlalchemy import event
+from sqlalchemy.orm import Session as AnySession
+from sqlmodel import Session
+
+from fleet_server.audit import rules, store
+from fleet_server.audit.rules import Actor, Draft, Outcome
+from fleet_server.origin import origin
+
+_PENDING = "lamppost_audit"
+
+
+def record(
+    session: Session,
+    principal: Actor,
+    action: str,
+    resource: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+    personal: Mapping[str, str] | None = None,
+    tenant: str | None = None,
+    outcome: Outcome = Outcome.DONE,
+) -> None:
+    """Write one line when `session` commits; nothing where it does not.
+
+    tenant: whose line it is; None: the resource's, where that is a "tenant/device", else the principal's.
+    personal: values by name; "resource" among them stands for the resource itself.
+    """
+    made = _draft(principal, action, resource, before, after, reason, personal, tenant, outcome)
+    session.info.setdefault(_PENDING, []).append(made)
+
+
+def record_by(
+    connection: psycopg.Connection[Any],
+    principal: Actor,
+    action: str,
+    resource: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+    personal: Mapping[str, str] | None = None,
+    tenant: str | None = None,
+    outcome: Outcome = Outcome.DONE,
+) -> int:
+    """As `record`, over a raw connection and at once: the last statement before the commit. The number."""
+    made = _draft(principal, action, resource, before, after, reason, personal, tenant, outcome)
+    return store.append_by(connection, [made])
+
+
+def _draft(
+    principal: Actor,
+    action: str,
+    resource: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    reason: str,
+    personal: Mapping[str, str] | None,
+    tenant: str | None,
+    outcome: Outcome,
+) -> Draft:
+    here = origin()
+    values = rules.personal_values(principal, action, resource, here.address, reason, personal or {})
+    whose = _tenant(principal, resource) if tenant is None else tenant
+    entry = rules.Entry(principal, action, resource, whose, before, after, outcome, here.way, here.request_id)
+    salts = [secrets.token_bytes(rules.SALT_BYTES) for _ in values]
+    return rules.draft(entry, datetime.now(UTC), values, salts)
+
+
+def _tenant(principal: Actor, resource: str) -> str:
+    tenant, slash, _ = resource.partition("/")
+    return tenant if slash and tenant else principal.tenant
+
+
+@event.listens_for(AnySession, "before_commit")
+def _chain(session: AnySession) -> None:
+    """What was recorded becomes lines; everything else is written before, so that the lock is the last."""
+    if session.in_nested_transaction() or not (drafts := session.info.pop(_PENDING, [])):
+        return
+    session.flush()
+    assert isinstance(session, Session)
+    store.append(session, drafts)
