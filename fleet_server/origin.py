@@ -1,7 +1,7 @@
 """Where what is done now came from: set at the boundary, read by the audit log.
 
-A context variable (PEP 567): a task, and a thread that a framework starts with a copy of the context, see that
-of the request that they work for.
+A context variable (PEP 567): a task, and a thread that a framework starts with a copy of the context, see
+that of the request that they work for.
 """
 
 from __future__ import annotations

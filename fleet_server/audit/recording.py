@@ -4,7 +4,7 @@
         ...                                   # the change
         record(session, principal, Action.DEVICES_CHANGE, str(address), before={...}, after={...})
 
-The line is kept until the transaction is about to commit, and chained then: the log's lock is the last one that
+The line is kept until the transaction is about to commit, and chained then: the log's lock is the last that
 is taken, so whoever holds it waits for nobody, and the order of numbers is the order of commits.
 `before` and `after` are small and hold neither secrets nor names of people; what tells of a person goes into
 `personal`, which is stored beside the line and can be erased (`rules.py`). Who acts, from where and why are

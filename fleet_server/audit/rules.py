@@ -3,9 +3,9 @@
     hash(n) = SHA-256( hash(n-1) | n, 8 bytes big-endian | body(n), UTF-8 )        hash(0) = 32 zero bytes
     digest  = SHA-256( salt, 16 bytes | value, UTF-8 )
 
-`body` is JSON text, stored and exported byte for byte: whoever verifies hashes it as it is, never writes it anew.
-Values that may tell of a person (names, addresses, free text) are not in it: their salted digests are, and the
-values stand beside, where they can be erased.
+`body` is JSON text, stored and exported byte for byte: whoever verifies hashes it as it is. Values that may
+tell of a person (names, addresses, free text) are not in it: their salted digests are, and the values stand
+beside, where they can be erased.
 """
 
 from __future__ import annotations

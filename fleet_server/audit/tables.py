@@ -16,7 +16,7 @@ from fleet_server.columns import column, instant, key, maybe_instant, nullable
 
 
 class AuditLine(SQLModel, table=True):
-    """`body` is what happened, byte for byte what `hash` is made of; at, tenant and action are copies of it."""
+    """`body` is what happened, byte for byte what `hash` is of; at, tenant and action are copies from it."""
 
     __tablename__: ClassVar[str] = "audit_line"
     __table_args__ = (

@@ -102,8 +102,8 @@ def verify(
 ) -> Verified:
     """Walk the log once, in the order given.
 
-    start: where a part of a log is said to begin; None: the whole log, whose first lines may be gone only if a
-    checkpoint of retention stands for them. head: the newest line by the log's own word.
+    start: where a part of a log is said to begin; None: the whole log, whose first lines may be gone only if
+    a checkpoint of retention stands for them. head: the newest line by the log's own word.
     """
     walk = _Walk(checkpoints, signed)
     fault = walk.bad_signature() or walk.through(lines, start) or walk.end(head, whole=start is None)
