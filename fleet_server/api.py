@@ -16,6 +16,7 @@ from fleet_server import health_routes, live_routes, problems
 from fleet_server.access import routes as access_routes
 from fleet_server.access.asker import signed_in
 from fleet_server.air import routes as air_routes
+from fleet_server.commands import routes as commands_routes
 from fleet_server.context import Context
 from fleet_server.decisions import routes as decisions_routes
 from fleet_server.devices import routes as devices_routes
@@ -33,6 +34,7 @@ TITLE = "Lamppost"
 OPENAPI_PATH = "/api/v1/openapi.json"
 GUARDED: tuple[APIRouter, ...] = (
     devices_routes.router,
+    commands_routes.router,
     telemetry_routes.router,
     air_routes.router,
     enrolment_routes.router,

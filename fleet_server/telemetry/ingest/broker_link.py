@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from fleet_server.config import BrokerConfig
+from fleet_server.outgoing import Outgoing, Said
 from fleet_server.telemetry.ingest import mqtt5
 from fleet_server.telemetry.ingest.intake import Incoming
 from fleet_server.telemetry.ingest.wire_socket import ConnectionLost, WireSocket
@@ -29,7 +30,6 @@ KEEPALIVE_S = 30
 RECEIVE_MAXIMUM = 2_000
 # While it lasts the broker keeps a dead worker its share of the messages; devices send those again in 30 s.
 SESSION_EXPIRY_S = 900
-MESSAGE_EXPIRY_S = 300  # an ack that a device did not fetch in time is stale: it will ask
 RECONNECT_FROM_S, RECONNECT_TO_S = 1.0, 15.0
 CONNECT_TIMEOUT_S = 10.0
 SHARED_BY = "ingest"  # first part of the name of the workers' shared subscription
@@ -105,7 +105,7 @@ class BrokerLink:
         self._out: set[int] = set()  # identifiers of messages that the broker did not acknowledge yet
         self._mid = 0
         self._held = 0  # messages of this connection that we did not acknowledge yet
-        self._waiting: list[tuple[str, bytes]] = []
+        self._waiting: list[Outgoing] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="broker link", daemon=True)
 
@@ -129,11 +129,12 @@ class BrokerLink:
         with self._lock:
             return self._socket is not None
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+    def publish(self, messages: Sequence[Said]) -> None:
         """Hand (topic, payload) to the broker; where there is none just now, drop them: devices ask again."""
         with self._lock:
             if self._socket is not None:
-                self._waiting.extend(messages[: MAX_WAITING - len(self._waiting)])
+                room = MAX_WAITING - len(self._waiting)
+                self._waiting.extend(Outgoing(*each) for each in messages[:room])
                 self._publish_waiting(self._socket)
 
     def acknowledge(self, group: Iterable[Incoming]) -> None:
@@ -148,10 +149,19 @@ class BrokerLink:
         room = min(self._accepted.receive_maximum, MAX_IN_FLIGHT) - len(self._out)
         now, self._waiting = self._waiting[:room], self._waiting[room:]
         packets = []
-        for topic, payload in now:
-            packet = mqtt5.publish(topic, payload, mid=self._free_mid(), expiry_s=MESSAGE_EXPIRY_S)
+        for each in now:
+            packet = mqtt5.publish(
+                each.topic,
+                each.payload,
+                mid=self._free_mid(),
+                expiry_s=each.expiry_s,
+                response_topic=each.response_topic,
+                correlation=each.correlation,
+            )
             if len(packet) > self._accepted.maximum_packet:
-                _log.warning("the broker takes no packet of %d bytes: dropped, to %s", len(packet), topic)
+                _log.warning(
+                    "the broker takes no packet of %d bytes: dropped, to %s", len(packet), each.topic
+                )
                 continue
             self._out.add(self._mid)
             packets.append(packet)

@@ -71,7 +71,7 @@ class Accepted(NamedTuple):
 # Property identifier -> bytes of its value, or how its length is found; section 2.2.2.2.
 _VARINT, _TEXT, _PAIR = -1, -2, -3
 _USER_PROPERTY, _RECEIVE_MAXIMUM, _SESSION_EXPIRY, _MESSAGE_EXPIRY = 0x26, 0x21, 0x11, 0x02
-_SERVER_KEEP_ALIVE, _MAXIMUM_PACKET_SIZE = 0x13, 0x27
+_SERVER_KEEP_ALIVE, _MAXIMUM_PACKET_SIZE, _RESPONSE_TOPIC, _CORRELATION = 0x13, 0x27, 0x08, 0x09
 _SIZES = {
     **dict.fromkeys((0x01, 0x17, 0x19, 0x24, 0x25, 0x28, 0x29, 0x2A), 1),
     **dict.fromkeys((0x13, 0x21, 0x22, 0x23), 2),
@@ -204,10 +204,16 @@ def publish(
     *,
     mid: int = 0,
     expiry_s: int | None = None,
+    response_topic: str = "",
+    correlation: bytes = b"",
     properties: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """Section 3.3: with QoS 1 where there is a packet identifier, else with QoS 0."""
     told = b"" if expiry_s is None else struct.pack(">BI", _MESSAGE_EXPIRY, expiry_s)
+    if response_topic:
+        told += bytes((_RESPONSE_TOPIC,)) + _text(response_topic.encode())
+    if correlation:
+        told += bytes((_CORRELATION,)) + _text(correlation)
     for name, value in properties:
         told += bytes((_USER_PROPERTY,)) + _text(name.encode()) + _text(value.encode())
     head = _text(topic.encode()) + (struct.pack(">H", mid) if mid else b"")

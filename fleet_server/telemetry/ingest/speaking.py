@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from fleet_server.errors import LamppostError
+from fleet_server.outgoing import Said
 
 SPEAK_EVERY_S = 1.0  # a setting is obeyed within two seconds; a tick that finds nothing is one indexed query
 
-Source = Callable[[], Sequence[tuple[str, bytes]]]
+Source = Callable[[], Sequence[Said]]
 """Claims what is due now: (topic, payload) each. Raises LamppostError where the database does not answer."""
 
 _log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class Mouth(Protocol):
     @property
     def connected(self) -> bool: ...
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> None: ...
+    def publish(self, messages: Sequence[Said]) -> None: ...
 
 
 class Speaker:

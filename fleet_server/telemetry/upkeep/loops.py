@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
 from fleet_server.air import upkeep as air
+from fleet_server.commands import upkeep as commands
 from fleet_server.context import Context
 from fleet_server.decisions.deciding import VERDICTS_A_TICK, decide
 from fleet_server.errors import DatabaseUnreachable
@@ -77,12 +79,23 @@ def _replay(bench: Bench) -> int:
     return sum(outcomes.values())
 
 
+def _real() -> datetime:
+    """What is promised to people in hours runs by real time, in the demo too."""
+    return datetime.now(UTC)
+
+
 LOOPS = (
     Loop("fold the ledger", 15.0, lambda b: fold(b.connection), STREAMS_A_TICK),
     Loop("roll up hours and days", 10.0, lambda b: roll_up(b.connection), MARKS_A_TICK),
     Loop("districts", 10.0, lambda b: follow_districts(b.connection), DISTRICT_HOURS_A_TICK),
     Loop("air", 5.0, lambda b: air.follow(b.connection, b.context.clock.now()), air.MARKS_A_TICK),
     Loop("decide on verdicts", 1.0, lambda b: decide(b.connection, b.context.clock.now()), VERDICTS_A_TICK),
+    Loop(
+        "clocks of commands", 1.0, lambda b: commands.run_clocks(b.connection, _real()), commands.ROWS_A_TICK
+    ),
+    Loop(
+        "forget old commands", 600.0, lambda b: commands.forget(b.connection, _real()), commands.ROWS_A_TICK
+    ),
     Loop("replay dead letters", 2.0, _replay, LETTERS_A_TICK),
     Loop("views of sensor kinds", 10.0, lambda b: make_views(b.connection), MAX_VIEWS),
     Loop("write down what was lost", 600.0, lambda b: settle(b.connection), HOLES_A_TICK),

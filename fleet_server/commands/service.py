@@ -1,0 +1,264 @@
+"""Tell lampposts what to do, see what came of it, take it back, fetch what it brought.
+
+Every function takes the context and the acting principal, and authorizes. Instants are real time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from sqlmodel import Session
+
+from fleet_server.access.rules import EVERY_TENANT, Action, Principal
+from fleet_server.access.service import authorize
+from fleet_server.audit.recording import record
+from fleet_server.commands import rules, store
+from fleet_server.commands.errors import AskedDifferently, NotNow, TooManyWaiting
+from fleet_server.commands.rules import EXPIRY, RATE, TIMEOUT, WAITING_MOST, Event, Refusal, State
+from fleet_server.commands.store import CommandRecord, FileRecord, NewCommand, Target, Wanted
+from fleet_server.context import Context
+from fleet_server.errors import InvalidRequest, NotFound
+from wire_contract.messages import CommandName
+from wire_contract.topics import Address
+
+__all__ = ["Ask", "Bulk", "CommandName", "CommandRecord", "FileRecord", "State", "Wanted"]
+
+TOKEN_BYTES = 16  # 128 random bits: nobody guesses another's id
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is to be done. key: the caller's own; asking again with it gives the same command.
+
+    expiry: it must have begun by then. timeout: it must have ended by then, from when it began.
+    """
+
+    name: CommandName
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+    expiry: timedelta = EXPIRY
+    timeout: timedelta = TIMEOUT
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """Commands that were asked for in one call. counts: how many are in which state."""
+
+    id: str
+    counts: Mapping[State, int]
+
+    @property
+    def commands(self) -> int:
+        return sum(self.counts.values())
+
+
+def ask(ctx: Context, principal: Principal, address: Address, wanted: Ask) -> CommandRecord:
+    """Tell one lamppost. Raises NotFound, InvalidRequest, NotNow, TooManyWaiting, AskedDifferently."""
+    _within(principal, address)
+    authorize(principal, Action.DEVICES_COMMAND, str(address))
+    _check(wanted)
+    now = datetime.now(UTC)
+    with ctx.db.session(principal.tenant) as session:
+        target = _reachable(session, [address])[0]
+        made = _new(principal, target, wanted, None, now, now)
+        ids = store.add(session, [made])
+        if not ids:
+            return _asked_before(session, principal, target, wanted)
+        _note(session, principal, str(address), wanted, {})
+        return _need(session, principal, ids[0])
+
+
+def ask_many(
+    ctx: Context, principal: Principal, addresses: Sequence[Address], wanted: Ask, rate: int = RATE
+) -> Bulk:
+    """Tell many lampposts the same: all of them or, where one cannot be told, none.
+
+    rate: so many a minute are sent. Raises NotFound, InvalidRequest, NotNow, TooManyWaiting.
+    """
+    unique = list(dict.fromkeys(addresses))
+    if not 1 <= len(unique) <= rules.BULK_MOST:
+        raise InvalidRequest(f"A bulk is of 1 to {rules.BULK_MOST} lampposts.")
+    for address in unique:
+        _within(principal, address)
+        authorize(principal, Action.DEVICES_COMMAND, str(address))
+    _check(wanted, rate)
+    now = datetime.now(UTC)
+    span = timedelta(seconds=60 * len(unique) / rate)
+    if span >= wanted.expiry:
+        raise InvalidRequest(
+            f"At {rate} a minute the last of {len(unique)} would expire before it may be sent.",
+            remedy="Give a longer expiry, or a higher rate.",
+        )
+    bulk = secrets.token_hex(8)
+    with ctx.db.session(principal.tenant) as session:
+        before = _bulk_before(session, principal, wanted)
+        if before is not None:
+            return before
+        found = _reachable(session, unique)
+        made = [
+            _new(principal, target, wanted, bulk, now, rules.not_before(now, place, rate))
+            for place, target in enumerate(found)
+        ]
+        store.add(session, made)
+        _note(session, principal, bulk, wanted, {"bulk": bulk, "lampposts": len(made), "rate": rate})
+        return Bulk(bulk, store.counts(session, principal.tenant, bulk))
+
+
+def list_commands(ctx: Context, principal: Principal, wanted: Wanted) -> list[CommandRecord]:
+    """Newest first, of the principal's tenant only."""
+    authorize(principal, Action.COMMANDS_READ, str(wanted.address) if wanted.address else "*")
+    with ctx.db.session(principal.tenant) as session:
+        return store.listed(session, replace(wanted, tenant=principal.tenant))
+
+
+def get_command(ctx: Context, principal: Principal, command_id: int) -> CommandRecord:
+    """Raises NotFound."""
+    authorize(principal, Action.COMMANDS_READ)
+    with ctx.db.session(principal.tenant) as session:
+        return _need(session, principal, command_id)
+
+
+def cancel(ctx: Context, principal: Principal, command_id: int, reason: str = "") -> CommandRecord:
+    """Take it back while no lamppost has begun with it. Raises NotFound, NotNow."""
+    authorize(principal, Action.DEVICES_COMMAND)
+    with ctx.db.session(principal.tenant) as session:
+        found = _need(session, principal, command_id, locked=True)
+        authorize(principal, Action.DEVICES_COMMAND, str(found.address))
+        after = rules.step(found.state, Event.CANCEL)
+        if isinstance(after, Refusal):
+            raise NotNow(f"Command {command_id} is not canceled: {after}.", members={"state": found.state})
+        store.cancel(session, [command_id], principal.name, datetime.now(UTC))
+        record(
+            session, principal, Action.DEVICES_COMMAND, str(found.address),
+            before={"command": command_id, "state": found.state}, after={"state": after}, reason=reason,
+        )  # fmt: skip
+        return _need(session, principal, command_id)
+
+
+def get_bulk(ctx: Context, principal: Principal, bulk: str) -> Bulk:
+    """Raises NotFound."""
+    authorize(principal, Action.COMMANDS_READ)
+    with ctx.db.session(principal.tenant) as session:
+        return _need_bulk(session, principal, bulk)
+
+
+def cancel_bulk(ctx: Context, principal: Principal, bulk: str, reason: str = "") -> Bulk:
+    """Take back those of a bulk with which no lamppost has begun. Raises NotFound."""
+    authorize(principal, Action.DEVICES_COMMAND)
+    with ctx.db.session(principal.tenant) as session:
+        _need_bulk(session, principal, bulk)
+        locked = store.lock_bulk(session, principal.tenant, bulk)
+        ids = [id_ for id_, state in locked if rules.step(state, Event.CANCEL) is State.CANCELED]
+        store.cancel(session, ids, principal.name, datetime.now(UTC))
+        after = {"bulk": bulk, "canceled": len(ids)}
+        record(session, principal, Action.DEVICES_COMMAND, bulk, after=after, reason=reason)
+        return _need_bulk(session, principal, bulk)
+
+
+def fetch_file(ctx: Context, principal: Principal, command_id: int) -> tuple[FileRecord, bytes]:
+    """What a command brought: a tar archive, compressed with zstd. Raises NotFound, NotNow."""
+    authorize(principal, Action.COMMANDS_READ)
+    with ctx.db.session(principal.tenant) as session:
+        found = _need(session, principal, command_id)
+        if found.file is None:
+            raise NotFound(f"Command {command_id} has brought no file, or it was kept long enough.")
+        if not found.file.complete:
+            raise NotNow(f"{found.file.pieces} of {found.file.of} pieces of the file are here.")
+        content = store.content(session, command_id)
+    if len(content) != found.file.size or hashlib.sha256(content).digest() != found.file.sha256:
+        raise NotNow("The file is not what the lamppost said that it is.", remedy="Ask for another one.")
+    return found.file, content
+
+
+def _within(principal: Principal, address: Address) -> None:
+    """Another tenant's lampposts are not there: their names are not told. Raises NotFound."""
+    if principal.tenant not in (EVERY_TENANT, address.tenant):
+        raise NotFound(f"There is no device {address}.")
+
+
+def _check(wanted: Ask, rate: int = RATE) -> None:
+    """Raises InvalidRequest."""
+    problem = rules.arguments_problem(wanted.name, wanted.arguments)
+    problem = problem or rules.ask_problem(wanted.expiry, wanted.timeout, wanted.key, rate)
+    if len(wanted.reason) > rules.REASON_MOST_CHARACTERS or "\0" in wanted.reason:
+        problem = f"a reason has at most {rules.REASON_MOST_CHARACTERS} characters"
+    if problem is not None:
+        raise InvalidRequest(f"{problem[0].upper()}{problem[1:]}.")
+
+
+def _reachable(session: Session, addresses: Sequence[Address]) -> list[Target]:
+    """In the order of `addresses`. Raises NotFound, NotNow, TooManyWaiting."""
+    found = store.targets(session, addresses)
+    missing = [str(address) for address in addresses if address not in found]
+    if missing:
+        more = f" nor {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise NotFound(f"There is no device {missing[0]}{more}.")
+    for address in addresses:
+        target = found[address]
+        if target.state not in ("active", "pending"):
+            raise NotNow(f"{address} is {target.state}: it is told nothing.")
+        if target.waiting >= WAITING_MOST:
+            raise TooManyWaiting(
+                f"{target.waiting} commands of {address} have not ended.", members={"retry_after_s": 60}
+            )
+    return [found[address] for address in addresses]
+
+
+def _new(
+    principal: Principal, target: Target, wanted: Ask, bulk: str | None, now: datetime, not_before: datetime
+) -> NewCommand:
+    return NewCommand(
+        target=target,
+        token=secrets.token_hex(TOKEN_BYTES),
+        name=wanted.name,
+        arguments=dict(wanted.arguments),
+        asked_by=principal.name,
+        asked_at=now,
+        reason=wanted.reason,
+        key=wanted.key,
+        bulk=bulk,
+        not_before=not_before,
+        expires_at=now + wanted.expiry,
+        timeout=wanted.timeout,
+    )
+
+
+def _asked_before(session: Session, principal: Principal, target: Target, wanted: Ask) -> CommandRecord:
+    """Raises AskedDifferently."""
+    before = store.keyed(session, principal.name, wanted.key, target.id)
+    if before is None or (before.name, before.arguments) != (wanted.name, dict(wanted.arguments)):
+        raise AskedDifferently(f"The idempotency key {wanted.key!r} was used for another command.")
+    return before
+
+
+def _bulk_before(session: Session, principal: Principal, wanted: Ask) -> Bulk | None:
+    if not wanted.key:
+        return None
+    bulk = store.bulk_of_key(session, principal.tenant, principal.name, wanted.key)
+    return None if bulk is None else Bulk(bulk, store.counts(session, principal.tenant, bulk))
+
+
+def _note(
+    session: Session, principal: Principal, resource: str, wanted: Ask, more: Mapping[str, object]
+) -> None:
+    after = {"command": str(wanted.name), "arguments": dict(wanted.arguments), **more}
+    record(session, principal, Action.DEVICES_COMMAND, resource, after=after, reason=wanted.reason)
+
+
+def _need(session: Session, principal: Principal, command_id: int, *, locked: bool = False) -> CommandRecord:
+    found = store.get(session, principal.tenant, command_id, locked=locked)
+    if found is None:
+        raise NotFound(f"There is no command {command_id}.")
+    return found
+
+
+def _need_bulk(session: Session, principal: Principal, bulk: str) -> Bulk:
+    counts = store.counts(session, principal.tenant, bulk)
+    if not counts:
+        raise NotFound("There is no such bulk of commands.")
+    return Bulk(bulk, counts)

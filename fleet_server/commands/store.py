@@ -1,0 +1,255 @@
+"""Queries of the commands slice: a session in, plain dataclasses out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col
+
+from fleet_server.commands import tables
+from fleet_server.commands.rules import State
+from fleet_server.db import EVERY_TENANT
+from wire_contract.limits import FILE_PIECE_BYTES
+from wire_contract.topics import Address
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """The file of a command. pieces: how many are there, of how many. complete: all of them."""
+
+    name: str
+    size: int
+    sha256: bytes
+    pieces: int
+
+    @property
+    def of(self) -> int:
+        return -(-self.size // FILE_PIECE_BYTES)
+
+    @property
+    def complete(self) -> bool:
+        return self.pieces == self.of
+
+
+@dataclass(frozen=True)
+class CommandRecord:
+    """A row of `command`, with its file where it brought one. late: said by the lamppost after it ended."""
+
+    id: int
+    address: Address
+    name: str
+    arguments: dict[str, str]
+    state: State
+    asked_by: str
+    asked_at: datetime
+    reason: str
+    bulk: str | None
+    not_before: datetime
+    expires_at: datetime
+    timeout_s: int
+    sent_at: datetime | None
+    sendings: int
+    began_at: datetime | None
+    ended_at: datetime | None
+    detail: str
+    result: dict[str, str]
+    late: str
+    canceled_by: str
+    file: FileRecord | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A lamppost that can be told something. waiting: its commands that have not ended."""
+
+    id: int
+    address: Address
+    state: str
+    waiting: int
+
+
+@dataclass(frozen=True)
+class NewCommand:
+    """token: its id on the wire, made of random bits."""
+
+    target: Target
+    token: str
+    name: str
+    arguments: dict[str, str]
+    asked_by: str
+    asked_at: datetime
+    reason: str
+    key: str
+    bulk: str | None
+    not_before: datetime
+    expires_at: datetime
+    timeout: timedelta
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which commands a list holds; None: all. tenant "*" is every one."""
+
+    tenant: str = EVERY_TENANT
+    address: Address | None = None
+    states: Sequence[State] = ()
+    bulk: str | None = None
+    before_id: int | None = None
+    limit: int = 100
+
+
+_COMMANDS = """
+SELECT c.id, d.tenant, d.name AS device, c.name, c.arguments, c.state, c.asked_by, c.asked_at, c.reason,
+       c.bulk, c.not_before, c.expires_at, c.timeout_s, c.sent_at, c.sendings, c.began_at, c.ended_at,
+       c.detail, c.result, c.late, c.canceled_by, f.name AS file, f.size, f.sha256,
+       (SELECT count(*) FROM command_piece p WHERE p.command_id = f.command_id) AS pieces
+FROM command c JOIN device d ON d.id = c.device_id LEFT JOIN command_file f ON f.command_id = c.id
+"""
+
+
+def targets(session: Session, addresses: Sequence[Address]) -> dict[Address, Target]:
+    """The lampposts of these addresses that there are."""
+    rows = session.execute(
+        text(
+            "SELECT d.id, d.tenant, d.name, d.state, (SELECT count(*) FROM command c WHERE c.device_id = d.id"
+            "   AND c.state IN ('queued', 'sent', 'received')) AS waiting"
+            " FROM device d JOIN unnest(CAST(:tenants AS text[]), CAST(:names AS text[])) AS w(tenant, name)"
+            " USING (tenant, name)"
+        ),
+        {"tenants": [a.tenant for a in addresses], "names": [a.device for a in addresses]},
+    )
+    found = (Target(id_, Address(tenant, name), state, waiting) for id_, tenant, name, state, waiting in rows)
+    return {target.address: target for target in found}
+
+
+def add(session: Session, commands: Sequence[NewCommand]) -> list[int]:
+    """Write them down; the ids of those that were not there under their idempotency key."""
+    rows = [
+        {
+            "tenant": each.target.address.tenant,
+            "device_id": each.target.id,
+            "token": each.token,
+            "name": each.name,
+            "arguments": each.arguments,
+            "state": State.QUEUED,
+            "asked_by": each.asked_by,
+            "asked_at": each.asked_at,
+            "reason": each.reason,
+            "idempotency_key": each.key,
+            "bulk": each.bulk,
+            "not_before": each.not_before,
+            "expires_at": each.expires_at,
+            "timeout_s": int(each.timeout.total_seconds()),
+        }
+        for each in commands
+    ]
+    ids: list[int] = []
+    for start in range(0, len(rows), 1_000):  # PostgreSQL takes 65,535 parameters
+        made = (
+            insert(tables.Command)
+            .values(rows[start : start + 1_000])
+            .on_conflict_do_nothing()
+            .returning(col(tables.Command.id))
+        )
+        ids += [row[0] for row in session.execute(made)]
+    return ids
+
+
+def keyed(session: Session, asked_by: str, key: str, device_id: int) -> CommandRecord | None:
+    """The command that was asked for under this key."""
+    query = text(
+        _COMMANDS + " WHERE c.tenant = d.tenant AND c.asked_by = :by AND c.idempotency_key = :key"
+        " AND c.device_id = :device"
+    )
+    row = session.execute(query, {"by": asked_by, "key": key, "device": device_id}).one_or_none()
+    return None if row is None else _record(row)
+
+
+def bulk_of_key(session: Session, tenant: str, asked_by: str, key: str) -> str | None:
+    """The bulk that was asked for under this key."""
+    query = text(
+        "SELECT bulk FROM command WHERE (tenant = :tenant OR :tenant = '*') AND asked_by = :by"
+        " AND idempotency_key = :key AND bulk IS NOT NULL LIMIT 1"
+    )
+    found: str | None = session.execute(query, {"tenant": tenant, "by": asked_by, "key": key}).scalar()
+    return found
+
+
+def get(session: Session, tenant: str, command_id: int, *, locked: bool = False) -> CommandRecord | None:
+    """One command of a tenant ("*": of any), locked until the transaction ends where it is to change."""
+    query = _COMMANDS + " WHERE c.id = :id AND (d.tenant = :tenant OR :tenant = '*')"
+    query += " FOR NO KEY UPDATE OF c" if locked else ""
+    row = session.execute(text(query), {"id": command_id, "tenant": tenant}).one_or_none()
+    return None if row is None else _record(row)
+
+
+def listed(session: Session, wanted: Wanted) -> list[CommandRecord]:
+    """Newest first."""
+    where, given = ["true"], dict[str, Any](limit=wanted.limit)
+    if wanted.tenant != EVERY_TENANT:
+        where.append("c.tenant = :tenant AND d.tenant = :tenant")
+        given["tenant"] = wanted.tenant
+    if wanted.address is not None:
+        where.append("d.tenant = :of AND d.name = :device")
+        given |= {"of": wanted.address.tenant, "device": wanted.address.device}
+    if wanted.states:
+        where.append("c.state = ANY(CAST(:states AS text[]))")
+        given["states"] = list(map(str, wanted.states))
+    if wanted.bulk is not None:
+        where.append("c.bulk = :bulk")
+        given["bulk"] = wanted.bulk
+    if wanted.before_id is not None:
+        where.append("c.id < :before")
+        given["before"] = wanted.before_id
+    query = text(f"{_COMMANDS} WHERE {' AND '.join(where)} ORDER BY c.id DESC LIMIT :limit")
+    return [_record(row) for row in session.execute(query, given)]
+
+
+def counts(session: Session, tenant: str, bulk: str) -> dict[State, int]:
+    """How many commands of a bulk are in which state."""
+    query = text(
+        "SELECT state, count(*) FROM command WHERE bulk = :bulk AND (tenant = :tenant OR :tenant = '*')"
+        " GROUP BY state"
+    )
+    return {State(state): n for state, n in session.execute(query, {"bulk": bulk, "tenant": tenant})}
+
+
+def cancel(session: Session, ids: Sequence[int], by: str, now: datetime) -> None:
+    """End them as canceled; whoever calls has asked the table of states."""
+    session.execute(
+        text(
+            "UPDATE command SET state = :state, canceled_by = :by, ended_at = :now,"
+            " detail = CASE WHEN sendings = 0 THEN '' ELSE 'it was sent: the lamppost may do it all the same'"
+            " END"
+            " WHERE id = ANY(CAST(:ids AS bigint[]))"
+        ),
+        {"state": State.CANCELED, "by": by, "now": now, "ids": list(ids)},
+    )
+
+
+def lock_bulk(session: Session, tenant: str, bulk: str) -> list[tuple[int, State]]:
+    """Ids and states of a bulk's commands that have not ended, locked."""
+    query = text(
+        "SELECT id, state FROM command WHERE bulk = :bulk AND (tenant = :tenant OR :tenant = '*')"
+        " AND state IN ('queued', 'sent', 'received') ORDER BY id FOR NO KEY UPDATE"
+    )
+    return [(id_, State(state)) for id_, state in session.execute(query, {"bulk": bulk, "tenant": tenant})]
+
+
+def content(session: Session, command_id: int) -> bytes:
+    """The pieces of a command's file that are there, in their order."""
+    query = text("SELECT data FROM command_piece WHERE command_id = :id ORDER BY index")
+    return b"".join(bytes(data) for (data,) in session.execute(query, {"id": command_id}))
+
+
+def _record(row: Row[Any]) -> CommandRecord:
+    fields = dict(row._mapping)
+    address = Address(fields.pop("tenant"), fields.pop("device"))
+    name, size, sha256, pieces = (fields.pop(each) for each in ("file", "size", "sha256", "pieces"))
+    file = None if name is None else FileRecord(name, size, bytes(sha256), pieces)
+    return CommandRecord(address=address, state=State(fields.pop("state")), file=file, **fields)

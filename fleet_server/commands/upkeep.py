@@ -1,0 +1,60 @@
+"""The worker's part: commands whose time is over end, and what is kept long enough goes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg import Connection
+
+from fleet_server.commands import rules
+from fleet_server.commands.rules import Clocks, Event, State
+
+ROWS_A_TICK = 1_000
+_OVER = """
+SELECT id, state, expires_at, began_at, timeout_s, sendings FROM command
+WHERE state IN ('queued', 'sent', 'received')
+      AND least(expires_at, began_at + timeout_s * interval '1 second') <= %s
+ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+"""
+_END = "UPDATE command SET state = %s, detail = %s, ended_at = %s WHERE id = %s"
+
+
+def run_clocks(connection: Connection[Any], now: datetime) -> int:
+    """End what has not begun, or not ended, in time; returns how many. now: real time."""
+    ended = []
+    with connection.transaction(), connection.cursor() as cursor:
+        for row in cursor.execute(_OVER, (now, ROWS_A_TICK)).fetchall():
+            command_id, word, expires_at, began_at, timeout_s, sendings = row
+            state = State(word)
+            event = rules.due(Clocks(state, expires_at, began_at, timedelta(seconds=timeout_s)), now)
+            after = state if event is None else rules.step(state, event)
+            if isinstance(after, State) and after is not state:
+                ended.append((after, _detail(state, event, sendings), now, command_id))
+        cursor.executemany(_END, ended)
+    return len(ended)
+
+
+def _detail(state: State, event: Event | None, sendings: int) -> str:
+    if event is Event.TIME_OUT:
+        return "it began, and no word came of its end in time"
+    if state is State.QUEUED:
+        return "not sent: the lamppost was not online in time"
+    return f"sent {sendings} times, and no word came that it began"
+
+
+def forget(connection: Connection[Any], now: datetime) -> int:
+    """Delete files and commands that were kept long enough; returns how many. now: real time."""
+    files = connection.execute(
+        "DELETE FROM command_file WHERE command_id IN (SELECT f.command_id FROM ("
+        "  SELECT f.command_id, f.came_at,"
+        "         row_number() OVER (PARTITION BY c.device_id ORDER BY f.command_id DESC) AS place"
+        "  FROM command_file f JOIN command c ON c.id = f.command_id) f"
+        " WHERE f.came_at < %s OR f.place > %s LIMIT %s)",
+        (now - rules.FILES_KEPT, rules.FILES_KEPT_EACH, ROWS_A_TICK),
+    ).rowcount
+    commands = connection.execute(
+        "DELETE FROM command WHERE id IN (SELECT id FROM command WHERE ended_at < %s ORDER BY id LIMIT %s)",
+        (now - rules.KEPT, ROWS_A_TICK),
+    ).rowcount
+    return files + commands
