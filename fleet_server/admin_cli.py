@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fleet_server import admin_commands as run
+from fleet_server import enrolment_commands as ahead
 from fleet_server import incident_commands as on
 from fleet_server import retention_commands as keeping
 from fleet_server.access.rules import HUMAN_ROLES
@@ -57,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     groups = made.add_subparsers(dest="group", required=True, metavar="WHAT")
     _operators(_group(groups, "operator", "accounts of people"))
     _claims(_group(groups, "claim", "a technician's permission to enrol one lamppost"))
+    ahead.add_batch(_group(groups, "batch", "claims issued in advance", ahead.BATCH_EXAMPLES), _command)
+    ahead.add_keys(_group(groups, "keys", "public keys registered before", ahead.KEY_EXAMPLES), _command)
+    ahead.add_alarms(_group(groups, "alarms", "claims used twice", ahead.ALARM_EXAMPLES), _command)
     _enrolments(_group(groups, "enrolments", "lampposts that ask to be let in"))
     _lampposts(_group(groups, "lamppost", "who is in the street, and who may come in"))
     _places(_group(groups, "place", "where a lamppost stands"))

@@ -13,8 +13,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from fleet_server.accept_policy import AcceptRule
 from fleet_server.config_rules import RULES, Listen, Refused
 from fleet_server.errors import ConfigurationError, WrongValue
+from fleet_server.people_rules import OIDC_KEYS, GroupGrant
+
+MOST_SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path has 108 bytes, the last of them zero (unix(7))
 
 __all__ = ["Listen", "ServerConfig", "explained", "load_config"]
 
@@ -45,12 +49,22 @@ class BrokerConfig:
     ca_file: Path
     certificate_file: Path
     key_file: Path
+    most_connections: int = 10_000
+    # Where the server's roles connect instead of host and port: a broker of our own on this machine.
+    server_socket: Path | None = None
 
 
 @dataclass(frozen=True)
 class AuthorityConfig:
     directory: Path
     server_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EnrolmentConfig:
+    """accept: who is let in without a person."""
+
+    accept: tuple[AcceptRule, ...]
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,33 @@ class UiConfig:
     secret_file: Path
     map_tiles: str  # an address with {z}, {x}, {y}; "": a map without tiles
     map_attribution: str
+
+
+@dataclass(frozen=True)
+class SignInConfig:
+    key_file: Path  # seals second factors
+    second_factor_roles: tuple[str, ...]  # of local accounts
+
+
+@dataclass(frozen=True)
+class AccessConfig:
+    two_person: str  # "auto", "on" or "off"
+
+
+@dataclass(frozen=True)
+class OidcConfig:
+    """issuer "": nobody signs in through a provider. client_secret: where it lies; "": a public client."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    pages: str  # the address under which browsers reach the pages
+    title: str
+    scopes: tuple[str, ...]
+    name_claim: str
+    groups_claim: str
+    grants: tuple[GroupGrant, ...]
+    ca_file: Path | None
 
 
 @dataclass(frozen=True)
@@ -116,8 +157,12 @@ class ServerConfig:
     database: DatabaseConfig
     broker: BrokerConfig
     authority: AuthorityConfig
+    enrolment: EnrolmentConfig
     api: ApiConfig
     ui: UiConfig
+    sign_in: SignInConfig
+    access: AccessConfig
+    oidc: OidcConfig
     ingest: IngestConfig
     retention: RetentionConfig
     log: LogConfig
@@ -225,10 +270,13 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
             path("broker.ca_file", certificates / "ca.pem"),
             path("broker.certificate_file", certificates / "ingest.pem"),
             path("broker.key_file", certificates / "ingest.key"),
+            v["broker.most_connections"],
+            server_socket(home) if v["broker.managed"] else None,
         ),
         authority=AuthorityConfig(
             path("authority.directory", home / "authority"), v["authority.server_names"]
         ),
+        enrolment=EnrolmentConfig(v["enrolment.accept"]),
         api=ApiConfig(
             v["api.listen"],
             v["api.device_listen"],
@@ -243,6 +291,11 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
             v["ui.map_tiles"],
             v["ui.map_attribution"],
         ),
+        sign_in=SignInConfig(
+            path("sign_in.key_file", home / "people.key"), v["sign_in.second_factor_roles"]
+        ),
+        access=AccessConfig(v["access.two_person"]),
+        oidc=_oidc(file, v, base),
         ingest=IngestConfig(
             v["ingest.workers"] or min(2, os.cpu_count() or 1),  # one works while the other waits
             v["ingest.group_messages"],
@@ -252,6 +305,21 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
         log=LogConfig(v["log.json"], v["log.files"]),
         bench=BenchConfig(base / v["bench.clock_file"] if v["bench.clock_file"] else None),
     )
+
+
+def server_socket(home: Path) -> Path | None:
+    """The socket of a broker of our own; None where the folder's path is too long for one."""
+    socket = home.absolute() / "broker" / "server.sock"
+    return socket if len(str(socket).encode()) <= MOST_SOCKET_PATH_BYTES else None
+
+
+def _oidc(file: Path | None, v: dict[str, Any], base: Path) -> OidcConfig:
+    """Raises WrongValue where a provider is named and not what is needed to speak with it."""
+    given = {name: v[f"oidc.{name}"] for name in OIDC_KEYS}
+    for name in ("client_id", "pages"):
+        if given["issuer"] and not given[name]:
+            raise WrongValue(file or "server.toml", f"oidc.{name}", "", "not empty while oidc.issuer is set")
+    return OidcConfig(**given, ca_file=base / v["oidc.ca_file"] if v["oidc.ca_file"] else None)
 
 
 def _retention(file: Path | None, v: dict[str, Any]) -> RetentionConfig:

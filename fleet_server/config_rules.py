@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from fleet_server import people_rules
+from fleet_server.accept_policy import AcceptRule, BadRule, read_rules
+
 # a label of the wire's names (wire_contract.topics): RFC 1123 host label, lower case
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 TILES = re.compile(
@@ -153,6 +156,28 @@ def names(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def accept_rules(value: object) -> tuple[AcceptRule, ...]:
+    """Who is let in without a person (`accept_policy.py`)."""
+    if not isinstance(value, list) or len(value) > 20 or not all(isinstance(each, str) for each in value):
+        raise Refused('a list of at most 20 rules, such as ["registered-key", "expired days=90"]')
+    try:
+        return read_rules(value)
+    except BadRule as wrong:
+        raise Refused(f"what accept_policy reads; {wrong}") from None
+
+
+def told(rule: Rule) -> Rule:
+    """A rule of another module, which raises ValueError with the words."""
+
+    def checked(value: object) -> Any:
+        try:
+            return rule(value)
+        except ValueError as wrong:
+            raise Refused(str(wrong)) from None
+
+    return checked
+
+
 host = text_matching(HOST, "a host name or an address")
 
 RULES: dict[str, Rule] = {
@@ -165,11 +190,13 @@ RULES: dict[str, Rule] = {
     "broker.port": whole(1, 65535),
     "broker.managed": yes_no,
     "broker.listen": host,
+    "broker.most_connections": whole(1, 1_000_000),
     "broker.ca_file": path,
     "broker.certificate_file": path,
     "broker.key_file": path,
     "authority.directory": path,
     "authority.server_names": names,
+    "enrolment.accept": accept_rules,
     "api.listen": listen,
     "api.device_listen": listen_or_off,
     "api.device_certificate_file": path,
@@ -180,6 +207,19 @@ RULES: dict[str, Rule] = {
     "ui.secret_file": path,
     "ui.map_tiles": tile_address,
     "ui.map_attribution": words,
+    "sign_in.key_file": path,
+    "sign_in.second_factor_roles": told(people_rules.roles),
+    "access.two_person": one_of("auto", "on", "off"),
+    "oidc.issuer": told(people_rules.web_address),
+    "oidc.client_id": words,
+    "oidc.client_secret": told(people_rules.reference),
+    "oidc.pages": told(people_rules.public_address),
+    "oidc.title": words,
+    "oidc.scopes": told(people_rules.scopes),
+    "oidc.name_claim": told(people_rules.claim),
+    "oidc.groups_claim": told(people_rules.claim),
+    "oidc.grants": told(people_rules.grants),
+    "oidc.ca_file": path,
     "ingest.workers": whole(0, 64),
     "ingest.group_messages": whole(1, 1000),
     "ingest.group_age_ms": whole(1, 5000),

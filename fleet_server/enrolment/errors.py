@@ -26,6 +26,10 @@ class ClaimSpent(Forbidden):
     """403: the claim was used with another key, or its request was rejected."""
 
 
+class ClaimEarly(Forbidden):
+    """403: the claim's day has not come."""
+
+
 class ClaimOver(Gone):
     """410: the claim has expired or was withdrawn."""
 

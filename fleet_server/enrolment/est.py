@@ -54,14 +54,17 @@ async def ca_certificates(request: Request) -> Response:
 
 @est_router.post("/simpleenroll", response_class=Response)
 async def simple_enroll(request: Request) -> Response:
-    """Ask for a certificate with a claim: 200 with it, or 202 while a person decides."""
+    """Ask for a certificate with a claim, or without one for a registered key: 200 with it, or 202 while
+    somebody decides."""
     try:
         _slow_down(request)
-        claim_id, secret = _credentials(request)
+        shown = _credentials(request) if request.headers.get("authorization") else None
         csr_der = _decoded(request, await _body(request))
-        answer = await run_in_threadpool(
-            service.request_certificate, context_of(request), claim_id, secret, csr_der
-        )
+        ctx = context_of(request)
+        if shown is None:
+            answer = await run_in_threadpool(service.request_with_key, ctx, csr_der)
+        else:
+            answer = await run_in_threadpool(service.request_certificate, ctx, *shown, csr_der)
     except LamppostError as error:
         return _problem(request, error)
     match answer:

@@ -61,7 +61,7 @@ def complete(ctx: Context, enrolment_id: int, now: datetime) -> Enrolment:
         assert current is not None
         if rules.step(current.state, Event.ISSUE) is not State.ISSUED:
             return current  # another process was first
-        if found.replaces:  # before the new one is on record: a power cut here only repeats it
+        if found.replaces or found.known:  # before the new one is on record: a power cut here only repeats it
             revoke_all(ctx, session, address, now, hold=False)
         chain_pem = _issue(ctx, found.csr, address)
         _record(session, address, chain_pem, now)

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from fleet_server.accept_policy import Way
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.devices.routes import DeviceAddress, DeviceView
 from fleet_server.devices.routes import view as device_view
 from fleet_server.devices.rules import DeviceState
 from fleet_server.devices.service import Place
-from fleet_server.enrolment import service, standing
+from fleet_server.enrolment import advance_routes, service, standing
 from fleet_server.enrolment.est import est_router
 from fleet_server.enrolment.rules import CLAIM_LIFE, CLAIM_LIFE_LONGEST, State
 from fleet_server.enrolment.service import Enrolment
@@ -20,10 +21,14 @@ from fleet_server.enrolment.service import Enrolment
 __all__ = ["est_router", "router"]
 
 router = APIRouter(prefix="/api/v1", tags=["enrolment"])
+router.include_router(advance_routes.router)
 
 
 class EnrolmentView(BaseModel):
-    """A claim and what became of it. `key_fingerprint`: compare it with the one the lamppost shows."""
+    """A claim and what became of it. `key_fingerprint`: compare it with the one the lamppost shows.
+
+    `known`: there is a lamppost of this name, with another key; accepting revokes that one's certificates.
+    """
 
     id: int
     claim: str
@@ -43,6 +48,9 @@ class EnrolmentView(BaseModel):
     latitude: float | None
     longitude: float | None
     district: str
+    way: Way
+    batch: str | None
+    known: bool
 
 
 class NewClaim(BaseModel):
@@ -149,4 +157,7 @@ def view(found: Enrolment) -> EnrolmentView:
         latitude=found.place.latitude,
         longitude=found.place.longitude,
         district=found.place.district,
+        way=found.way,
+        batch=found.batch,
+        known=found.known,
     )

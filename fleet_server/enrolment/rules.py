@@ -1,7 +1,8 @@
 """What may become of a claim: one table of states and events. Pure; the diagram is drawn from the table.
 
-A claim is made by a person, used once by a device that sends its certificate request, decided by a person,
-and ends in a certificate or in none.
+A claim is made by a person, used once by a device that sends its certificate request, decided by a person or
+by a rule that people wrote (`fleet_server/accept_policy.py`), and ends in a certificate or in none. A public
+key that was registered before, and an expired certificate's key, open a request as a claim does.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from itertools import product
 
 CLAIM_LIFE = timedelta(hours=24)  # a day's round of the technician; `--expires` makes it minutes or weeks
 CLAIM_LIFE_LONGEST = timedelta(days=30)
+KEY_LIFE = timedelta(days=365)  # of a registered key that nobody has used: posts lie in a store
+BATCH_MOST = 200  # claims: what a crew sets up in some days; a lost list opens no more doors than that
+BATCH_LONGEST = timedelta(days=14)
+ALARMS_OF_A_CLAIM = 20  # each key that tries it is one; a thief's thousand would tell nothing more
 PENDING_LIFE = timedelta(days=7)  # long enough for a weekend and a holiday, short enough not to be forgotten
 # A renewal is due every sixty days; more are retries after lost answers, or a device gone wrong or bad: each
 # costs the ingest a signature and the city a certificate to revoke.
@@ -26,6 +31,7 @@ class State(StrEnum):
     """Of one enrolment; stored as these words."""
 
     CLAIMED = "claimed"  # the claim is made, no device has used it
+    SUSPENDED = "suspended"  # its batch is in doubt: nobody can use it until a person says so
     PENDING = "pending"  # a device asked; a person has to decide
     ACCEPTED = "accepted"  # decided; the certificate is being made
     ISSUED = "issued"
@@ -43,6 +49,8 @@ class Event(StrEnum):
     REJECT = "reject"
     ISSUE = "issue"  # the authority signed
     WITHDRAW = "withdraw"
+    SUSPEND = "suspend"  # another claim of its batch was used twice
+    RESUME = "resume"  # a person has looked at the batch
     TIME_OUT = "time out"
     POWER_LOSS = "power loss"  # of server or device, at any instant: what is stored stands
 
@@ -52,6 +60,7 @@ class Refusal(StrEnum):
 
     NOT_ASKED = "no lamppost has asked with this claim yet"
     NOT_DECIDED = "nobody has accepted it yet"
+    SUSPENDED = "the claim's batch is suspended; a person has to look at it"
     CLAIM_USED = "this claim was used with another key; a new key needs a new claim"
     DECIDED = "it has been accepted already"
     REJECTED = "it was rejected; a new claim is needed"
@@ -66,7 +75,7 @@ _S, _E, _R = State, Event, Refusal
 
 def _ended(state: State, why: Refusal) -> dict[tuple[State, Event], Outcome]:
     """An end: time and power change nothing, everything else is refused."""
-    stays = {_E.TIME_OUT, _E.POWER_LOSS}
+    stays = {_E.TIME_OUT, _E.POWER_LOSS, _E.SUSPEND, _E.RESUME}
     return {(state, event): state if event in stays else why for event in Event}
 
 
@@ -79,6 +88,18 @@ TABLE: Mapping[tuple[State, Event], Outcome] = {
     (_S.CLAIMED, _E.WITHDRAW): _S.WITHDRAWN,
     (_S.CLAIMED, _E.TIME_OUT): _S.EXPIRED,
     (_S.CLAIMED, _E.POWER_LOSS): _S.CLAIMED,
+    (_S.CLAIMED, _E.SUSPEND): _S.SUSPENDED,
+    (_S.CLAIMED, _E.RESUME): _S.CLAIMED,
+    (_S.SUSPENDED, _E.ASK): _R.SUSPENDED,
+    (_S.SUSPENDED, _E.ASK_OTHER_KEY): _R.SUSPENDED,
+    (_S.SUSPENDED, _E.ACCEPT): _R.NOT_ASKED,
+    (_S.SUSPENDED, _E.REJECT): _R.NOT_ASKED,
+    (_S.SUSPENDED, _E.ISSUE): _R.NOT_ASKED,
+    (_S.SUSPENDED, _E.WITHDRAW): _S.WITHDRAWN,
+    (_S.SUSPENDED, _E.TIME_OUT): _S.EXPIRED,
+    (_S.SUSPENDED, _E.POWER_LOSS): _S.SUSPENDED,
+    (_S.SUSPENDED, _E.SUSPEND): _S.SUSPENDED,
+    (_S.SUSPENDED, _E.RESUME): _S.CLAIMED,
     (_S.PENDING, _E.ASK): _S.PENDING,
     (_S.PENDING, _E.ASK_OTHER_KEY): _R.CLAIM_USED,
     (_S.PENDING, _E.ACCEPT): _S.ACCEPTED,
@@ -87,6 +108,8 @@ TABLE: Mapping[tuple[State, Event], Outcome] = {
     (_S.PENDING, _E.WITHDRAW): _S.WITHDRAWN,
     (_S.PENDING, _E.TIME_OUT): _S.EXPIRED,
     (_S.PENDING, _E.POWER_LOSS): _S.PENDING,
+    (_S.PENDING, _E.SUSPEND): _S.PENDING,  # it waits for a person; no rule lets it in any more
+    (_S.PENDING, _E.RESUME): _S.PENDING,
     (_S.ACCEPTED, _E.ASK): _S.ACCEPTED,
     (_S.ACCEPTED, _E.ASK_OTHER_KEY): _R.CLAIM_USED,
     (_S.ACCEPTED, _E.ACCEPT): _R.DECIDED,
@@ -95,6 +118,8 @@ TABLE: Mapping[tuple[State, Event], Outcome] = {
     (_S.ACCEPTED, _E.WITHDRAW): _R.DECIDED,
     (_S.ACCEPTED, _E.TIME_OUT): _S.ACCEPTED,  # a person has decided: it waits for the authority, however long
     (_S.ACCEPTED, _E.POWER_LOSS): _S.ACCEPTED,  # the next request has it issued
+    (_S.ACCEPTED, _E.SUSPEND): _S.ACCEPTED,
+    (_S.ACCEPTED, _E.RESUME): _S.ACCEPTED,
     (_S.ISSUED, _E.ASK): _S.ISSUED,  # the device lost power before it stored the answer
     (_S.ISSUED, _E.ASK_OTHER_KEY): _R.CLAIM_USED,
     (_S.ISSUED, _E.ACCEPT): _R.DECIDED,
@@ -103,6 +128,8 @@ TABLE: Mapping[tuple[State, Event], Outcome] = {
     (_S.ISSUED, _E.WITHDRAW): _R.DECIDED,
     (_S.ISSUED, _E.TIME_OUT): _S.ISSUED,
     (_S.ISSUED, _E.POWER_LOSS): _S.ISSUED,
+    (_S.ISSUED, _E.SUSPEND): _S.ISSUED,
+    (_S.ISSUED, _E.RESUME): _S.ISSUED,
     **_ended(_S.REJECTED, _R.REJECTED),
     **_ended(_S.EXPIRED, _R.EXPIRED),
     **_ended(_S.WITHDRAWN, _R.WITHDRAWN),

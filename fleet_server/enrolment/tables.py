@@ -5,16 +5,52 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import Boolean, Float, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import (
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlmodel import SQLModel
 
 from fleet_server.columns import column, identity, instant, key, maybe_instant, nullable
 
 
+class ClaimBatch(SQLModel, table=True):
+    """Claims issued in advance: a number of them, for one technician, a district and some days."""
+
+    __tablename__: ClassVar[str] = "claim_batch"
+
+    id: str = key(Text)
+    tenant: str = column(Text)
+    technician: str = column(Text)  # whose they are: an account's name
+    district: str = column(Text, default="''")
+    size: int = column(Integer)
+    valid_from: datetime = instant()
+    valid_until: datetime = instant()
+    state: str = column(Text)  # batch_rules.BatchState
+    reason: str = column(Text, default="''")
+    created_by: str = column(Text)
+    created_at: datetime = instant()
+
+
 class Claim(SQLModel, table=True):
-    """The technician's permission for one lamppost to ask. The secret itself is nowhere."""
+    """The permission for one lamppost to ask. The secret itself is nowhere."""
 
     __tablename__: ClassVar[str] = "claim"
+    __table_args__ = (
+        Index("claim_batch_idx", "batch", postgresql_where=text("batch IS NOT NULL")),
+        Index(
+            "claim_registered_key_idx",
+            "registered_key",
+            postgresql_where=text("registered_key IS NOT NULL"),
+        ),
+    )
 
     id: str = key(Text)
     secret_hash: bytes = column(LargeBinary)
@@ -25,6 +61,11 @@ class Claim(SQLModel, table=True):
     latitude: float | None = nullable(Float)  # where the lamppost will stand, as the technician declares it
     longitude: float | None = nullable(Float)
     district: str = column(Text, default="''")
+    tenant: str = column(Text)
+    way: str = column(Text, default="'claim'")  # accept_policy.Way
+    batch: str | None = nullable(Text, ForeignKey("claim_batch.id", name="claim_batch_fkey"))
+    registered_key: str | None = nullable(Text)  # fingerprint of the key that may ask without a secret
+    not_before: datetime | None = maybe_instant()
 
 
 class Enrolment(SQLModel, table=True):
@@ -40,7 +81,11 @@ class Enrolment(SQLModel, table=True):
             unique=True,
             postgresql_where=text("state IN ('claimed', 'pending', 'accepted')"),
         ),
-        Index("enrolment_due_idx", "expires_at", postgresql_where=text("state IN ('claimed', 'pending')")),
+        Index(
+            "enrolment_due_idx",
+            "expires_at",
+            postgresql_where=text("state IN ('claimed', 'suspended', 'pending')"),
+        ),
     )
 
     id: int = identity()
@@ -57,6 +102,8 @@ class Enrolment(SQLModel, table=True):
     decided_at: datetime | None = maybe_instant()
     reason: str = column(Text, default="''")
     chain_pem: str = column(Text, default="''")
+    known: bool = column(Boolean, default="false")  # there was a lamppost of this name with another key
+    old_serial: str = column(Text, default="''")  # of the expired certificate whose key signed the request
 
 
 class Certificate(SQLModel, table=True):
@@ -72,3 +119,19 @@ class Certificate(SQLModel, table=True):
     issued_at: datetime = instant()
     not_after: datetime = instant()
     revoked_at: datetime | None = maybe_instant()
+
+
+class ClaimAlarm(SQLModel, table=True):
+    """Somebody showed a claim that another key had used."""
+
+    __tablename__: ClassVar[str] = "claim_alarm"
+    __table_args__ = (UniqueConstraint("claim_id", "key_fingerprint", name="claim_alarm_key"),)
+
+    id: int = identity()
+    tenant: str = column(Text)
+    claim_id: str = column(Text, ForeignKey("claim.id", name="claim_alarm_claim_fkey"))
+    device: str = column(Text, default="''")
+    key_fingerprint: str = column(Text)  # of the key that came second
+    at: datetime = instant()
+    seen_by: str = column(Text, default="''")
+    seen_at: datetime | None = maybe_instant()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_server.enrolment import rules
+from fleet_server.enrolment import batch_rules, rules
+from fleet_server.enrolment.batch_rules import BatchEvent, BatchState
 from fleet_server.enrolment.rules import TABLE, Event, Refusal, State
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -51,6 +52,21 @@ def test_another_key_never_gets_anywhere_and_power_loss_changes_nothing(state: S
     assert rules.step(state, Event.POWER_LOSS) is state
 
 
+def test_a_suspended_claim_opens_nothing_until_a_person_has_looked() -> None:
+    assert {rules.step(State.SUSPENDED, e) for e in (Event.ASK, Event.ASK_OTHER_KEY)} == {Refusal.SUSPENDED}
+    assert rules.step(State.SUSPENDED, Event.RESUME) is State.CLAIMED
+    assert [s for s in State if rules.step(s, Event.SUSPEND) is not s] == [State.CLAIMED]
+
+
+def test_a_revoked_batch_is_over() -> None:
+    assert set(batch_rules.TABLE) == set(product(BatchState, BatchEvent))
+    after = {batch_rules.step(BatchState.REVOKED, event) for event in BatchEvent}
+    assert after == {BatchState.REVOKED, None}
+    assert {batch_rules.step(state, BatchEvent.POWER_LOSS) for state in BatchState} == set(BatchState)
+    for state in (BatchState.OPEN, BatchState.SUSPENDED):
+        assert batch_rules.step(state, BatchEvent.ALARM) is BatchState.SUSPENDED
+
+
 @pytest.mark.parametrize("state", State)
 def test_a_request_sent_twice_changes_nothing_the_second_time(state: State) -> None:
     first = rules.step(state, Event.ASK)
@@ -59,7 +75,7 @@ def test_a_request_sent_twice_changes_nothing_the_second_time(state: State) -> N
 
 
 def test_what_a_person_accepted_does_not_time_out() -> None:
-    assert rules.TIMING_OUT == (State.CLAIMED, State.PENDING)
+    assert rules.TIMING_OUT == (State.CLAIMED, State.SUSPENDED, State.PENDING)
 
 
 @given(st.floats(0, 1e7), st.floats(0, 1e7))
@@ -80,5 +96,5 @@ def test_the_diagram_has_every_change_of_state_and_every_end() -> None:
             assert f"    {state} --> {outcome}: {event}\n" in drawn
     for state in (*ENDED_BADLY, State.ISSUED):
         assert f"    {state} --> [*]\n" in drawn
-    for state in (State.CLAIMED, State.PENDING, State.ACCEPTED):
+    for state in (State.CLAIMED, State.SUSPENDED, State.PENDING, State.ACCEPTED):
         assert f"    {state} --> [*]\n" not in drawn
