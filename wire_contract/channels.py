@@ -20,7 +20,7 @@ ON_UP: Mapping[Up, Kinds] = MappingProxyType(
     {
         Up.ALARM: (m.VerdictBatch, m.Tombstone),
         Up.LIVE: (m.SampleBatch, m.Tombstone),
-        Up.REPLY: (m.SensorDeclaration, m.CommandReply, m.Tombstone),
+        Up.REPLY: (m.SensorDeclaration, m.CommandReply, m.FilePiece, m.Tombstone),
         Up.HISTORY: (m.SampleBatch, m.Tombstone),
         Up.DIAGNOSTIC: (m.ConditionBatch, m.Tombstone),
         Up.PRESENCE: (m.Presence,),

@@ -21,6 +21,9 @@ MAX_PEM_CHARACTERS = 32 * KIB  # a chain of three certificates is 3 KiB
 MAX_CSR_BYTES = 8 * KIB
 EPOCH_BYTES = 16
 HASH_BYTES = 32  # SHA-256
+MAX_FILE_BYTES = 1024 * KIB  # a support bundle: some cents of a metered SIM, a minute of a 2G link
+FILE_PIECE_BYTES = 32 * KIB  # half a second of a 2G link: an alarm waits for no more than one piece
+MAX_FILE_PIECES = MAX_FILE_BYTES // FILE_PIECE_BYTES
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1  # a slot's value: PostgreSQL's integer
 MAX_SEQUENCE = 2**63 - 1  # PostgreSQL's bigint

@@ -156,13 +156,45 @@ class ConditionBatch(Struct, frozen=True, array_like=True, tag="C"):
     conditions: Annotated[tuple[Condition, ...], Meta(min_length=1, max_length=limits.MAX_LIST_ITEMS)]
 
 
+class CommandOutcome(StrEnum):
+    """What a device says of a command."""
+
+    NONE = ""  # of an agent that knew no outcomes: `ok` tells
+    RECEIVED = "received"  # it begins, and says no more than that
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REJECTED = "rejected"  # it cannot, or may not, and never will
+    EXPIRED = "expired"  # it came too late, and was not begun
+
+
 class CommandReply(Struct, frozen=True, array_like=True, tag="R"):
-    """Class REPLY: what came of the command with this id."""
+    """Class REPLY: what came of the command with this id. result: more of it, a line for each sensor."""
 
     command: Name
     ok: bool
     detail: Text
     time_ms: TimeMs
+    outcome: CommandOutcome = CommandOutcome.NONE
+    result: Texts = {}
+
+
+class FilePiece(Struct, frozen=True, array_like=True, tag="F"):
+    """Class REPLY: a piece of the file that a command brings; they may come in any order.
+
+    size, sha256: of the whole file. Every piece has FILE_PIECE_BYTES but the last, which has the rest.
+    """
+
+    command: Name
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    index: Annotated[int, Meta(ge=0, lt=limits.MAX_FILE_PIECES)]
+    size: Annotated[int, Meta(ge=1, le=limits.MAX_FILE_BYTES)]
+    sha256: Annotated[bytes, Meta(min_length=limits.HASH_BYTES, max_length=limits.HASH_BYTES)]
+    data: Annotated[bytes, Meta(min_length=1, max_length=limits.FILE_PIECE_BYTES)]
+
+    def __post_init__(self) -> None:
+        due = min(self.size - self.index * limits.FILE_PIECE_BYTES, limits.FILE_PIECE_BYTES)
+        if len(self.data) != due:
+            raise MalformedMessage(f"piece {self.index} of {self.size} bytes has {len(self.data)}, not {due}")
 
 
 class Presence(Struct, frozen=True, array_like=True, tag="P"):
@@ -207,39 +239,73 @@ class Ack(Struct, frozen=True, array_like=True, tag="K"):
 
 
 class CommandName(StrEnum):
-    DECLARE = "declare"
+    """Everything that a lamppost can be told to do: a closed set, and no shell."""
+
+    DECLARE = "declare"  # its sensor units again
     PING = "ping"
+    SENSORS = "sensors"  # read each once
+    LOGS = "logs"  # its last lines; args: lines
+    BUNDLE = "bundle"  # what support needs, as a file
+    RESTART = "restart"  # the agent
+    REBOOT = "reboot"  # the computer; only where its configuration allows it
 
 
 class Command(Struct, frozen=True, array_like=True, tag="M"):
-    """down/command: carried out at most once per id, and not after expires_ms."""
+    """down/command: carried out at most once per id, and not begun after expires_ms.
+
+    name: a CommandName. A device that does not know it says so, in place of dropping the message.
+    """
 
     id: Name
-    name: CommandName
+    name: Name
     args: Texts
     expires_ms: TimeMs
 
 
 class TwinDesired(Struct, frozen=True, array_like=True, tag="W"):
-    """down/twin: version grows; patch: dotted key to value, None deletes; full: the whole desired state."""
+    """down/twin: version grows; patch: dotted key to value, None deletes; full: the whole desired state.
+
+    base: the version that the patch makes this one of; None: the version before. A device that has another
+    one says so (TwinReported) and is sent the whole.
+    """
 
     version: Count
     patch: Settings
     full: bool
+    base: Count | None = None
 
     def __post_init__(self) -> None:
         _finite(self.patch)
 
 
+class SettingAck(Struct, frozen=True, array_like=True):
+    """What a device did with one desired setting.
+
+    value: as it was desired. ac: 200 it holds, 202 it will at the next start, 400 not allowed, 404 no such
+    setting here. av: the desired version acted on. ad: why, for people.
+    """
+
+    key: Name
+    value: Setting
+    ac: Annotated[int, Meta(ge=100, le=599)]
+    av: Count
+    ad: Text
+
+
 class TwinReported(Struct, frozen=True, array_like=True, tag="X"):
-    """up/twin: document: dotted key to value; acknowledged: the last desired version it takes in."""
+    """up/twin: document: dotted key to value; acknowledged: the last desired version it takes in.
+
+    acks: one for each desired setting. It is told at every connection: an older version asks for the newer.
+    """
 
     version: Count
     acknowledged: Count
     document: Settings
+    acks: Annotated[tuple[SettingAck, ...], Meta(max_length=limits.MAX_MAP_ITEMS)] = ()
 
     def __post_init__(self) -> None:
         _finite(self.document)
+        _finite({ack.key: ack.value for ack in self.acks})
 
 
 class CertificateRequest(Struct, frozen=True, array_like=True, tag="Q"):
@@ -269,6 +335,7 @@ Message = (
     | Tombstone
     | ConditionBatch
     | CommandReply
+    | FilePiece
     | Presence
     | Ask
     | Ack

@@ -71,6 +71,10 @@ def examples() -> dict[str, m.Message]:
         "tombstone": m.Tombstone(17, 40, m.TombstoneReason.SPOOL_FULL, 1440, NOW_MS - 86_400_000, NOW_MS),
         "condition_batch": m.ConditionBatch((CONDITION,)),
         "command_reply": m.CommandReply("c-17", True, "declared 3 units", NOW_MS),
+        "command_reply_outcome": m.CommandReply(
+            "c-18", False, "1 of 2 sensors answer", NOW_MS, m.CommandOutcome.FAILED, {"sensor.front": "gone"}
+        ),
+        "file_piece": m.FilePiece("c-19", "log.tar.zst", 0, 5, bytes(range(32)), b"bytes"),
         "presence_birth": m.Presence(
             True,
             NOW_MS,
@@ -86,7 +90,15 @@ def examples() -> dict[str, m.Message]:
         "ask": m.Ask(EPOCH, (0, 1, 2, 3, 4)),
         "ack": m.Ack(EPOCH, 2, 1000, ((1002, 1002), (1005, 1020))),
         "command": m.Command("c-17", m.CommandName.DECLARE, {"unit": "3"}, NOW_MS + 60_000),
+        "command_of_a_newer_program": m.Command("c-18", "sing", {}, NOW_MS + 60_000),
         "twin_desired": m.TwinDesired(7, {"a": 1, "b": -2.5, "c": True, "d": None, "e": "text"}, False),
+        "twin_desired_from_a_base": m.TwinDesired(9, {"a": 1, "d": None}, False, 7),
+        "twin_reported_with_acks": m.TwinReported(
+            8,
+            9,
+            {"a": 1},
+            (m.SettingAck("a", 1, 200, 9, ""), m.SettingAck("b", 2.5, 404, 8, "there is no such setting")),
+        ),
         "twin_reported_compressed": m.TwinReported(7, 7, {f"sensor.{i}.every_s": 60 for i in range(40)}),
         "certificate_request": m.CertificateRequest(b"0\x82\x01\x00" + bytes(8)),
         "certificate_issued": m.CertificateIssued("-----BEGIN CERTIFICATE-----\n", ""),

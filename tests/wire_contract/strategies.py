@@ -15,14 +15,17 @@ from wire_contract.messages import (
     CertificateRequest,
     Command,
     CommandName,
+    CommandOutcome,
     CommandReply,
     Condition,
     ConditionBatch,
+    FilePiece,
     Message,
     Presence,
     SampleBatch,
     SampleBlock,
     SensorDeclaration,
+    SettingAck,
     SlotDeclaration,
     Tombstone,
     TombstoneReason,
@@ -41,6 +44,7 @@ _epoch = st.binary(min_size=16, max_size=16)
 _number = st.floats(allow_nan=False, allow_infinity=False)
 _setting = st.one_of(_text, st.integers(-(2**53), 2**53), _number, st.booleans(), st.none())
 _settings = st.dictionaries(_name, _setting, max_size=5)
+_setting_ack = st.builds(SettingAck, _name, _setting, st.integers(100, 599), _count, _text)
 _texts = st.dictionaries(_name, _text, max_size=5)
 _channel = st.from_regex(r"[a-z][a-z0-9_]{0,31}", fullmatch=True)
 _slot = st.builds(SlotDeclaration, _channel, _text, st.integers(-18, 18))
@@ -72,6 +76,15 @@ def acks(draw: st.DrawFn) -> Ack:
         ranges.append((at + gap, at + gap + length))
         at += gap + length
     return Ack(draw(_epoch), draw(st.integers(0, 4)), prefix, tuple(ranges))
+
+
+@st.composite
+def pieces(draw: st.DrawFn) -> FilePiece:
+    size = draw(st.integers(1, 3 * limits.FILE_PIECE_BYTES))
+    index = draw(st.integers(0, (size - 1) // limits.FILE_PIECE_BYTES))
+    data = bytes(min(size - index * limits.FILE_PIECE_BYTES, limits.FILE_PIECE_BYTES))
+    name = draw(st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True))
+    return FilePiece(draw(_name), name, index, size, draw(st.binary(min_size=32, max_size=32)), data)
 
 
 def _column(rows: int) -> st.SearchStrategy[list[int]]:
@@ -117,7 +130,10 @@ BY_KIND: dict[type, st.SearchStrategy[Message]] = {
     VerdictBatch: st.builds(VerdictBatch, _many(_verdict)),
     Tombstone: tombstones(),
     ConditionBatch: st.builds(ConditionBatch, _many(_condition)),
-    CommandReply: st.builds(CommandReply, _name, st.booleans(), _text, _time),
+    CommandReply: st.builds(
+        CommandReply, _name, st.booleans(), _text, _time, st.sampled_from(CommandOutcome), _texts
+    ),
+    FilePiece: pieces(),
     Presence: st.builds(
         Presence,
         st.booleans(),
@@ -132,9 +148,9 @@ BY_KIND: dict[type, st.SearchStrategy[Message]] = {
     ),
     Ask: st.builds(Ask, _epoch, st.lists(st.integers(0, 4), max_size=5).map(tuple)),
     Ack: acks(),
-    Command: st.builds(Command, _name, st.sampled_from(CommandName), _texts, _time),
-    TwinDesired: st.builds(TwinDesired, _count, _settings, st.booleans()),
-    TwinReported: st.builds(TwinReported, _count, _count, _settings),
+    Command: st.builds(Command, _name, st.one_of(st.sampled_from(CommandName), _name), _texts, _time),
+    TwinDesired: st.builds(TwinDesired, _count, _settings, st.booleans(), st.none() | _count),
+    TwinReported: st.builds(TwinReported, _count, _count, _settings, _many(_setting_ack, 0)),
     CertificateRequest: st.builds(CertificateRequest, st.binary(min_size=1, max_size=200)),
     CertificateIssued: st.builds(CertificateIssued, _text, _text),
 }

@@ -17,13 +17,16 @@ from wire_contract.messages import (
     CommandReply,
     Condition,
     ConditionBatch,
+    FilePiece,
     Presence,
     SampleBatch,
     SensorDeclaration,
+    SettingAck,
     SlotDeclaration,
     Tombstone,
     TombstoneReason,
     TwinDesired,
+    TwinReported,
     Verdict,
     VerdictBatch,
 )
@@ -56,6 +59,11 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "half a surrogate pair": lambda: CommandReply("c", True, "\ud800", 1),
     "text too long": lambda: CommandReply("c", True, "x" * 1025, 1),
     "name empty": lambda: CommandReply("", True, "", 1),
+    "outcome unknown": lambda: CommandReply("c", True, "", 1, "bored"),  # type: ignore[arg-type]
+    "piece beyond the file": lambda: FilePiece("c", "f", 1, 5, bytes(32), b"bytes"),
+    "piece too short": lambda: FilePiece("c", "f", 0, 6, bytes(32), b"bytes"),
+    "file beyond its limit": lambda: FilePiece("c", "f", 0, 2**20 + 1, bytes(32), bytes(32768)),
+    "file name with a path": lambda: FilePiece("c", "../f", 0, 5, bytes(32), b"bytes"),
     "no slots": lambda: SensorDeclaration(1, "sds011", "", "", (), 1),
     "17 slots": lambda: SensorDeclaration(
         1, "x", "", "", tuple(SlotDeclaration(f"c{i}", "", 0) for i in range(17)), 1
@@ -86,6 +94,10 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "setting not a number": lambda: TwinDesired(1, {"a": float("nan")}, False),
     "setting beyond JSON": lambda: TwinDesired(1, {"a": 2**53 + 1}, False),
     "setting nested": lambda: TwinDesired(1, {"a": {"b": 1}}, False),  # type: ignore[dict-item]
+    "acknowledged value not a number": lambda: TwinReported(
+        1, 1, {}, (SettingAck("a", float("inf"), 200, 1, ""),)
+    ),
+    "acknowledged with no code": lambda: TwinReported(1, 1, {}, (SettingAck("a", 1, 0, 1, ""),)),
     "too many settings": lambda: TwinDesired(1, {str(i): i for i in range(257)}, False),
     "backlog negative": lambda: Presence(True, 1, 1, EPOCH, "", True, backlog={"live": -1}),
 }  # fmt: skip
