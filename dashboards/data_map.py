@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from air_quality.colours import text_on
@@ -19,6 +19,7 @@ from dashboards.model import (
     Lamppost,
     Pending,
 )
+from dashboards.topics import Audience, audience_of
 from fleet_server.access.service import SignedIn
 from fleet_server.air import service as air
 from fleet_server.decisions import service as decisions
@@ -51,17 +52,24 @@ def index_kinds() -> tuple[IndexKind, ...]:
     )
 
 
+@dataclass
+class _Kept:
+    """What was found for an audience, and when."""
+
+    indices: Mapping[int, tuple[tuple[str, IndexNow, float], ...]] = field(default_factory=dict)
+    indices_at_s: float = -INDICES_EVERY_S
+    incidents: Mapping[int, int] = field(default_factory=dict)
+    incidents_at_s: float = -INCIDENTS_EVERY_S
+    members: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+
+
 class MapServices:
     """Raises what the services raise."""
 
     def __init__(self, services: Services, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._services = services
         self._monotonic = monotonic
-        self._indices: Mapping[int, tuple[tuple[str, IndexNow, float], ...]] = {}
-        self._indices_at_s = -INDICES_EVERY_S
-        self._incidents: Mapping[int, int] = {}
-        self._incidents_at_s = -INCIDENTS_EVERY_S
-        self._members: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._kept: dict[Audience, _Kept] = {}
 
     async def pending(self, by: SignedIn) -> Sequence[Pending]:
         return await self._services.pending(by)
@@ -76,17 +84,19 @@ class MapServices:
         """All of them, each with its indices and an open incident that it is in."""
         found = await self._services.lampposts(by)
         now_s = self._monotonic()
-        if now_s - self._indices_at_s >= INDICES_EVERY_S:
-            self._indices, self._indices_at_s = await self._newest(by), now_s
-        if now_s - self._incidents_at_s >= INCIDENTS_EVERY_S:
-            self._incidents, self._incidents_at_s = await self._in_incidents(by), now_s
+        kept = self._kept.setdefault(audience_of(by), _Kept())
+        if now_s - kept.indices_at_s >= INDICES_EVERY_S:
+            kept.indices, kept.indices_at_s = await self._newest(by), now_s
+        if now_s - kept.incidents_at_s >= INCIDENTS_EVERY_S:
+            kept.incidents, kept.incidents_at_s = await self._in_incidents(by, kept), now_s
         return [
-            replace(post, index=self._index(post), incident=self._incidents.get(post.id)) for post in found
+            replace(post, index=self._index(post, kept), incident=kept.incidents.get(post.id))
+            for post in found
         ]
 
-    def _index(self, post: Lamppost) -> tuple[tuple[str, IndexNow], ...]:
+    def _index(self, post: Lamppost, kept: _Kept) -> tuple[tuple[str, IndexNow], ...]:
         """None that is old while other data comes: its sensor is at fault, or gone."""
-        had = self._indices.get(post.id, ())
+        had = kept.indices.get(post.id, ())
         return tuple(
             (key, now) for key, now, age_s in had if age_s <= INDEX_AGE_MOST_S or post.fresh == STALE
         )
@@ -103,7 +113,7 @@ class MapServices:
                 newest[r.device_id] = (*newest.get(r.device_id, ()), (key, now, view.age_s))
         return newest
 
-    async def _in_incidents(self, by: SignedIn) -> Mapping[int, int]:
+    async def _in_incidents(self, by: SignedIn, kept: _Kept) -> Mapping[int, int]:
         """Lamppost to the newest open incident that it is in. Members are read when an incident grows."""
         ask = self._services.ask
         listed = await ask(
@@ -112,11 +122,11 @@ class MapServices:
         members: dict[tuple[int, int], tuple[int, ...]] = {}
         for each in listed:
             key = (each.id, each.devices)
-            if key not in self._members:
+            if key not in kept.members:
                 detail = await ask(decisions.incident, by.principal, each.id, verdicts_limit=1)
-                self._members[key] = tuple(member.device_id for member in detail.members)
-            members[key] = self._members[key]
-        self._members = members
+                kept.members[key] = tuple(member.device_id for member in detail.members)
+            members[key] = kept.members[key]
+        kept.members = members
         oldest_first = sorted(members.items())
         return {device: incident for (incident, _), devices in oldest_first for device in devices}
 

@@ -172,7 +172,7 @@ async def _decide(
     event: GenericEventArguments, hub: Hub, who: SignedIn, decide: Decide, notices: Notices
 ) -> None:
     wanted, accept = int(event.args["id"]), bool(event.args["accept"])
-    waiting = {p.id: p for p in hub.snapshot.found.get(PENDING, ())}
+    waiting = {p.id: p for p in hub.snapshot_of(who).found.get(PENDING, ())}
     name = waiting[wanted].name if wanted in waiting else "The lamppost"
     problem = ""
     try:

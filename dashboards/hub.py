@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dashboards.topics import Key, Topic
+from dashboards.topics import Audience, Key, Topic, audience_of
 from fleet_server.access.service import SignedIn
 from fleet_server.errors import LamppostError, LinkError
 
@@ -45,7 +45,7 @@ class Viewer(Protocol):
 
 @dataclass
 class Snapshot:
-    """What all viewers share: what was found under each topic's key, and why something could not be read.
+    """What viewers of one audience share: what was found under each topic's key, or why it could not be read.
 
     `fault` is {title, detail, since} while the database is away.
     """
@@ -69,13 +69,13 @@ class Hub:
     """`run()` is the loop; `changed()` tells of a commit; `kick()` asks for a look now."""
 
     def __init__(self, clock: Clock, *, monotonic: Callable[[], float]) -> None:
-        self.snapshot = Snapshot()
+        self._snapshots: dict[Audience, Snapshot] = {}
         self._clock = clock
         self._monotonic = monotonic
         self._viewers: list[Viewer] = []
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._read: dict[Key, _Read] = {}
+        self._read: dict[tuple[Audience, Key], _Read] = {}
         self._last_ms = 0
         self._dirty: set[int] = set()  # lampposts committed since, as notifications tell
 
@@ -84,6 +84,10 @@ class Hub:
 
     def speed(self) -> float:
         return self._clock.speed()
+
+    def snapshot_of(self, who: SignedIn) -> Snapshot:
+        """What somebody's pages show: nobody is shown what was read for others than their like."""
+        return self._snapshots.setdefault(audience_of(who), Snapshot())
 
     def join(self, viewer: Viewer) -> None:
         if viewer not in self._viewers:
@@ -109,7 +113,8 @@ class Hub:
 
     def forget(self, key: Key) -> None:
         """A person changed it: read it again at once."""
-        self._read.pop(key, None)
+        for read in [read for read in self._read if read[1] == key]:
+            del self._read[read]
         self.kick()
 
     async def run(self) -> None:
@@ -141,11 +146,14 @@ class Hub:
                 self.leave(viewer)
         if not self._viewers:
             return
-        snapshot = self.snapshot
-        snapshot.now_ms, snapshot.speed = self._clock.now_ms(), self._clock.speed()
+        there = {audience_of(viewer.who) for viewer in self._viewers}
+        self._snapshots = {audience: self._snapshots.get(audience) or Snapshot() for audience in there}
+        for snapshot in self._snapshots.values():
+            snapshot.now_ms, snapshot.speed = self._clock.now_ms(), self._clock.speed()
         try:
             await self._read_wanted()
-            snapshot.fault = None
+            for snapshot in self._snapshots.values():
+                snapshot.fault = None
         except LinkError:
             self._fail("The database does not answer.", "New data appears by itself when it is back.")
         self._show()
@@ -157,43 +165,46 @@ class Hub:
             return True  # nobody is thrown out for the database's sake
 
     async def _read_wanted(self) -> None:
-        """Every topic that somebody wants, each once, and only what is old."""
+        """Every topic that somebody wants, once for each audience, and only what is old."""
         dirty, self._dirty = self._dirty, set()
-        done: set[Key] = set()
-        wanted: dict[Key, tuple[Topic, SignedIn]] = {}
+        done: set[tuple[Audience, Key]] = set()
+        wanted: dict[tuple[Audience, Key], tuple[Topic, SignedIn]] = {}
         try:
             for _ in range(ROUNDS_MAX):
                 wanted = self._wanted()
-                new = [key for key in wanted if key not in done]
+                new = [place for place in wanted if place not in done]
                 if not new:
                     break
-                for key in new:
-                    topic, by = wanted[key]
-                    if self._old(topic, dirty):
-                        await self._read_one(topic, by)
-                    done.add(key)
+                for place in new:
+                    topic, by = wanted[place]
+                    if self._old(place, topic, dirty):
+                        await self._read_one(place, topic, by)
+                    done.add(place)
         except LinkError:
             self._dirty |= dirty
             raise
-        for kept in (self.snapshot.found, self.snapshot.refused, self._read):
-            for key in [key for key in kept if key not in wanted]:
-                del kept[key]
+        self._read = {place: read for place, read in self._read.items() if place in wanted}
+        for audience, snapshot in self._snapshots.items():
+            for kept in (snapshot.found, snapshot.refused):
+                for key in [key for key in kept if (audience, key) not in wanted]:
+                    del kept[key]
 
-    def _wanted(self) -> dict[Key, tuple[Topic, SignedIn]]:
-        found: dict[Key, tuple[Topic, SignedIn]] = {}
+    def _wanted(self) -> dict[tuple[Audience, Key], tuple[Topic, SignedIn]]:
+        found: dict[tuple[Audience, Key], tuple[Topic, SignedIn]] = {}
         for viewer in self._viewers:
-            for topic in viewer.wants(self.snapshot):
-                found.setdefault(topic.key, (topic, viewer.who))
+            audience = audience_of(viewer.who)
+            for topic in viewer.wants(self.snapshot_of(viewer.who)):
+                found.setdefault((audience, topic.key), (topic, viewer.who))
         return found
 
-    def _old(self, topic: Topic, dirty: set[int]) -> bool:
-        read = self._read.get(topic.key)
+    def _old(self, place: tuple[Audience, Key], topic: Topic, dirty: set[int]) -> bool:
+        read = self._read.get(place)
         if read is None or topic.of is None or read.stamp != topic.stamp:
             return True
         return bool(topic.of & dirty) or self._monotonic() - read.at_s >= topic.every_s
 
-    async def _read_one(self, topic: Topic, by: SignedIn) -> None:
-        snapshot = self.snapshot
+    async def _read_one(self, place: tuple[Audience, Key], topic: Topic, by: SignedIn) -> None:
+        snapshot = self.snapshot_of(by)
         try:
             snapshot.found[topic.key] = await topic.read(by)
             snapshot.refused.pop(topic.key, None)
@@ -202,18 +213,19 @@ class Hub:
         except LamppostError as refused:  # one page's odd wish is no fault of the others
             snapshot.found.pop(topic.key, None)
             snapshot.refused[topic.key] = str(refused)
-        self._read[topic.key] = _Read(topic.stamp, self._monotonic())
+        self._read[place] = _Read(topic.stamp, self._monotonic())
 
     def _fail(self, title: str, detail: str) -> None:
-        snapshot = self.snapshot
-        since = snapshot.fault["since"] if snapshot.fault else self._last_ms or snapshot.now_ms
-        snapshot.fault = {"title": title, "detail": detail, "since": since}
+        for snapshot in self._snapshots.values():
+            since = snapshot.fault["since"] if snapshot.fault else self._last_ms or snapshot.now_ms
+            snapshot.fault = {"title": title, "detail": detail, "since": since}
 
     def _show(self) -> None:
-        if self.snapshot.fault is None:
-            self._last_ms = self.snapshot.now_ms
+        for snapshot in self._snapshots.values():
+            if snapshot.fault is None:
+                self._last_ms = snapshot.now_ms
         for viewer in list(self._viewers):
             try:
-                viewer.show(self.snapshot)
+                viewer.show(self.snapshot_of(viewer.who))
             except Exception:  # a page's top: its mistake must not stop the pages of the others
                 log.exception("a page could not be updated")

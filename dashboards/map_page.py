@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from dashboards.frame import Frame, Opened
 from dashboards.hub import Snapshot
 from dashboards.model import Condition, District, IndexCourse, IndexKind, Lamppost
 from dashboards.roll import Roll
-from dashboards.topics import LAMPPOSTS, NOTHING, CommonSource, Topic
+from dashboards.topics import LAMPPOSTS, NOTHING, Audience, CommonSource, Topic, audience_of
 from dashboards.viewer import Line, Message, PageViewer
 from fleet_server.access.service import SignedIn
 
@@ -53,9 +53,9 @@ class Districts(ui.element, component="elements/districts.js"):
 class MapViewer(PageViewer):
     """What one open map shows: which index, which lamppost, how far back."""
 
-    def __init__(self, line: Line, source: MapSource, roll: Roll) -> None:
+    def __init__(self, line: Line, source: MapSource, rolls: Callable[[SignedIn], Roll]) -> None:
         super().__init__(line, source)
-        self._source, self._roll = source, roll
+        self._source, self._roll = source, rolls(line.who)
         self._wanted = ""
         self._has: int | None = None
         self.picked: int | None = None
@@ -144,11 +144,11 @@ def course(source: MapSource, post: Lamppost, kind: str, hours: int) -> Topic:
 
 def register(frame: Frame, source: MapSource, kinds: Sequence[IndexKind], tiles: dict[str, Any]) -> None:
     """The page at `/`. tiles: {address, attribution}, empty for a map without any."""
-    roll = Roll()
+    rolls: dict[Audience, Roll] = {}
 
     @frame.page("/", title="Map", area="map", styles=("leaflet/leaflet.css", "map.css"))
     def city(opened: Opened) -> PageViewer:
-        viewer = MapViewer(opened.line, source, roll)
+        viewer = MapViewer(opened.line, source, lambda who: rolls.setdefault(audience_of(who), Roll()))
         asked = opened.query
         viewer.restore(asked.get("lamppost", ""), asked.get("index", ""), asked.get("hours", ""))
         opened.seed |= {

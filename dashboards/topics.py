@@ -11,6 +11,7 @@ from dashboards.model import Lamppost, Pending
 from fleet_server.access.service import SignedIn
 
 Key = tuple[Any, ...]
+Audience = tuple[str, frozenset[str], frozenset[str] | None]
 PENDING: Key = ("pending",)
 INCIDENTS_OPEN: Key = ("incidents-open",)
 LAMPPOSTS: Key = ("lampposts",)
@@ -18,9 +19,14 @@ PENDING_EVERY_S = 3.0  # a technician waits beside the lamppost
 NOTHING: frozenset[int] = frozenset()
 
 
+def audience_of(who: SignedIn) -> Audience:
+    """Who is shown the same: the tenant, the roles and what these are limited to."""
+    return who.principal.tenant, who.principal.roles, who.principal.scopes
+
+
 @dataclass(frozen=True)
 class Topic:
-    """One thing to read, under a key that pages share.
+    """One thing to read, under a key that pages of one audience share.
 
     read: raises LinkError while the database is away; any other LamppostError is told to who asked.
     of: lampposts whose commits make it old. None: every look makes it old, at most one a second.

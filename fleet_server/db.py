@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import sqlalchemy
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Engine, exc, text
+from sqlalchemy import Engine, exc
 from sqlmodel import Session
 
 from fleet_server.embedded import url_of
@@ -28,7 +29,14 @@ POOL_OVERFLOW = 10
 POOL_TIMEOUT_S = 10  # then the caller hears 503 instead of waiting for ever
 
 EVERY_TENANT = "*"
-_BIND = text("SELECT set_config('lamppost.tenant', :tenant, true)")
+TENANT_ROLE = "lamppost_tenant"  # may read and write what row-level security shows it, and nothing else
+TENANT_SCHEMA = "lamppost_tenant"  # views of the same names over what has no row-level security (samples)
+# All of it ends with the transaction. The role comes last: it is what the others are set for.
+_BIND = f"""
+    SELECT set_config('lamppost.tenant', %(tenant)s, true),
+           set_config('search_path', '{TENANT_SCHEMA}, ' || current_setting('search_path'), true),
+           set_config('role', '{TENANT_ROLE}', true)
+"""
 
 
 def plain_url(url: str) -> str:
@@ -60,7 +68,8 @@ class Database:
     def session(self, tenant: str = EVERY_TENANT) -> Iterator[Session]:
         """A transaction: committed at the end, rolled back on an error.
 
-        tenant: the one that it is bound to, for as long as it lasts (`lamppost.tenant`); "*" for all.
+        tenant: the one that it is bound to, for as long as it lasts: another's rows are not there (`bind`);
+        "*" for all.
 
         Raises DatabaseUnreachable where PostgreSQL does not answer, InvalidRequest where it cannot hold a
         value (a NUL in a text, a number out of range); other errors pass as they are.
@@ -68,7 +77,7 @@ class Database:
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 if tenant != EVERY_TENANT:
-                    session.execute(_BIND, {"tenant": tenant})
+                    session.connection().exec_driver_sql(_BIND, {"tenant": tenant})
                 yield session
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as lost:
             raise DatabaseUnreachable(f"The database does not answer: {_first_line(lost)}") from lost
@@ -96,6 +105,16 @@ class Database:
         """Close the pooled connections. The object may be used again."""
         if self._engine is not None:
             self._engine.dispose()
+
+
+def bind(connection: psycopg.Connection[Any], tenant: str) -> None:
+    """Bind the transaction that `connection` is in to one tenant; nothing for "*".
+
+    PostgreSQL's row-level security then hides every other tenant's rows (`fleet_server/tenants/walls.py`). It
+    is the wall behind the queries' own conditions: against a forgotten one, not against foreign SQL.
+    """
+    if tenant != EVERY_TENANT:
+        connection.execute(_BIND.encode(), {"tenant": tenant})
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@
     │   ├── InvalidRequest   422   what was sent cannot be understood
     │   ├── NotAuthenticated 401   nobody is signed in
     │   ├── Forbidden        403   somebody is, and may not
+    │   │   └── OtherTenant  404   it is another tenant's: told as if it were not there
     │   ├── NotFound         404
     │   ├── MethodNotAllowed 405
     │   ├── NotAcceptable    406   the answer has no form that the asker takes
@@ -63,6 +64,10 @@ class NotAuthenticated(InputError):
 
 class Forbidden(InputError):
     """Somebody is signed in, and may not do this."""
+
+
+class OtherTenant(Forbidden):
+    """It is another tenant's. Told as if it were not there, so that nobody learns the names of others."""
 
 
 class NotFound(InputError):
@@ -157,6 +162,7 @@ PROBLEMS: dict[type[LamppostError], Problem] = {
     NotAuthenticated: Problem(401, "not-authenticated", "Sign in first"),
     Forbidden: Problem(403, "forbidden", "You may not do this"),
     NotFound: Problem(404, "not-found", "There is nothing at this address"),
+    OtherTenant: Problem(404, "not-found", "There is nothing at this address"),
     MethodNotAllowed: Problem(405, "method-not-allowed", "This address does not take this method"),
     NotAcceptable: Problem(406, "not-acceptable", "There is no such form of the answer"),
     Conflict: Problem(409, "conflict", "The present state does not allow it"),

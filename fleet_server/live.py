@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from weakref import WeakSet
@@ -152,7 +153,15 @@ def _ids(told: Iterable[object]) -> frozenset[int]:
     return frozenset(each for each in told if isinstance(each, int) and not isinstance(each, bool))
 
 
-async def event_stream(hub: LiveHub, listener: Listener) -> AsyncIterator[bytes]:
+Only = Callable[[Change], Awaitable[Change]]
+"""What of a change one stream is told."""
+
+
+async def everything(change: Change) -> Change:
+    return change
+
+
+async def event_stream(hub: LiveHub, listener: Listener, only: Only = everything) -> AsyncIterator[bytes]:
     """Server-sent events (WHATWG HTML, section 9.2): `change` events, comments to keep the line open.
 
     A change is `{"devices": [ids]}`, with `"incidents": [ids]` where there are any; with `"missed": true`
@@ -161,11 +170,19 @@ async def event_stream(hub: LiveHub, listener: Listener) -> AsyncIterator[bytes]
     """
     try:
         yield b"retry: 2000\n: live\n\n"
+        sent_s = time.monotonic()
         while not listener.closed:
             change = await listener.next(KEEPALIVE_S)
             if change is None:
                 yield b": still here\n\n"
                 continue
+            change = await only(change)
+            if not (change.devices or change.incidents or change.missed):
+                if time.monotonic() - sent_s > KEEPALIVE_S:
+                    sent_s = time.monotonic()
+                    yield b": still here\n\n"
+                continue
+            sent_s = time.monotonic()
             body: dict[str, object] = {"devices": sorted(change.devices)}
             if change.incidents:
                 body["incidents"] = sorted(change.incidents)

@@ -12,10 +12,12 @@ from fastapi.responses import StreamingResponse
 
 from fleet_server.access import service
 from fleet_server.access.asker import Asker, Ctx, token_of
-from fleet_server.access.rules import Action
+from fleet_server.access.rules import Action, Principal
 from fleet_server.context import Context
+from fleet_server.decisions import service as decisions
+from fleet_server.devices import service as devices
 from fleet_server.errors import LinkError
-from fleet_server.live import LiveHub, event_stream
+from fleet_server.live import Change, LiveHub, event_stream, everything
 
 router = APIRouter(prefix="/api/v1", tags=["live"])
 
@@ -34,9 +36,34 @@ async def live(ctx: Ctx, request: Request, principal: Asker) -> StreamingRespons
     """
     service.authorize(principal, Action.DEVICES_READ)
     hub = cast(LiveHub, request.app.state.live)
-    stream = _while_signed_in(event_stream(hub, hub.listen()), ctx, token_of(request))
+    only = everything if principal.within is None else _Own(ctx, principal)
+    stream = _while_signed_in(event_stream(hub, hub.listen(), only), ctx, token_of(request))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+class _Own:
+    """What is of the principal's tenant. Which that is does not change: each number is asked for once."""
+
+    def __init__(self, ctx: Context, principal: Principal) -> None:
+        self._ctx, self._principal = ctx, principal
+        self._devices: dict[int, bool] = {}
+        self._incidents: dict[int, bool] = {}
+
+    async def __call__(self, change: Change) -> Change:
+        new_devices = change.devices - self._devices.keys()
+        new_incidents = change.incidents - self._incidents.keys()
+        if new_devices:
+            own = await asyncio.to_thread(devices.own, self._ctx, self._principal, new_devices)
+            self._devices |= {each: each in own for each in new_devices}
+        if new_incidents:
+            own = await asyncio.to_thread(decisions.own, self._ctx, self._principal, new_incidents)
+            self._incidents |= {each: each in own for each in new_incidents}
+        return Change(
+            frozenset(each for each in change.devices if self._devices[each]),
+            change.missed,
+            frozenset(each for each in change.incidents if self._incidents[each]),
+        )
 
 
 async def _while_signed_in(stream: AsyncIterator[bytes], ctx: Context, token: str) -> AsyncIterator[bytes]:

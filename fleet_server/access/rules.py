@@ -127,6 +127,11 @@ class Principal:
     scopes: frozenset[str] | None = None
     via: str = "session"
 
+    @property
+    def within(self) -> str | None:
+        """The one tenant that its questions and changes are cut to; None: it acts in every one."""
+        return None if self.tenant == EVERY_TENANT else self.tenant
+
 
 INGEST = Principal("service", "ingest", frozenset({Role.INGEST}), via="server")
 ENROLMENT = Principal("service", "enrolment", frozenset({Role.ENROLMENT}), via="server")

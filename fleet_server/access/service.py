@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from sqlmodel import Session
 
 from fleet_server.access import rules, store
-from fleet_server.access.engine import shipped_engine
+from fleet_server.access.engine import shipped_engine, tenant_of
 from fleet_server.access.errors import NameTaken, SignInRefused, TooManyAttempts, UnfitCredential
 from fleet_server.access.passwords import generated_password, hash_password, room, verify_password
 from fleet_server.access.rules import Action, Principal
 from fleet_server.context import Context
-from fleet_server.errors import Forbidden, NotFound
+from fleet_server.errors import Forbidden, NotFound, OtherTenant
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,15 @@ def authorize(principal: Principal, action: str, resource: str = "*", *, tenant:
 
     tenant: whose it is; None: a device's "tenant/device" says it, anything else is the principal's own.
 
-    Raises Forbidden; ValueError for an action outside the closed set (a mistake of ours).
+    Raises Forbidden; OtherTenant where it would be permitted on one of the principal's own; ValueError for
+    an action outside the closed set (a mistake of ours).
     """
-    if not permitted(principal, action, resource, tenant=tenant):
-        raise Forbidden(f"{principal.name} may not do {action} on {resource}.")
+    if permitted(principal, action, resource, tenant=tenant):
+        return
+    own = principal.tenant
+    if (tenant or tenant_of(principal, resource)) != own and permitted(principal, action, tenant=own):
+        raise OtherTenant(f"There is no device {resource}." if tenant is None else "There is no such thing.")
+    raise Forbidden(f"{principal.name} may not do {action} on {resource}.")
 
 
 def permitted(principal: Principal, action: str, resource: str = "*", *, tenant: str | None = None) -> bool:

@@ -69,8 +69,8 @@ def indices(
     authorize(principal, Action.AIR_READ)
     _check_index(index_id)
     now = ctx.clock.now()
-    with ctx.db.session() as session:
-        found = store.newest_indices(session, index_id, after, limit)
+    with ctx.db.session(principal.tenant) as session:
+        found = store.newest_indices(session, index_id, after, limit, principal.within)
     views = []
     for record in found:
         age_s = max(0.0, (now - record.through).total_seconds())
@@ -80,10 +80,10 @@ def indices(
 
 def districts(ctx: Context, principal: Principal, *, index_id: str = US_AQI) -> list[DistrictRecord]:
     """The newest of each district: the median of its lampposts. Raises InvalidRequest."""
-    authorize(principal, Action.AIR_READ)
+    authorize(principal, Action.AGGREGATES_READ)
     _check_index(index_id)
-    with ctx.db.session() as session:
-        return store.newest_districts(session, index_id)
+    with ctx.db.session(principal.tenant) as session:
+        return store.newest_districts(session, index_id, principal.within)
 
 
 def index_series(
@@ -101,7 +101,7 @@ def index_series(
     _check_index(index_id)
     begins, ends = span(ctx, begins, ends)
     device_id = devices.get_device(ctx, principal, address).record.id
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         return store.index_series(session, device_id, index_id, rules.hour_of(begins), ends, limit)
 
 
@@ -119,7 +119,7 @@ def corrected_series(
     authorize(principal, Action.AIR_READ, str(address))
     begins, ends = span(ctx, begins, ends)
     device_id = devices.get_device(ctx, principal, address).record.id
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         if ends - begins > MINUTES_UP_TO:
             points = store.hours(session, device_id, rules.hour_of(begins), ends, MAX_POINTS)
             return CorrectedView(address, begins, ends, 3600, points)
@@ -141,7 +141,7 @@ def calibrations(ctx: Context, principal: Principal, address: Address) -> list[C
     """Of its sensor units, by unit, channel and begin. Raises NotFound."""
     authorize(principal, Action.AIR_READ, str(address))
     device_id = devices.get_device(ctx, principal, address).record.id
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         return store.calibrations(session, device_id)
 
 
@@ -168,7 +168,7 @@ def set_calibration(
         raise InvalidRequest(f"{problem[0].upper()}{problem[1:]}.")
     unit = _unit(ctx, principal, address, calibration.channel, sensor_unit)
     device_id = devices.get_device(ctx, principal, address).record.id
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         made = store.put_calibration(session, unit, calibration, begins, principal.name, datetime.now(UTC))
         store.mark_past(session, unit, rules.hour_of(begins))
         entered = store.calibrations(session, device_id)
@@ -179,8 +179,8 @@ def set_calibration(
 def remove_calibration(ctx: Context, principal: Principal, calibration_id: int) -> None:
     """Take a mistaken one away; the worker computes its past anew. Raises NotFound."""
     authorize(principal, Action.CALIBRATIONS_CHANGE)
-    with ctx.db.session() as session:
-        removed = store.remove_calibration(session, calibration_id)
+    with ctx.db.session(principal.tenant) as session:
+        removed = store.remove_calibration(session, calibration_id, principal.within)
         if removed is None:
             raise NotFound(f"There is no calibration {calibration_id}.")
         unit, begins = removed

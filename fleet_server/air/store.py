@@ -80,14 +80,17 @@ _INDEX = """
 """
 
 
-def newest_indices(session: Session, index_id: str, after: int, limit: int) -> list[IndexRecord]:
-    """Of each lamppost, by its id."""
+def newest_indices(
+    session: Session, index_id: str, after: int, limit: int, within: str | None
+) -> list[IndexRecord]:
+    """Of each lamppost (of the tenant `within`; None: of all), by its id."""
     query = text(
         f"SELECT {_INDEX} FROM air_latest i JOIN device d ON d.id = i.device_id"  # noqa: S608 - constants
-        " WHERE i.index_id = :index AND d.id > :after ORDER BY d.id LIMIT :limit"
+        " WHERE i.index_id = :index AND d.id > :after"
+        " AND (CAST(:within AS text) IS NULL OR d.tenant = :within) ORDER BY d.id LIMIT :limit"
     )
-    found = session.execute(query, {"index": index_id, "after": after, "limit": limit})
-    return [_index(*row) for row in found]
+    values = {"index": index_id, "after": after, "limit": limit, "within": within}
+    return [_index(*row) for row in session.execute(query, values)]
 
 
 def index_series(
@@ -107,16 +110,17 @@ def _index(device_id: int, tenant: str, name: str, *rest: Any) -> IndexRecord:
     return IndexRecord(device_id, Address(tenant, name), *rest)
 
 
-def newest_districts(session: Session, index_id: str) -> list[DistrictRecord]:
-    """Of each district that has an active lamppost, by name."""
+def newest_districts(session: Session, index_id: str, within: str | None) -> list[DistrictRecord]:
+    """Of each district (of the tenant) that has an active lamppost, by name."""
     query = text(
         "SELECT i.tenant, i.district, i.index_id, i.time, i.value, i.level, i.category, i.driver, i.n"
-        " FROM (SELECT DISTINCT tenant, district FROM device WHERE district <> '' AND state = 'active') d"
+        " FROM (SELECT DISTINCT tenant, district FROM device WHERE district <> '' AND state = 'active'"
+        "  AND (CAST(:within AS text) IS NULL OR tenant = :within)) d"
         " CROSS JOIN LATERAL (SELECT * FROM district_index x WHERE x.tenant = d.tenant"
         "  AND x.district = d.district AND x.index_id = :index ORDER BY x.time DESC LIMIT 1) i"
         " ORDER BY i.tenant, i.district"
     )
-    return [DistrictRecord(*row) for row in session.execute(query, {"index": index_id})]
+    return [DistrictRecord(*row) for row in session.execute(query, {"index": index_id, "within": within})]
 
 
 def hours(session: Session, device_id: int, begins: datetime, ends: datetime, limit: int) -> list[HourRecord]:
@@ -202,9 +206,15 @@ def put_calibration(
     return made
 
 
-def remove_calibration(session: Session, calibration_id: int) -> tuple[int, datetime] | None:
-    """The unit that it was of and its begin; None where there is no such one."""
-    query = select(tables.Calibration).where(col(tables.Calibration.id) == calibration_id)
+def remove_calibration(
+    session: Session, calibration_id: int, within: str | None
+) -> tuple[int, datetime] | None:
+    """The unit that it was of and its begin; None where there is no such one (in the tenant)."""
+    mine = text(
+        "(CAST(:within AS text) IS NULL OR EXISTS (SELECT FROM sensor_unit u JOIN device d"
+        " ON d.id = u.device_id WHERE u.id = calibration.sensor_unit_id AND d.tenant = :within))"
+    ).bindparams(within=within)
+    query = select(tables.Calibration).where(col(tables.Calibration.id) == calibration_id, mine)
     found = session.exec(query.with_for_update()).one_or_none()
     if found is None:
         return None

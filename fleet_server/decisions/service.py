@@ -1,14 +1,15 @@
 """Incidents and verdicts, for whoever may ask: look, acknowledge, silence, note, close.
 
 Every function takes the context and the acting principal, and authorizes. A tenant sees its own incidents:
-`tenant` None stands for the server's (`[tenant] name`). `version`: the one that was looked at; where another
-stands by now nothing is changed. Instants are the street clock's.
+`tenant` None stands for the principal's, or for the server's (`[tenant] name`) where it acts in all of them.
+`version`: the one that was looked at; where another stands by now nothing is changed. Instants are the street
+clock's.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,6 +44,7 @@ __all__ = [
     "incident",
     "incidents",
     "note",
+    "own",
     "silence",
     "silenced",
     "verdicts",
@@ -80,15 +82,22 @@ def incidents(
 ) -> list[IncidentRecord]:
     """A page, newest first: those after (older than) the id `after`. state None: open and closed."""
     authorize(principal, Action.INCIDENTS_READ)
-    with ctx.db.session() as session:
-        return store.listed(session, _tenant(ctx, tenant), state, late, after, limit)
+    with ctx.db.session(principal.tenant) as session:
+        return store.listed(session, _tenant(ctx, principal, tenant), state, late, after, limit)
+
+
+def own(ctx: Context, principal: Principal, ids: Collection[int]) -> set[int]:
+    """Those of the incidents' ids that the principal may know of."""
+    authorize(principal, Action.INCIDENTS_READ)
+    with ctx.db.session(principal.tenant) as session:
+        return store.own(session, ids, principal.within)
 
 
 def count_open(ctx: Context, principal: Principal, *, tenant: str | None = None) -> int:
     """How many are open."""
     authorize(principal, Action.INCIDENTS_READ)
-    with ctx.db.session() as session:
-        return store.count_open(session, _tenant(ctx, tenant))
+    with ctx.db.session(principal.tenant) as session:
+        return store.count_open(session, _tenant(ctx, principal, tenant))
 
 
 def incident(
@@ -101,8 +110,8 @@ def incident(
 ) -> IncidentDetail:
     """One incident. Raises NotFound."""
     authorize(principal, Action.INCIDENTS_READ)
-    with ctx.db.session() as session:
-        record = _need(session, _tenant(ctx, tenant), incident_id)
+    with ctx.db.session(principal.tenant) as session:
+        record = _need(session, _tenant(ctx, principal, tenant), incident_id)
         return IncidentDetail(
             record,
             store.members(session, incident_id),
@@ -122,8 +131,8 @@ def evidence(
 ) -> list[VerdictRecord]:
     """A page of an incident's verdicts, newest first: those with an id below `after`. Raises NotFound."""
     authorize(principal, Action.INCIDENTS_READ)
-    with ctx.db.session() as session:
-        _need(session, _tenant(ctx, tenant), incident_id)
+    with ctx.db.session(principal.tenant) as session:
+        _need(session, _tenant(ctx, principal, tenant), incident_id)
         return store.evidence(session, incident_id, after, min(limit, VERDICTS_MOST))
 
 
@@ -147,7 +156,7 @@ def verdicts(
     begins = _zoned(begins) or max(min(ends, ctx.clock.now()), _EARLIEST + DEFAULT_SPAN) - DEFAULT_SPAN
     if begins >= ends:
         raise InvalidRequest(f"from {begins.isoformat()} is not before to {ends.isoformat()}.")
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         listed = store.verdicts(session, address, begins, ends, after, min(limit, VERDICTS_MOST))
     if listed is None:
         raise NotFound(f"There is no device {address}.")
@@ -171,7 +180,7 @@ def acknowledge(
             raise NotNow(f"{found.acknowledged_by} looks after incident {incident_id} already.")
         return {"acknowledged_by": principal.name, "acknowledged_at": now}
 
-    asked = _Asked(incident_id, version, _tenant(ctx, tenant))
+    asked = _Asked(incident_id, version, _tenant(ctx, principal, tenant))
     return _change(ctx, principal, asked, Event.ACKNOWLEDGE, What.ACKNOWLEDGED, "", columns)
 
 
@@ -198,7 +207,7 @@ def silence(
             )
         return {"silenced_until": until}
 
-    asked = _Asked(incident_id, version, _tenant(ctx, tenant))
+    asked = _Asked(incident_id, version, _tenant(ctx, principal, tenant))
     what = What.HEARD if until is None else What.SILENCED
     words = "" if until is None else f"until {until.isoformat(timespec='minutes')}"
     return _change(ctx, principal, asked, Event.SILENCE, what, words, columns)
@@ -214,7 +223,7 @@ def note(
     words = _words(text, "A note")
     if not words:
         raise InvalidRequest("A note says something.")
-    asked = _Asked(incident_id, None, _tenant(ctx, tenant))
+    asked = _Asked(incident_id, None, _tenant(ctx, principal, tenant))
     return _change(ctx, principal, asked, Event.NOTE, What.NOTE, words, lambda *_: {})
 
 
@@ -236,7 +245,7 @@ def close(
     def columns(_: IncidentRecord, now: datetime) -> Columns:
         return {"closed_at": now, "closed_by": principal.name, "close_reason": words}
 
-    asked = _Asked(incident_id, version, _tenant(ctx, tenant))
+    asked = _Asked(incident_id, version, _tenant(ctx, principal, tenant))
     return _change(ctx, principal, asked, Event.CLOSE, What.CLOSED, words, columns)
 
 
@@ -267,7 +276,7 @@ def _change(
     """What people do, in one transaction with its line of history. `columns` None: it is so already."""
     authorize(principal, Action.INCIDENTS_WORK)
     now = ctx.clock.now()
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         record = _need(session, asked.tenant, asked.incident_id, lock=True)
         outcome = rules.step(record.state, event)
         if isinstance(outcome, Refusal):
@@ -306,8 +315,13 @@ def _need(session: Session, tenant: str, incident_id: int, *, lock: bool = False
     return record
 
 
-def _tenant(ctx: Context, given: str | None) -> str:
-    return ctx.config.tenant.name if given is None else given
+def _tenant(ctx: Context, principal: Principal, given: str | None) -> str:
+    """Raises NotFound for a tenant that the principal does not act in."""
+    if given is None:
+        return principal.within or ctx.config.tenant.name
+    if principal.within not in (None, given):
+        raise NotFound("There is no such tenant.")
+    return given
 
 
 def _words(text: str, what: str) -> str:

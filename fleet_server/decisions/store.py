@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -116,6 +116,11 @@ def listed(
     if after is not None:
         query = query.where(Incident.id < after)
     return [_record(row) for row in session.exec(query.order_by(col(Incident.id).desc()).limit(limit))]
+
+
+def own(session: Session, ids: Collection[int], within: str | None) -> set[int]:
+    query = select(Incident.id).where(col(Incident.id).in_(ids))
+    return set(session.exec(query if within is None else query.where(Incident.tenant == within)))
 
 
 def count_open(session: Session, tenant: str) -> int:

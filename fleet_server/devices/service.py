@@ -5,7 +5,7 @@ Every function takes the context and the acting principal, and authorizes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -53,7 +53,7 @@ def register(
     """
     authorize(principal, Action.DEVICES_REGISTER, str(address))
     checked_place(place)
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         return store.register(session, address, site, place)
 
 
@@ -62,21 +62,21 @@ def register_new(ctx: Context, principal: Principal, newcomers: Sequence[Newcome
     for each in newcomers:
         authorize(principal, Action.DEVICES_REGISTER, str(each.address))
         checked_place(each.place)
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         return store.register_new(session, newcomers)
 
 
 def state_of(ctx: Context, principal: Principal, address: Address) -> DeviceState | None:
     """The device's state; None where there is no such device."""
     authorize(principal, Action.DEVICES_READ, str(address))
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         return store.state_of(session, address)
 
 
 def change_state(ctx: Context, principal: Principal, address: Address, state: DeviceState) -> DeviceView:
     """Activate, quarantine or decommission. Raises NotFound."""
     authorize(principal, Action.DEVICES_CHANGE, str(address))
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         if not store.change_state(session, address, state):
             raise _no_such(address)
         session.flush()
@@ -96,7 +96,7 @@ def change_place(
     Indices of its district count it from the present hour on. Raises NotFound, InvalidRequest.
     """
     authorize(principal, Action.DEVICES_CHANGE, str(address))
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         place = store.place_of(session, address)
         if place is None:
             raise _no_such(address)
@@ -123,21 +123,28 @@ def list_devices(
     """A page of devices by id."""
     authorize(principal, Action.DEVICES_READ)
     now = ctx.clock.now()
-    with ctx.db.session() as session:
-        return [_view(record, now) for record in store.listed(session, after_id, limit)]
+    with ctx.db.session(principal.tenant) as session:
+        return [_view(record, now) for record in store.listed(session, after_id, limit, principal.within)]
+
+
+def own(ctx: Context, principal: Principal, ids: Collection[int]) -> set[int]:
+    """Those of the devices' ids that the principal may know of."""
+    authorize(principal, Action.DEVICES_READ)
+    with ctx.db.session(principal.tenant) as session:
+        return store.own(session, ids, principal.within)
 
 
 def get_device(ctx: Context, principal: Principal, address: Address) -> DeviceView:
     """One device. Raises NotFound."""
     authorize(principal, Action.DEVICES_READ, str(address))
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         return _view(_need(session, address), ctx.clock.now())
 
 
 def sensors(ctx: Context, principal: Principal, address: Address) -> list[SensorUnitRecord]:
     """Its sensor units with their series. Raises NotFound."""
     authorize(principal, Action.DEVICES_READ, str(address))
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         return store.sensors(session, _need(session, address).id)
 
 
@@ -146,7 +153,7 @@ def conditions(
 ) -> list[ConditionRecord]:
     """What is wrong with it now, or ever was; newest first. Raises NotFound."""
     authorize(principal, Action.DEVICES_READ, str(address))
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         return store.conditions(session, _need(session, address).id, current=current, limit=limit)
 
 

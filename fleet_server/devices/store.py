@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -186,10 +186,19 @@ def change_place(session: Session, address: Address, place: Place) -> None:
     )
 
 
-def listed(session: Session, after_id: int, limit: int) -> list[DeviceRecord]:
-    """Devices in the order of their ids."""
-    query = text(_DEVICES + " WHERE d.id > :after ORDER BY d.id LIMIT :limit")
-    return [_device(row) for row in session.execute(query, {"after": after_id, "limit": limit})]
+def listed(session: Session, after_id: int, limit: int, within: str | None) -> list[DeviceRecord]:
+    """Devices (of the tenant `within`; None: of all) in the order of their ids."""
+    query = text(
+        _DEVICES + " WHERE d.id > :after AND (CAST(:within AS text) IS NULL OR d.tenant = :within)"
+        " ORDER BY d.id LIMIT :limit"
+    )
+    values = {"after": after_id, "limit": limit, "within": within}
+    return [_device(row) for row in session.execute(query, values)]
+
+
+def own(session: Session, ids: Collection[int], within: str | None) -> set[int]:
+    query = select(Device.id).where(col(Device.id).in_(ids))
+    return set(session.exec(query if within is None else query.where(Device.tenant == within)))
 
 
 def found(session: Session, address: Address) -> DeviceRecord | None:

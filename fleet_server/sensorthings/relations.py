@@ -1,22 +1,24 @@
 """Each entity set as a relation over what the other slices keep, in SQL: nothing is stored twice.
 
 Parameters besides the vocabulary's arrays: `exact`, whether the asker may see declared places and sites;
-`air`, whether they may see corrected values. A column that the asker may not see is not in the relation, or
-empty in it, so that no filter can find it out. Coordinates are, for `shaping.py`, which shows the asker's
-view of them; no filter reaches them (`entities.py` names what filters reach).
+`air`, whether they may see corrected values; `within`, the one tenant whose lampposts they see, or NULL. A
+column that the asker may not see is not in the relation, or empty in it, so that no filter can find it out.
+Coordinates are, for `shaping.py`, which shows the asker's view of them; no filter reaches them (`entities.py`
+names what filters reach).
 """
 
 from __future__ import annotations
 
-_PLACED = "(d.latitude IS NOT NULL OR d.cell <> '')"
+WITHIN = "(CAST(:within AS text) IS NULL OR d.tenant = :within)"
+_PLACED = f"(d.latitude IS NOT NULL OR d.cell <> '') AND {WITHIN}"
 _COARSE = "NOT (CAST(:exact AS boolean) AND d.latitude IS NOT NULL)"
 
-THINGS = """
+THINGS = f"""
     SELECT d.id, d.tenant || '/' || d.name AS name, d.tenant, d.name AS device, d.district, d.state,
            CASE WHEN CAST(:exact AS boolean) THEN d.site ELSE '' END AS site, d.created_at,
            'Lamppost ' || d.tenant || '/' || d.name AS description
-    FROM device d
-"""
+    FROM device d WHERE {WITHIN}
+"""  # noqa: S608 - made of the constants above
 LOCATIONS = f"""
     SELECT d.id, 'Place of ' || d.tenant || '/' || d.name AS name, d.latitude, d.longitude, d.cell,
            d.district,
@@ -28,18 +30,18 @@ LOCATIONS = f"""
 HISTORICAL_LOCATIONS = f"""
     SELECT d.id, d.created_at AS time FROM device d WHERE {_PLACED}
 """  # noqa: S608
-FEATURES = """
+FEATURES = f"""
     SELECT d.id, 'Air at ' || d.tenant || '/' || d.name AS name, d.latitude, d.longitude, d.cell,
            'The street''s air around the lamppost' AS description
-    FROM device d
-"""
-SENSORS = """
+    FROM device d WHERE {WITHIN}
+"""  # noqa: S608
+SENSORS = f"""
     SELECT u.id, u.device_id AS thing_id, u.kind, u.serial, u.declared_at,
            CASE WHEN CAST(:exact AS boolean) THEN u.site ELSE '' END AS site,
            u.kind || CASE WHEN u.serial <> '' THEN ' ' || u.serial ELSE '' END AS name,
            'Sensor unit of kind ' || u.kind || ' on ' || d.tenant || '/' || d.name AS description
-    FROM sensor_unit u JOIN device d ON d.id = u.device_id
-"""
+    FROM sensor_unit u JOIN device d ON d.id = u.device_id WHERE {WITHIN}
+"""  # noqa: S608
 # Level 0: what the sensor said. Level 1: the hourly mean, corrected, where the unit speaks for a pollutant.
 _LEVELS = """
     LATERAL (
@@ -55,7 +57,10 @@ OBSERVED_PROPERTIES = f"""
     SELECT c.id, coalesce(v.name, c.id) AS name,
            coalesce(v.definition, CAST(:own_properties AS text) || c.id) AS definition,
            coalesce(v.description, 'As the sensor declares its channel') AS description
-    FROM (SELECT DISTINCT l.property_id AS id FROM series s CROSS JOIN {_LEVELS}) c
+    FROM (SELECT DISTINCT l.property_id AS id FROM series s CROSS JOIN {_LEVELS}
+          WHERE CAST(:within AS text) IS NULL OR EXISTS (
+              SELECT FROM sensor_unit u JOIN device d ON d.id = u.device_id
+              WHERE u.id = s.sensor_unit_id AND d.tenant = :within)) c
     LEFT JOIN unnest(CAST(:property_ids AS text[]), CAST(:property_names AS text[]),
                      CAST(:property_definitions AS text[]), CAST(:property_descriptions AS text[]))
          AS v(id, name, definition, description) ON v.id = c.id
@@ -87,6 +92,7 @@ DATASTREAMS = f"""
          ON p.id = l.property_id
     LEFT JOIN unnest(CAST(:unit_codes AS text[]), CAST(:unit_names AS text[]), CAST(:unit_symbols AS text[]))
          AS n(code, name, symbol) ON n.code = s.unit
+    WHERE {WITHIN}
 """  # noqa: S608
 _SLOT = "CASE {d}.slot " + " ".join(f"WHEN {slot} THEN x.s{slot}" for slot in range(16)) + " END"
 SCALED = (

@@ -23,10 +23,11 @@ _STEP = timedelta(microseconds=1)  # PostgreSQL's resolution: the next instant
 
 @dataclass(frozen=True)
 class Sight:
-    """What an asker sees: exact, the declared place and site; air, corrected values."""
+    """What an asker sees: exact, the declared place and site; air, corrected values; within, one tenant's."""
 
     exact: bool
     air: bool
+    within: str | None = None
 
 
 def place_of(latitude: float | None, longitude: float | None, cell: str, sight: Sight) -> Geometry | None:

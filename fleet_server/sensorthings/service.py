@@ -85,11 +85,15 @@ def read(
     Raises Forbidden, NotFound, BadQuery, NotOffered, QueryTooLong.
     """
     authorize(principal, Action.TELEMETRY_READ)
-    sight = Sight(exact=permitted(principal, Action.DEVICES_READ), air=permitted(principal, Action.AIR_READ))
+    sight = Sight(
+        exact=permitted(principal, Action.DEVICES_READ),
+        air=permitted(principal, Action.AIR_READ),
+        within=principal.within,
+    )
     resource = parse_resource(path)
     options = parse_options(pairs)
     _check(resource, options)
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         reader = Reader(Rows(session, sight), View(base, sight), ctx.clock.now(), ALL_TIME)
         row, restriction = reader.follow(resource)
         if row is not None:

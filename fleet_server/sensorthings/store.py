@@ -18,7 +18,7 @@ from sqlmodel import Session
 
 from fleet_server.sensorthings.entities import DATASTREAM, Entity, Navigation
 from fleet_server.sensorthings.errors import BadQuery, QueryTooLong
-from fleet_server.sensorthings.relations import corrected_observations, raw_observations
+from fleet_server.sensorthings.relations import WITHIN, corrected_observations, raw_observations
 from fleet_server.sensorthings.rules import ANSWER_S, STATEMENT_MS, Bounds, Sight
 from fleet_server.sensorthings.vocabulary import sql_values
 
@@ -54,7 +54,12 @@ class Rows:
     def __init__(self, session: Session, sight: Sight) -> None:
         self._session = session
         self._began_s = time.monotonic()
-        self._base: dict[str, Any] = {"exact": sight.exact, "air": sight.air, **sql_values()}
+        self._base: dict[str, Any] = {
+            "exact": sight.exact,
+            "air": sight.air,
+            "within": sight.within,
+            **sql_values(),
+        }
         self._run("SELECT set_config('statement_timeout', :ms, true)", {"ms": str(STATEMENT_MS)})
 
     def _run(self, query: str, parameters: Mapping[str, Any]) -> list[Row]:
@@ -111,7 +116,7 @@ class Rows:
 
     def places(self) -> list[Row]:
         """Of every lamppost: id, latitude, longitude, cell."""
-        return self._run("SELECT id, latitude, longitude, cell FROM device", {})
+        return self._run(f"SELECT id, latitude, longitude, cell FROM device d WHERE {WITHIN}", {})  # noqa: S608
 
     def datastreams(self, wanted: Wanted) -> list[Row]:
         """Those with observations that may be wanted, by id; conditions on the alias `t`."""

@@ -37,8 +37,10 @@ class DayRecord:
 
 
 _UNITS = """
-    SELECT id FROM sensor_unit WHERE id >= :unit AND (CAST(:device AS int) IS NULL OR device_id = :device)
-    ORDER BY id LIMIT :units
+    SELECT u.id FROM sensor_unit u JOIN device d ON d.id = u.device_id
+    WHERE u.id >= :unit AND (CAST(:device AS int) IS NULL OR u.device_id = :device)
+          AND (CAST(:within AS text) IS NULL OR d.tenant = :within)
+    ORDER BY u.id LIMIT :units
 """
 # A unit that its device's present epoch does not name any more was taken down after its newest sample.
 _DAYS = f"""
@@ -89,14 +91,19 @@ class Days:
 
 
 def days(
-    session: Session, device: int | None, asked: Days, after: tuple[int, datetime], limit: int
+    session: Session,
+    device: int | None,
+    asked: Days,
+    after: tuple[int, datetime],
+    limit: int,
+    within: str | None,
 ) -> list[DayRecord]:
-    """By unit, then day, beyond the unit and day of `after`; of one device or of all."""
+    """By unit, then day, beyond the unit and day of `after`; of one device or of all (within a tenant)."""
     found: list[DayRecord] = []
     unit, day = after
     while len(found) < limit:
         wanted = (limit - len(found)) // asked.count + 2  # the first of them may be at its end
-        values = {"unit": unit, "device": device, "units": wanted}
+        values = {"unit": unit, "device": device, "units": wanted, "within": within}
         units = list(session.execute(text(_UNITS), values).scalars())
         if units:
             found += _days_of(session, units, asked, (unit, day), limit - len(found))

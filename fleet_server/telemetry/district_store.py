@@ -51,18 +51,20 @@ class Wanted:
 # A loose index scan: one probe of the primary key for each group, however long its history.
 _GROUPS = """
     WITH RECURSIVE found AS (
-        (SELECT tenant, district, channel, unit FROM {table} ORDER BY 1, 2, 3, 4 LIMIT 1)
+        (SELECT tenant, district, channel, unit FROM {table}
+         WHERE CAST(:tenant AS text) IS NULL OR tenant = :tenant ORDER BY 1, 2, 3, 4 LIMIT 1)
         UNION ALL
         SELECT next.* FROM found f CROSS JOIN LATERAL (
             SELECT x.tenant, x.district, x.channel, x.unit FROM {table} x
             WHERE (x.tenant, x.district, x.channel, x.unit) > (f.tenant, f.district, f.channel, f.unit)
+                  AND (CAST(:tenant AS text) IS NULL OR x.tenant = :tenant)
             ORDER BY 1, 2, 3, 4 LIMIT 1) next
     ) SELECT * FROM found
 """
 _GROUPS_OF_MINUTES = """
     SELECT DISTINCT d.tenant, d.district, s.channel, s.unit
     FROM device d JOIN sensor_unit u ON u.device_id = d.id JOIN series s ON s.sensor_unit_id = u.id
-    WHERE d.district <> ''
+    WHERE d.district <> '' AND (CAST(:tenant AS text) IS NULL OR d.tenant = :tenant)
 """
 _POINTS = """
     SELECT g.place, array_agg(p.bucket ORDER BY p.bucket), array_agg(p.lampposts ORDER BY p.bucket),
@@ -99,11 +101,12 @@ _MINUTES = """
 _TABLES = {Resolution.HOUR: "district_hour", Resolution.DAY: "district_day"}
 
 
-def groups(session: Session, resolution: Resolution, wanted: Wanted) -> list[Group]:
-    """The groups that there are, in order: those with stored hours or days, or lampposts for minutes."""
+def groups(session: Session, resolution: Resolution, wanted: Wanted, within: str | None) -> list[Group]:
+    """The groups that there are (in the tenant), in order: with stored hours or days, or lampposts for
+    minutes."""
     table = _TABLES.get(resolution)
     query = _GROUPS_OF_MINUTES if table is None else _GROUPS.format(table=table)
-    found = sorted(Group(*row) for row in session.execute(text(query)))
+    found = sorted(Group(*row) for row in session.execute(text(query), {"tenant": within or wanted.tenant}))
     return [
         group
         for group in found

@@ -51,14 +51,22 @@ _ROWS = f"""
 
 
 def latest(
-    session: Session, address: Address | None, channel: str | None, after_series: int, limit: int
+    session: Session,
+    address: Address | None,
+    channel: str | None,
+    after_series: int,
+    limit: int,
+    within: str | None = None,
 ) -> list[LatestReading]:
-    """The newest readings, by series id; of one device, of one channel, or of all."""
-    conditions = "" if address is None else " AND d.tenant = :tenant AND d.name = :name"
+    """The newest readings, by series id; of one device, of one channel, or of all (within a tenant)."""
+    conditions = "" if within is None else " AND d.tenant = :within"
+    conditions += "" if address is None else " AND d.tenant = :tenant AND d.name = :name"
     conditions += "" if channel is None else " AND s.channel = :channel"
-    query = _SERIES.format(device="" if address is None else _JOIN_DEVICE, conditions=conditions)
+    device = "" if address is None and within is None else _JOIN_DEVICE
+    query = _SERIES.format(device=device, conditions=conditions)
     values = {
         "after": after_series,
+        "within": within,
         "tenant": address.tenant if address else None,
         "name": address.device if address else None,
         "channel": channel,

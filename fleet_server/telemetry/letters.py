@@ -6,6 +6,7 @@ Every function takes the context and the acting principal, and authorizes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import psycopg
 
@@ -28,7 +29,7 @@ def listed(
 ) -> list[DeadLetterRecord]:
     """Newest first, below `before_id` where one is given."""
     authorize(principal, Action.DEAD_LETTERS_READ)
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         return letters_store.listed(
             session,
             before_id=before_id,
@@ -37,14 +38,15 @@ def listed(
             since=which.since,
             waiting=which.waiting,
             limit=limit,
+            within=principal.within,
         )
 
 
 def content(ctx: Context, principal: Principal, letter_id: int) -> LetterContent:
     """One letter with its bytes. Raises NotFound."""
     authorize(principal, Action.DEAD_LETTERS_READ)
-    with ctx.db.session() as session:
-        found = letters_store.content(session, letter_id)
+    with ctx.db.session(principal.tenant) as session:
+        found = letters_store.content(session, letter_id, principal.within)
     if found is None:
         raise NotFound(f"There is no dead letter {letter_id}.")
     return found
@@ -53,13 +55,18 @@ def content(ctx: Context, principal: Principal, letter_id: int) -> LetterContent
 def waiting(ctx: Context, principal: Principal, which: LetterFilter) -> list[int]:
     """The numbers of the letters to try again, in the order in which they may become right."""
     authorize(principal, Action.DEAD_LETTERS_READ)
-    with ctx.db.session() as session:
-        return letters_store.numbers(session, which)
+    with ctx.db.session(principal.tenant) as session:
+        return letters_store.numbers(session, replace(which, within=principal.within))
 
 
 def replay_all(ctx: Context, principal: Principal, numbers: Sequence[int]) -> Iterator[tuple[int, Replayed]]:
-    """Try each again, in a transaction of its own, so that one may stop at any time."""
+    """Try each again, in a transaction of its own, so that one may stop at any time. Raises NotFound."""
     authorize(principal, Action.DEAD_LETTERS_REPLAY)
+    if principal.within is not None:
+        with ctx.db.session(principal.tenant) as session:
+            strange = set(numbers) - letters_store.known(session, numbers, principal.within)
+        if strange:
+            raise NotFound(f"There is no dead letter {min(strange)}.")
     try:
         with ctx.db.raw(autocommit=True) as connection:
             register_arrays(connection)

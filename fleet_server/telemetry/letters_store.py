@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -34,6 +35,7 @@ class LetterFilter:
     device: str | None = None
     since: datetime | None = None
     waiting: bool = True
+    within: str | None = None  # of lampposts of this tenant
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ _FROM = (
     " WHERE (CAST(:reason AS text) IS NULL OR l.reason = :reason)"
     " AND (CAST(:device AS text) IS NULL OR d.tenant || '/' || d.name = :device)"
     " AND (CAST(:since AS timestamptz) IS NULL OR l.received_at >= :since)"
+    " AND (CAST(:within AS text) IS NULL OR d.tenant = :within)"
     " AND (NOT :waiting OR l.replayed_at IS NULL)"
 )
 
@@ -69,13 +72,14 @@ def listed(
     limit: int,
     device: str | None = None,
     since: datetime | None = None,
+    within: str | None = None,
 ) -> list[DeadLetterRecord]:
     """Newest first. waiting: only those that were not replayed yet."""
     query = text(
         f"SELECT {_COLUMNS}{_FROM} AND (CAST(:before AS bigint) IS NULL OR l.id < :before)"
         " ORDER BY l.id DESC LIMIT :limit"
     )
-    which = asdict(LetterFilter(reason, device, since, waiting))
+    which = asdict(LetterFilter(reason, device, since, waiting, within))
     return [
         DeadLetterRecord(*row)
         for row in session.execute(query, {**which, "before": before_id, "limit": limit})
@@ -88,12 +92,23 @@ def numbers(session: Session, which: LetterFilter) -> list[int]:
     return [row[0] for row in session.execute(query, asdict(which))]
 
 
-def content(session: Session, letter_id: int) -> LetterContent | None:
+def known(session: Session, letter_ids: Sequence[int], within: str | None) -> set[int]:
+    """Those of the letters that there are (of lampposts of the tenant)."""
+    query = text(
+        "SELECT l.id FROM dead_letter l LEFT JOIN device d ON d.id = l.device_id WHERE l.id = ANY(:ids)"
+        " AND (CAST(:within AS text) IS NULL OR d.tenant = :within)"
+    )
+    return set(session.execute(query, {"ids": list(letter_ids), "within": within}).scalars())
+
+
+def content(session: Session, letter_id: int, within: str | None) -> LetterContent | None:
+    """None where there is no such letter (of a lamppost of the tenant)."""
     query = text(
         f"SELECT {_COLUMNS}, l.epoch, l.missing_unit, l.properties, l.payload"  # noqa: S608
         " FROM dead_letter l LEFT JOIN device d ON d.id = l.device_id WHERE l.id = :id"
+        " AND (CAST(:within AS text) IS NULL OR d.tenant = :within)"
     )
-    row = session.execute(query, {"id": letter_id}).one_or_none()
+    row = session.execute(query, {"id": letter_id, "within": within}).one_or_none()
     if row is None:
         return None
     *record, epoch, missing_unit, properties, payload = row

@@ -106,8 +106,8 @@ def unit(
     """
     authorize(principal, Action.TELEMETRY_READ)
     begins, ends = span(ctx, begins, ends)
-    with ctx.db.session() as session:
-        found = unit_store.find_unit(session, unit_id)
+    with ctx.db.session(principal.tenant) as session:
+        found = unit_store.find_unit(session, unit_id, principal.within)
         if found is None:
             raise NotFound(f"There is no sensor unit {unit_id}.")
         return _views(session, [found], begins, ends, _checked(width))[0]
@@ -125,7 +125,7 @@ def lamppost(
     """As `unit`, of every sensor unit of the lamppost, all in one step. Raises NotFound, InvalidRequest."""
     authorize(principal, Action.TELEMETRY_READ, str(address))
     begins, ends = span(ctx, begins, ends)
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         found = unit_store.units_of(session, address)
         if not found:
             _need_device(session, address)
@@ -179,7 +179,7 @@ def districts(
 
     AUTO: minutes up to six hours, hours up to 62 days, else days. Raises InvalidRequest.
     """
-    authorize(principal, Action.TELEMETRY_READ)
+    authorize(principal, Action.AGGREGATES_READ)
     begins, ends = span(ctx, begins, ends)
     if resolution is Resolution.AUTO:
         resolution = district_resolution(begins, ends)
@@ -191,10 +191,10 @@ def districts(
         )
     step = SECONDS_OF[resolution]
     begins, ends = floored(begins, step), floored(ends, step, up=True)
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         of = [
             group
-            for group in district_store.groups(session, resolution, wanted)
+            for group in district_store.groups(session, resolution, wanted, principal.within)
             if after is None or group >= after[0]
         ]
         found: list[GroupPoints] = []
@@ -246,10 +246,10 @@ def completeness(
     begins = begins if given is not None else max(EARLIEST, ends - DEFAULT_DAYS)
     begins, ends = floored(begins, 86_400), floored(ends, 86_400, up=True)
     asked = Days(begins, ends - DAY, min(ends, max(now, begins)))
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         device = None if address is None else _need_device(session, address)
         start = after or (0, begins)
-        found = completeness_store.days(session, device, asked, start, limit + 1)
+        found = completeness_store.days(session, device, asked, start, limit + 1, principal.within)
     last = found[limit - 1] if len(found) > limit else None
     return CompletenessView(
         begins,
@@ -285,33 +285,33 @@ def version(
     Much cheaper than the answers. Raises NotFound.
     """
     authorize(principal, Action.TELEMETRY_READ, str(address) if address else "*")
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         device: int | None = None
         if unit_id is not None:
-            device = versions.device_of_unit(session, unit_id)
+            device = versions.device_of_unit(session, unit_id, principal.within)
             if device is None:
                 raise NotFound(f"There is no sensor unit {unit_id}.")
         elif series_id is not None:
-            device = versions.device_of_series(session, series_id)
+            device = versions.device_of_series(session, series_id, principal.within)
             if device is None:
                 raise NotFound(f"There is no series {series_id}.")
         elif address is not None:
             device = _need_device(session, address)
-        return versions.stored(session, device, ctx.clock.now())
+        return versions.stored(session, device, ctx.clock.now(), principal.within)
 
 
 def districts_version(ctx: Context, principal: Principal) -> Version:
     """As `version`, of every district."""
-    authorize(principal, Action.TELEMETRY_READ)
-    with ctx.db.session() as session:
-        return versions.districts(session, ctx.clock.now())
+    authorize(principal, Action.AGGREGATES_READ)
+    with ctx.db.session(principal.tenant) as session:
+        return versions.districts(session, ctx.clock.now(), principal.within)
 
 
 def latest_version(ctx: Context, principal: Principal, address: Address | None = None) -> Version:
     """As `version`, of the newest readings and their freshness."""
     authorize(principal, Action.TELEMETRY_READ, str(address) if address else "*")
-    with ctx.db.session() as session:
-        return versions.newest(session, address, ctx.clock.now())
+    with ctx.db.session(principal.tenant) as session:
+        return versions.newest(session, address, ctx.clock.now(), principal.within)
 
 
 def _need_device(session: Session, address: Address) -> int:

@@ -41,9 +41,10 @@ class KindSet:
 
 def overview(ctx: Context, principal: Principal) -> Retention:
     authorize(principal, Action.RETENTION_READ)
+    within = principal.within
     classes = {name: ctx.config.retention.of_class(name) for name in CLASSES}
-    with ctx.db.session() as session:
-        return Retention(classes, store.kinds(session), store.tenants(session))
+    with ctx.db.session(principal.tenant) as session:
+        return Retention(classes, store.kinds(session, within), store.tenants(session, within))
 
 
 def removals(ctx: Context, principal: Principal, limit: int) -> list[Removal]:
@@ -51,46 +52,46 @@ def removals(ctx: Context, principal: Principal, limit: int) -> list[Removal]:
     authorize(principal, Action.RETENTION_READ)
     if not 1 <= limit <= 10_000:
         raise InvalidRequest("The limit is from 1 to 10000.")
-    with ctx.db.session() as session:
-        return store.removals(session, limit)
+    with ctx.db.session(principal.tenant) as session:
+        return store.removals(session, limit, principal.within)
 
 
 def set_kind(ctx: Context, principal: Principal, tenant: str, kind: str, name: str) -> KindSet:
     """Sensors of `kind` that are declared from now on are of class `name`."""
-    authorize(principal, Action.RETENTION_CHANGE, tenant)
+    authorize(principal, Action.RETENTION_CHANGE, tenant, tenant=tenant)
     _check_class(name)
     if not kind or len(kind) > MAX_KIND_CHARACTERS or not kind.isprintable():
         raise InvalidRequest(f"A kind has 1 to {MAX_KIND_CHARACTERS} printable characters, such as pms5003.")
     rule = KindRule(tenant, kind, name)
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         before = store.set_kind(session, rule)
     return KindSet(rule, before)
 
 
 def set_days(ctx: Context, principal: Principal, tenant: str, name: str, days: int) -> TenantDays:
     """The tenant's samples of a class go after `days`, which is never longer than the class is kept."""
-    authorize(principal, Action.RETENTION_CHANGE, tenant)
+    authorize(principal, Action.RETENTION_CHANGE, tenant, tenant=tenant)
     _check_class(name)
     most = ctx.config.retention.of_class(name) or MAX_DAYS
     if not 1 <= days <= most:
         raise InvalidRequest(f"The class {name} is kept {most} days: a tenant's days are from 1 to {most}.")
     rule = TenantDays(tenant, name, days)
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         store.set_days(session, rule)
     return rule
 
 
 def clear_kind(ctx: Context, principal: Principal, tenant: str, kind: str) -> None:
-    authorize(principal, Action.RETENTION_CHANGE, tenant)
-    with ctx.db.session() as session:
+    authorize(principal, Action.RETENTION_CHANGE, tenant, tenant=tenant)
+    with ctx.db.session(principal.tenant) as session:
         if not store.clear_kind(session, tenant, kind):
             raise NotFound(f"There is no rule for the kind {kind!r} of {tenant}.")
 
 
 def clear_days(ctx: Context, principal: Principal, tenant: str, name: str) -> None:
-    authorize(principal, Action.RETENTION_CHANGE, tenant)
+    authorize(principal, Action.RETENTION_CHANGE, tenant, tenant=tenant)
     _check_class(name)
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         if not store.clear_days(session, tenant, name):
             raise NotFound(f"{tenant} has no days of its own for the class {name}.")
 
@@ -98,7 +99,7 @@ def clear_days(ctx: Context, principal: Principal, tenant: str, name: str) -> No
 def kept_from(ctx: Context, principal: Principal, what: str) -> datetime | None:
     """All of `what` (a table's name) before this is gone; None: nothing is."""
     authorize(principal, Action.RETENTION_READ)
-    with ctx.db.session() as session:
+    with ctx.db.session(principal.tenant) as session:
         return store.kept_from(session, what)
 
 

@@ -40,22 +40,29 @@ class Removal:
     kept_from: datetime
 
 
-def kinds(session: Session) -> list[KindRule]:
-    query = text("SELECT tenant, kind, class FROM retention_rule ORDER BY tenant, kind")
-    return [KindRule(*row) for row in session.execute(query)]
+_WITHIN = "(CAST(:within AS text) IS NULL OR tenant = :within)"
 
 
-def tenants(session: Session) -> list[TenantDays]:
-    query = text("SELECT tenant, class, keep_days FROM tenant_retention ORDER BY tenant, class")
-    return [TenantDays(*row) for row in session.execute(query)]
+def kinds(session: Session, within: str | None) -> list[KindRule]:
+    """Of the tenant `within`; None: of all."""
+    query = text(f"SELECT tenant, kind, class FROM retention_rule WHERE {_WITHIN} ORDER BY tenant, kind")  # noqa: S608
+    return [KindRule(*row) for row in session.execute(query, {"within": within})]
 
 
-def removals(session: Session, limit: int) -> list[Removal]:
+def tenants(session: Session, within: str | None) -> list[TenantDays]:
     query = text(
-        "SELECT at, what, tenant, rows, partitions, kept_from FROM retention_log"
+        f"SELECT tenant, class, keep_days FROM tenant_retention WHERE {_WITHIN}"  # noqa: S608 - a constant
+        " ORDER BY tenant, class"
+    )
+    return [TenantDays(*row) for row in session.execute(query, {"within": within})]
+
+
+def removals(session: Session, limit: int, within: str | None) -> list[Removal]:
+    query = text(
+        f"SELECT at, what, tenant, rows, partitions, kept_from FROM retention_log WHERE {_WITHIN}"  # noqa: S608
         " ORDER BY id DESC LIMIT :limit"
     )
-    return [Removal(*row) for row in session.execute(query, {"limit": limit})]
+    return [Removal(*row) for row in session.execute(query, {"limit": limit, "within": within})]
 
 
 def kept_from(session: Session, what: str) -> datetime | None:

@@ -152,8 +152,8 @@ def latest(
     """The newest reading of each series, by its id: of one device, one channel (`pm2_5`), or all."""
     authorize(principal, Action.TELEMETRY_READ, str(address) if address else "*")
     now = ctx.clock.now()
-    with ctx.db.session() as session:
-        found = latest_store.latest(session, address, channel, after_series, limit)
+    with ctx.db.session(principal.tenant) as session:
+        found = latest_store.latest(session, address, channel, after_series, limit, principal.within)
     ages: dict[datetime, tuple[float, Freshness]] = {}  # a unit's channels have one time
     views = []
     for reading in found:
@@ -182,8 +182,8 @@ def series(
     """
     authorize(principal, Action.TELEMETRY_READ)
     begins, ends = span(ctx, begins, ends)
-    with ctx.db.session() as session:
-        info = _need(session, series_id)
+    with ctx.db.session(principal.tenant) as session:
+        info = _need(session, principal, series_id)
         if resolution is Resolution.AUTO:
             cadence = store.cadence_s(session, info, begins, ends)
             resolution = resolution_for((ends - begins).total_seconds(), cadence)
@@ -217,8 +217,8 @@ def gaps(
     if not factor >= 1.0:
         raise InvalidRequest(f"factor = {factor}: a gap is at least one usual distance long.")
     begins, ends = span(ctx, begins, ends)
-    with ctx.db.session() as session:
-        info = _need(session, series_id)
+    with ctx.db.session(principal.tenant) as session:
+        info = _need(session, principal, series_id)
         if after is not None:  # what came late since the first page must not change what a gap is
             cadence = after.cadence_s
         else:
@@ -244,13 +244,23 @@ def dead_letters(
 ) -> list[DeadLetterRecord]:
     """Messages that could not be stored, newest first; `waiting`: only those not replayed yet."""
     authorize(principal, Action.DEAD_LETTERS_READ)
-    with ctx.db.session() as session:
-        return letters_store.listed(session, before_id=before_id, reason=reason, waiting=waiting, limit=limit)
+    with ctx.db.session(principal.tenant) as session:
+        return letters_store.listed(
+            session,
+            before_id=before_id,
+            reason=reason,
+            waiting=waiting,
+            limit=limit,
+            within=principal.within,
+        )
 
 
 def replay(ctx: Context, principal: Principal, letter_id: int) -> Replayed:
     """Try a dead letter again, after a fix. Raises NotFound; Conflict where it was replayed before."""
     authorize(principal, Action.DEAD_LETTERS_REPLAY)
+    with ctx.db.session(principal.tenant) as session:
+        if letter_id not in letters_store.known(session, [letter_id], principal.within):
+            raise NotFound(f"There is no dead letter {letter_id}.")
     try:
         with ctx.db.raw(autocommit=True) as connection:
             register_arrays(connection)
@@ -265,8 +275,8 @@ def replay(ctx: Context, principal: Principal, letter_id: int) -> Replayed:
     return result
 
 
-def _need(session: Session, series_id: int) -> SeriesInfo:
-    found = store.find_series(session, series_id)
+def _need(session: Session, principal: Principal, series_id: int) -> SeriesInfo:
+    found = store.find_series(session, series_id, principal.within)
     if found is None:
         raise NotFound(f"There is no series {series_id}.")
     return found

@@ -56,9 +56,13 @@ SERIES_COLUMNS = """
 FROM = "series s JOIN sensor_unit u ON u.id = s.sensor_unit_id JOIN device d ON d.id = u.device_id"
 
 
-def find_series(session: Session, series_id: int) -> SeriesInfo | None:
-    query = text(f"SELECT {SERIES_COLUMNS} FROM {FROM} WHERE s.id = :id")  # noqa: S608 - constants
-    row = session.execute(query, {"id": series_id}).one_or_none()
+WITHIN = "(CAST(:within AS text) IS NULL OR d.tenant = :within)"
+
+
+def find_series(session: Session, series_id: int, within: str | None) -> SeriesInfo | None:
+    """None where there is no such series in the tenant `within` (None: in any)."""
+    query = text(f"SELECT {SERIES_COLUMNS} FROM {FROM} WHERE s.id = :id AND {WITHIN}")  # noqa: S608 - constants
+    row = session.execute(query, {"id": series_id, "within": within}).one_or_none()
     return None if row is None else series_of(*row)
 
 

@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from fleet_server.telemetry.bucket_store import Bucket, Stretch, buckets
 from fleet_server.telemetry.rules import scaled
-from fleet_server.telemetry.store import FROM, SERIES_COLUMNS, SeriesInfo, series_of
+from fleet_server.telemetry.store import FROM, SERIES_COLUMNS, WITHIN, SeriesInfo, series_of
 from wire_contract.flags import Flag
 from wire_contract.topics import Address
 
@@ -63,12 +63,13 @@ class Chart:
     channels: Sequence[Columns]
 
 
-_OF_UNIT = "u.id = :unit"
+_OF_UNIT = f"u.id = :unit AND {WITHIN}"
 _OF_DEVICE = "d.tenant = :tenant AND d.name = :name"
 
 
-def find_unit(session: Session, unit: int) -> UnitInfo | None:
-    found = _units(session, _OF_UNIT, {"unit": unit})
+def find_unit(session: Session, unit: int, within: str | None) -> UnitInfo | None:
+    """None where there is no such unit in the tenant `within` (None: in any)."""
+    found = _units(session, _OF_UNIT, {"unit": unit, "within": within})
     return found[0] if found else None
 
 

@@ -15,9 +15,10 @@ from dashboards.model import Lamppost
 from fleet_server.access.service import SignedIn
 from fleet_server.air import service as air
 from fleet_server.decisions import service as decisions
+from tests.support.server_context import VIEWER
 
 NOW = datetime(2026, 11, 20, 12, 5, tzinfo=UTC)
-BY = cast(SignedIn, SimpleNamespace(principal=None))
+BY = cast(SignedIn, SimpleNamespace(principal=VIEWER))
 
 
 def lamppost(fresh: str) -> Lamppost:

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -21,8 +22,9 @@ from dashboards.viewer import Line, Message, PageViewer
 from fleet_server.access.service import SignedIn
 from fleet_server.errors import DatabaseUnreachable, NotFound
 from tests.dashboards.test_view import NOW_MS, POST
+from tests.support.server_context import VIEWER
 
-WHO = cast(SignedIn, object())
+WHO = cast(SignedIn, SimpleNamespace(principal=VIEWER))
 
 
 class City:
@@ -97,7 +99,7 @@ class Rig:
 
     def open(self, pick: int | None = None) -> tuple[Browser, MapViewer]:
         browser = Browser()
-        viewer = MapViewer(browser.line(), self.city, self.roll)
+        viewer = MapViewer(browser.line(), self.city, lambda _: self.roll)
         viewer.pick(pick)
         self.hub.join(viewer)
         return browser, viewer
@@ -352,10 +354,10 @@ def test_what_nobody_wants_any_more_is_let_go(rig: Rig) -> None:
     viewer = Reader(Browser().line(), rig.city, topic(lambda: 5))
     rig.hub.join(viewer)
     rig.look()
-    assert rig.hub.snapshot.found[("x",)] == 5
+    assert rig.hub.snapshot_of(WHO).found[("x",)] == 5
     viewer.wanted = ()
     rig.look()
-    assert ("x",) not in rig.hub.snapshot.found
+    assert ("x",) not in rig.hub.snapshot_of(WHO).found
 
 
 def test_a_forgotten_topic_is_read_at_once(rig: Rig) -> None:
@@ -366,6 +368,24 @@ def test_a_forgotten_topic_is_read_at_once(rig: Rig) -> None:
     rig.hub.forget(PENDING)
     rig.look()
     assert rig.city.asked["pending"] == 1
+
+
+def test_each_tenant_and_role_has_readings_of_its_own(rig: Rig) -> None:
+    """What an administrator may see is not read once and shown to a partner or another city."""
+    porto = replace(VIEWER, tenant="porto")
+    asked: list[str] = []
+
+    async def read(by: SignedIn) -> str:
+        asked.append(by.principal.tenant)
+        return by.principal.tenant
+
+    browsers = [Browser() for _ in range(3)]
+    for browser, who in zip(browsers, (VIEWER, porto, porto), strict=True):
+        line = replace(browser.line(), who=cast(SignedIn, SimpleNamespace(principal=who)))
+        rig.hub.join(Reader(line, rig.city, Topic(("x",), read)))
+    rig.look()
+    assert [browser.last()["found"] for browser in browsers] == ["*", "porto", "porto"]
+    assert sorted(asked) == ["*", "porto"]
 
 
 def test_topics_with_one_key_are_one_topic() -> None:

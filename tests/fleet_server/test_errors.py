@@ -35,8 +35,12 @@ def test_a_document_has_the_members_of_rfc_9457(kind: type[LamppostError], probl
     assert ("more" in document) == problem.shown
 
 
+def test_what_is_another_tenants_looks_like_what_is_not_there() -> None:
+    assert PROBLEMS[errors.OtherTenant] == PROBLEMS[errors.NotFound]
+
+
 def test_slugs_and_kinds_are_one_to_one() -> None:
-    slugs = [problem.slug for problem in PROBLEMS.values()]
+    slugs = [problem.slug for kind, problem in PROBLEMS.items() if kind is not errors.OtherTenant]
     assert len(slugs) == len(set(slugs))
 
 

@@ -86,7 +86,7 @@ def export(ctx: Context, principal: Principal, question: Question) -> Download:
     connection = None
     try:
         connection = ctx.db.raw()
-        return _begun(ctx, question, connection)
+        return _begun(ctx, principal, question, connection)
     except BaseException as failed:
         if connection is not None:
             connection.close()
@@ -96,12 +96,14 @@ def export(ctx: Context, principal: Principal, question: Question) -> Download:
         raise
 
 
-def _begun(ctx: Context, question: Question, connection: psycopg.Connection[object]) -> Download:
+def _begun(
+    ctx: Context, principal: Principal, question: Question, connection: psycopg.Connection[object]
+) -> Download:
     from fleet_server.telemetry.exports.encoding import encoded
 
-    rows.begin(connection)
-    _need_devices(ctx, question)
-    sources = rows.sources(connection, question)
+    rows.begin(connection, principal.tenant)
+    _need_devices(ctx, principal, question)
+    sources = rows.sources(connection, question, principal.within)
     if not sources:
         raise NotFound(
             "No sensor unit is of this selection.",
@@ -109,29 +111,29 @@ def _begun(ctx: Context, question: Question, connection: psycopg.Connection[obje
         )
     channels = channels_of(sources)
     check_width(question, channels)
-    about = _about(ctx, question)
+    about = _about(principal.within or ctx.config.tenant.name, question)
     chunks = encoded(question, channels, about, rows.blocks(connection, question, sources))
     return Download(MEDIA_TYPES[question.format], file_name(question), chunks, connection)
 
 
-def _need_devices(ctx: Context, question: Question) -> None:
-    with ctx.db.session() as session:
+def _need_devices(ctx: Context, principal: Principal, question: Question) -> None:
+    with ctx.db.session(principal.tenant) as session:
         for address in question.devices:
             if versions.device_of(session, address) is None:
                 raise NotFound(f"There is no device {address}.")
 
 
-def _about(ctx: Context, question: Question) -> dict[str, str]:
+def _about(tenant: str, question: Question) -> dict[str, str]:
     """The file's own metadata, where the format has room for it."""
     what = "samples" if question.resolution is Resolution.RAW else f"buckets of {question.resolution}"
     return {
-        "lamppost.tenant": ctx.config.tenant.name,
+        "lamppost.tenant": tenant,
         "lamppost.from": question.begins.isoformat(),
         "lamppost.to": question.ends.isoformat(),
         "lamppost.resolution": str(question.resolution),
         "lamppost.layout": str(question.layout),
         "lamppost.content": what,
         "lamppost.corrections": "none: as the sensors measured it, no calibration and no correction applied",
-        "lamppost.attribution": f"Street sensors of {ctx.config.tenant.name}, collected with Lamppost",
+        "lamppost.attribution": f"Street sensors of {tenant}, collected with Lamppost",
         "lamppost.licence": "not stated: ask the city before you publish",
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from fleet_server.db import bind
 from fleet_server.telemetry.bucket_store import FOUND
 from fleet_server.telemetry.exports.asking import Channel, Question, Source
 from fleet_server.telemetry.rules import SECONDS_OF, Resolution
@@ -38,6 +39,7 @@ _SOURCES = """
           AND (%(districts)s::text[] = '{}' OR d.district = ANY(%(districts)s))
           AND (%(kinds)s::text[] = '{}' OR u.kind = ANY(%(kinds)s))
           AND (%(channels)s::text[] = '{}' OR s.channel = ANY(%(channels)s))
+          AND (%(within)s::text IS NULL OR d.tenant = %(within)s)
     ORDER BY d.tenant, d.name, u.id, s.slot
 """
 _MS = "(extract(epoch FROM {time}) * 1000)::bigint"
@@ -79,19 +81,21 @@ class Block:
 Connection = psycopg.Connection[Any]
 
 
-def begin(connection: Connection) -> None:
-    """Open the snapshot. `connection` is not in autocommit mode."""
+def begin(connection: Connection, tenant: str) -> None:
+    """Open the snapshot, bound to the tenant. `connection` is not in autocommit mode."""
     for statement in _BEGIN:
         connection.execute(statement)
+    bind(connection, tenant)
 
 
-def sources(connection: Connection, question: Question) -> list[Source]:
-    """The sensor units with a series that the question asks for, by lamppost."""
+def sources(connection: Connection, question: Question, within: str | None) -> list[Source]:
+    """The sensor units (of the tenant) with a series that the question asks for, by lamppost."""
     values = {
         "devices": [str(address) for address in question.devices],
         "districts": list(question.districts),
         "kinds": list(question.kinds),
         "channels": list(question.channels),
+        "within": within,
     }
     found: dict[int, Source] = {}
     for (
