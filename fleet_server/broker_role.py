@@ -53,6 +53,8 @@ def write_configuration(config: ServerConfig) -> Path:
         certificate_file=certificate.absolute(),
         key_file=key.absolute(),
         crl_file=authority.crl,
+        server_socket=config.broker.server_socket,
+        most_connections=config.broker.most_connections,
     )
     settings.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, text in render_mosquitto(settings).items():

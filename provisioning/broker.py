@@ -26,6 +26,10 @@ QUEUE_BYTES = 256 * 1024 * 1024  # bounds the broker's memory; what it drops the
 IN_FLIGHT_MESSAGES = 200
 SAVE_EVERY_S = 60  # retained presence and sessions; readings do not depend on it, the device keeps them
 SESSION_KEPT = "30d"  # of a lamppost that does not come back
+# Each costs the broker a descriptor and about 60 KB for TLS; who has no certificate can hold one for 90 s.
+MOST_CONNECTIONS = 10_000
+# sockaddr_un.sun_path has 108 bytes, the last of them zero (unix(7))
+MOST_SOCKET_PATH_BYTES = 107
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 
@@ -42,6 +46,9 @@ class BrokerSettings:
     key_file: Path
     crl_file: Path
     server_roles: tuple[str, ...] = SERVER_ROLES
+    # Where the server's own roles connect, as a path; None: on the devices' port, like devices.
+    server_socket: Path | None = None
+    most_connections: int = MOST_CONNECTIONS  # of devices, at once
     user: str = "root"  # no effect unless root starts it; its default, "mosquitto", could not read the keys
 
     @property
@@ -65,15 +72,8 @@ def _configuration(settings: BrokerSettings) -> str:
 per_listener_settings false
 user {settings.user}
 
-# Mutual TLS only: who you are is your certificate's common name.
-listener {settings.port} {settings.host}
-tls_version tlsv1.2
-cafile {settings.trust_file}
-certfile {settings.certificate_file}
-keyfile {settings.key_file}
-crlfile {settings.crl_file}
-require_certificate true
-use_identity_as_username true
+{_listeners(settings)}
+# Who you are is your certificate's common name; what you may do stands in the access list.
 allow_anonymous false
 acl_file {settings.acl_file}
 
@@ -99,6 +99,38 @@ connection_messages true
 """
 
 
+def _listeners(settings: BrokerSettings) -> str:
+    """The devices' listener; and the server roles' own, where there is one.
+
+    With one listener for both, a client id cannot be tied to a certificate: the ingest's processes share one.
+    With two, a certificate is one connection, a new one ends the old one, and no client id is anybody
+    else's; and devices that fill their listener do not shut out the server.
+    """
+    tls = f"""\
+tls_version tlsv1.2
+cafile {settings.trust_file}
+certfile {settings.certificate_file}
+keyfile {settings.key_file}
+crlfile {settings.crl_file}
+require_certificate true
+use_identity_as_username true
+"""
+    devices = f"""\
+# Mutual TLS only.
+listener {settings.port} {settings.host}
+{tls}max_connections {settings.most_connections}
+"""
+    if settings.server_socket is None:
+        return devices
+    return f"""\
+{devices}# One certificate, one connection: the client id is the certificate's name, whatever the client says.
+use_username_as_clientid true
+
+# The server's own roles, on this machine: devices cannot get here, so they cannot fill it.
+listener 0 {settings.server_socket}
+{tls}"""
+
+
 def _access(settings: BrokerSettings) -> str:
     roles = "".join(
         f"user {role}\ntopic readwrite lp/1/#\ntopic read $SYS/#\n\n" for role in settings.server_roles
@@ -122,8 +154,14 @@ def _check(settings: BrokerSettings) -> None:
         raise BadSetting(f"{settings.user!r} is not a system user's name")
     for role in settings.server_roles:
         role_name(role)
+    if not 1 <= settings.most_connections <= 1_000_000:
+        raise BadSetting(f"{settings.most_connections} connections cannot be the most", "Choose 1 to 1000000")
     files = (settings.trust_file, settings.certificate_file, settings.key_file, settings.crl_file)
-    for path in (settings.directory, *files):
+    own = () if settings.server_socket is None else (settings.server_socket,)
+    for path in own:
+        if len(str(path).encode()) > MOST_SOCKET_PATH_BYTES:
+            raise BadSetting(f"{path} is too long for a socket", "Choose a folder with a shorter path")
+    for path in (settings.directory, *files, *own):
         # One value ends with its line; and a relative path would depend on where the broker is started.
         if not path.is_absolute() or any(ord(character) < 32 for character in str(path)):
             raise BadSetting(

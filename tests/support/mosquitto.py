@@ -74,11 +74,16 @@ def make_request(name: str, key: ec.EllipticCurvePrivateKey | None = None) -> tu
 
 
 class MosquittoBroker:
-    """One broker and its authority. Make, `start()`, use, `stop()`; kill it and wipe its state between."""
+    """One broker and its authority. Make, `start()`, use, `stop()`; kill it and wipe its state between.
+
+    own_socket: server roles have a listener of their own, as in `lamppost serve`.
+    """
 
     host = "127.0.0.1"
 
-    def __init__(self, directory: Path, server_roles: tuple[str, ...] = SERVER_ROLES) -> None:
+    def __init__(
+        self, directory: Path, server_roles: tuple[str, ...] = SERVER_ROLES, own_socket: bool = False
+    ) -> None:
         self.directory = directory
         self.port = free_port()
         self.authority = Authority.init(
@@ -99,6 +104,7 @@ class MosquittoBroker:
             key_file=own[1],
             crl_file=self.authority.files.crl,
             server_roles=server_roles,
+            server_socket=directory / "server.sock" if own_socket else None,
         )
         for name, text in render_mosquitto(self.settings).items():
             write_atomically(directory / name, text.encode())

@@ -48,9 +48,8 @@ class WireSocket:
         try:
             context = ssl.create_default_context(cafile=str(config.ca_file))
             context.load_cert_chain(config.certificate_file, config.key_file)
-            plain = sockets.create_connection((config.host, config.port), timeout_s)
+            plain = _reach(config, timeout_s)
             try:
-                plain.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
                 return cls(context.wrap_socket(plain, server_hostname=config.host))
             except BaseException:
                 plain.close()
@@ -160,3 +159,19 @@ class WireSocket:
         poller.register(self._woken, select.POLLIN)
         if any(handle == self._woken.fileno() for handle, _ in poller.poll(timeout_s * 1000)):
             self._woken.recv(4096)
+
+
+def _reach(config: BrokerConfig, timeout_s: float) -> sockets.socket:
+    """To our own broker's socket for the server's roles, where there is one; else as devices do."""
+    if config.server_socket is None:
+        plain = sockets.create_connection((config.host, config.port), timeout_s)
+        plain.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+        return plain
+    plain = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+    try:
+        plain.settimeout(timeout_s)
+        plain.connect(str(config.server_socket))
+    except OSError:
+        plain.close()
+        raise
+    return plain
