@@ -12,10 +12,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from edge_agent import __version__
+from edge_agent import __version__, settings
 from edge_agent.config_keys import AgentConfig, SensorKeys
 from edge_agent.core.cadence import Cadence
 from edge_agent.core.declaring import declaration
+from edge_agent.core.sealing import Pace
 from edge_agent.core.spool_policy import Caps
 from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
@@ -64,14 +65,7 @@ def make_clock(config: AgentConfig) -> Clock:
 
 
 def make_caps(config: AgentConfig) -> Caps:
-    keys = config.spool
-    return Caps(
-        keys.max_bytes,
-        keys.min_free_bytes,
-        keys.min_free_inodes,
-        keys.history_ttl_days,
-        keys.diagnostic_ttl_days,
-    )
+    return settings.caps_of(settings.configured(config))
 
 
 def broker_address(config: AgentConfig, client_id: str = "") -> BrokerAddress:
@@ -116,13 +110,13 @@ def sensor_plan(keys: SensorKeys) -> SensorPlan:
 
 def facts(config: AgentConfig) -> Facts:
     """What the agent says of itself and does not change."""
-    settings = {
+    told = {
         "flush_interval_s": f"{config.telemetry.flush_interval_s:g}",
         "sensors": fitting(", ".join(f"{each.name}: {each.kind}" for each in config.sensors)),
     }
     if config.cell:
-        settings["cell"] = config.cell
-    return Facts(config.device.tenant, config.device.name, __version__, settings)
+        told["cell"] = config.cell
+    return Facts(config.device.tenant, config.device.name, __version__, told)
 
 
 class Agent:
@@ -135,18 +129,20 @@ class Agent:
         broker: Broker | None = None,
         open_sensor: Opener | None = None,
     ) -> None:
-        self._config = config
         self._clock = clock or make_clock(config)
+        self._file, self._shelf = config, TwinFile(config.data_dir / "twin.json", self._clock.now_ms)
+        config = self._config = settings.at_start(config, self._shelf.load())
         self.board = Board(self._clock)
         self.spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes, self._clock.street_s)
         self._reporter = Reporter(facts(config), self._clock, self.spool, self.board)
+        self._quiet = settings.QuietHours(self._clock)
         self.link = self._make_link(broker or PahoBroker(broker_address(config)))
         self.board.listen(lambda _news: self.link.conditions_changed())
         self.watching = self._make_watching()
         self.spooler = self._make_spooler()
-        self._twin = self._make_twin()
         self._identity = IdentityLoop(config, self._clock, self.board, self.link, validity)
         self._sampling = [self._make_sampling(keys, open_sensor or _open_serial) for keys in config.sensors]
+        self._twin = self._make_twin()
         self._status = StatusFile(config.data_dir / "status.json", self._build_status)
         self._threads: list[threading.Thread] = []
         self._sampling_threads: list[threading.Thread] = []
@@ -177,6 +173,7 @@ class Agent:
             corrupt=lambda: self.spooler.rescue(),
             born=lambda: self._twin.tell(),
             backoff_max_s=self._config.bench.backoff_max_s,
+            paused=self._quiet.paused,
         )
 
     def _make_spooler(self) -> Spooler:
@@ -209,16 +206,24 @@ class Agent:
         )
 
     def _make_twin(self) -> TwinKeeper:
-        def apply(flush_s: float) -> None:
-            self.spooler.flush_each(flush_s)
-            self._reporter.flush_each(flush_s)
+        def keep_pace(pace: Pace) -> None:
+            self.spooler.keep_pace(pace)
+            self._reporter.flush_each(pace.live_s)
             self.link.conditions_changed()
 
         return TwinKeeper(
-            TwinFile(self._config.data_dir / "twin.json"),
+            self._shelf,
             self.board,
-            self._config.telemetry.flush_interval_s,
-            apply,
+            settings.configured(self._file),
+            [each.name for each in self._config.sensors],
+            settings.Obedience(
+                pace=keep_pace,
+                caps=self.spooler.keep_within,
+                refresh=self.link.refresh_each,
+                samplers=self._sampling,
+                quiet=self._quiet,
+                budget=lambda _megabytes: None,
+            ),
             lambda payload: self.link.publish_now(Up.TWIN, payload),
         )
 

@@ -143,6 +143,9 @@ class Spool(Protocol):
     def reclaim(self) -> None:
         """Give room that acks have freed back to the disk: a bounded step of it."""
 
+    def bound(self, max_bytes: int) -> None:
+        """From now on the store grows no further than a quarter above this."""
+
     def usage(self) -> Usage:
         """Raises SpoolCorrupt also when its file was deleted or replaced under it."""
 

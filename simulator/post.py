@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from edge_agent.core.cadence import next_due
 from edge_agent.core.declaring import declaration
 from edge_agent.core.gathering import Seen
 from edge_agent.core.records import UnitIdentity
+from edge_agent.core.sealing import Pace
 from edge_agent.core.spool_policy import Caps
-from edge_agent.core.twin import Twin
+from edge_agent.core.twin import Twin, Values
 from edge_agent.io.clocks import SteppedClock
 from edge_agent.loops.board import Board
 from edge_agent.loops.desk import Taken
@@ -30,8 +32,11 @@ from simulator.shared_spool import SharedSpool
 from simulator.street import Sensors
 from simulator.tally import Tally
 from wire_contract.messages import CertificateIssued
+from wire_contract.settings import REGISTRY
 from wire_contract.topics import Address, Up
 
+FLUSH = "telemetry.flush_interval_s"
+DEFAULTS = {key: each.default for key, each in REGISTRY.items() if each.default is not None}
 BACKOFF_MAX_S = 120.0  # the agent's own
 SPOOL_BYTES = 256 * 1024 * 1024  # a quarter of an agent's default: a day offline at ten seconds is 3 MB
 CAPS = Caps(SPOOL_BYTES, 256 * 1024 * 1024, 1000, 30.0, 7.0)
@@ -172,7 +177,12 @@ class SimulatedPost:
         self.board.listen(lambda _news: self.link.conditions_changed())
         self.spooler = self._make_spooler()
         self._twin = TwinKeeper(
-            Shelf(), self.board, setting.flush_s, self.spooler.flush_each, self._publish_twin
+            Shelf(),
+            self.board,
+            {**DEFAULTS, FLUSH: setting.flush_s},
+            (),
+            self._obey,
+            self._publish_twin,
         )
         self._sampling = Turner(self._sample)
         self._anchor_s = clock.street_s() + setting.every_s * random.random()  # noqa: S311 not in chorus
@@ -214,6 +224,10 @@ class SimulatedPost:
             epoch_changed=self.link.epoch_changed,
             watch=self.entries.add,
         )
+
+    def _obey(self, holds: Values, changed: Collection[str]) -> None:
+        if FLUSH in changed:
+            self.spooler.keep_pace(Pace(float(holds[FLUSH])))
 
     def _publish_twin(self, payload: bytes) -> None:
         self.link.publish_now(Up.TWIN, payload)

@@ -18,16 +18,19 @@ from wire_contract.messages import (
     CommandReply,
     Condition,
     ConditionBatch,
+    FilePiece,
     Presence,
     SampleBatch,
     SampleBlock,
     SensorDeclaration,
+    SettingAck,
     SlotDeclaration,
     Tombstone,
     TwinReported,
     Verdict,
     VerdictBatch,
 )
+from wire_contract.settings import REGISTRY, SENSOR_EVERY
 from wire_contract.topics import Up
 from wire_contract.verdict_kinds import VerdictKind
 
@@ -103,7 +106,10 @@ _SETTINGS: Mapping[str, Words | AsIs | Cell] = MappingProxyType(
     }
 )
 _TWIN: Mapping[str, Words | AsIs | Cell] = MappingProxyType(
-    {"telemetry.flush_interval_s": AsIs("what holds now of what the server may set")}
+    {
+        **{key: AsIs(each.changes) for key, each in REGISTRY.items() if key != SENSOR_EVERY},
+        "agent.version": AsIs("the agent's version"),
+    }
 )
 
 FIELDS: Mapping[type, Mapping[str, Rule]] = MappingProxyType(
@@ -158,6 +164,16 @@ FIELDS: Mapping[type, Mapping[str, Rule]] = MappingProxyType(
             "ok": AsIs("done or not"),
             "detail": Words("what came of it"),
             "time_ms": _TIME,
+            "outcome": AsIs("what came of it, of a closed set"),
+            "result": Keys({}, "what came of it for each sensor", prefix="sensor."),
+        },
+        FilePiece: {
+            "command": AsIs("the id that the server gave"),
+            "name": AsIs("of the file"),
+            "index": AsIs("which piece of it"),
+            "size": AsIs("of the whole file"),
+            "sha256": AsIs("a hash of the whole file"),
+            "data": AsIs("of an archive of the texts below, in which coordinates and secrets are cut"),
         },
         Presence: {
             "online": AsIs("there or not"),
@@ -176,7 +192,15 @@ FIELDS: Mapping[type, Mapping[str, Rule]] = MappingProxyType(
         TwinReported: {
             "version": AsIs("of this report"),
             "acknowledged": AsIs("the last desired version taken in"),
-            "document": Keys(_TWIN, "what holds, and which wishes were refused", prefix="refused."),
+            "document": Keys(_TWIN, "what holds; of a sensor where the server named it", prefix="sensor."),
+            "acks": Each(SettingAck, "what became of each wish of the server's"),
+        },
+        SettingAck: {
+            "key": AsIs("the setting, as the server named it"),
+            "value": AsIs("the value, as the server wished it"),
+            "ac": AsIs("done, refused, or at the next start"),
+            "av": AsIs("the desired version that brought it"),
+            "ad": Words("why, for people"),
         },
         CertificateRequest: {"csr_der": AsIs("a public key and the name tenant/device")},
     }
@@ -185,7 +209,7 @@ FIELDS: Mapping[type, Mapping[str, Rule]] = MappingProxyType(
 LEAVES: Mapping[Up, frozenset[type]] = MappingProxyType(
     {
         Up.ALARM: frozenset({VerdictBatch}),
-        Up.REPLY: frozenset({SensorDeclaration, CommandReply}),
+        Up.REPLY: frozenset({SensorDeclaration, CommandReply, FilePiece}),
         Up.LIVE: frozenset({SampleBatch, Tombstone}),
         Up.HISTORY: frozenset({SampleBatch, Tombstone}),
         Up.DIAGNOSTIC: frozenset({ConditionBatch, Tombstone}),
@@ -193,5 +217,32 @@ LEAVES: Mapping[Up, frozenset[type]] = MappingProxyType(
         Up.ASK: frozenset({Ask}),
         Up.TWIN: frozenset({TwinReported}),
         Up.CERTIFICATE: frozenset({CertificateRequest}),
+    }
+)
+
+# The texts that a support bundle, or a log that was asked for, is made of: nothing else gets into a file.
+PARTS: Mapping[str, str] = MappingProxyType(
+    {
+        "log.txt": "the agent's last lines",
+        "config.txt": "its configuration, the keys below only",
+        "status.json": "what it says of itself: conditions, link, latest readings",
+        "doctor.json": "what `lamppost agent doctor` finds",
+        "spool.json": "what waits, was acknowledged, was given up",
+        "versions.txt": "of the agent, of Python, of the system and of the packages that it uses",
+        "disk.txt": "room and inodes on its disk",
+    }
+)
+# Of the configuration: neither the place, nor a claim, nor a path that a person chose.
+CONFIG_KEYS = frozenset(
+    {
+        *(f"device.{key}" for key in ("tenant", "name", "cell_precision", "wait_for_time_sync")),
+        *(f"server.{key}" for key in ("host", "port", "keepalive_s", "transport")),
+        *(f"sensor.{key}" for key in ("name", "kind", "port", "every_s", "duty_cycle", "warm_up_s")),
+        "telemetry.flush_interval_s",
+        *(f"spool.{key}" for key in ("max_bytes", "min_free_bytes", "min_free_inodes")),
+        *(f"spool.{key}" for key in ("history_ttl_days", "diagnostic_ttl_days")),
+        "model.runtime",
+        "commands.reboot",
+        "data.budget_mb",
     }
 )

@@ -65,7 +65,7 @@ CONNECTED_PHASES = frozenset({Phase.RESUMING, Phase.DRAINING})
 class Link:
     """`answered`: classes the server has told us about since the Ask. `heard_at_s`: the last ack, or the
     start of the present wait for one (wire clock). `held`: samples wait for a declaration's ack. `asks`: of a
-    silent server, the next one due at `ask_at_s`."""
+    silent server, the next one due at `ask_at_s`. `paused`: classes that wait here for now."""
 
     phase: Phase = Phase.IDLE
     attempt: int = 0
@@ -77,6 +77,7 @@ class Link:
     asks: int = 0
     ask_at_s: float = 0.0
     held: bool = False
+    paused: frozenset[Class] = frozenset()
     backoff_max_s: float = BACKOFF_MAX_S
 
 
@@ -124,7 +125,7 @@ def _handshake_timed_out(link: Link, event: Event) -> Decision:
 
 def _drain(link: Link, _event: Event) -> Decision:
     draining = replace(link, phase=Phase.DRAINING)
-    return draining, (Arm(Signal.TICK, TICK_S), Fetch(wants(link.window, held=False)))
+    return draining, (Arm(Signal.TICK, TICK_S), Fetch(wants(link.window, False, link.paused)))
 
 
 def _fetched(link: Link, event: Event) -> Decision:
@@ -133,14 +134,14 @@ def _fetched(link: Link, event: Event) -> Decision:
     moved = window.cursor != link.window.cursor
     heard = link.heard_at_s if link.window.in_flight else event.now_s
     actions: tuple[Action, ...] = tuple(Publish(head.cls, head.sequence) for head in heads)
-    more = wants(window, event.held) if moved else ()
+    more = wants(window, event.held, link.paused) if moved else ()
     if more:
         actions += (Fetch(more),)
     return replace(link, window=window, held=event.held, heard_at_s=heard), actions
 
 
 def _work(link: Link, _event: Event) -> Decision:
-    wanted = wants(link.window, held=False)
+    wanted = wants(link.window, False, link.paused)
     return link, ((Fetch(wanted),) if wanted else ())
 
 
@@ -159,7 +160,7 @@ def _ack(link: Link, event: Event) -> Decision:
         link, window=window, heard_at_s=event.now_s, attempt=0, silent=False, asks=0, ask_at_s=0.0
     )
     if link.phase is Phase.DRAINING:
-        return heard, (*actions, Fetch(wants(window, held=False)))
+        return heard, (*actions, Fetch(wants(window, False, link.paused)))
     return heard, actions
 
 
@@ -193,7 +194,7 @@ def _tick(link: Link, event: Event) -> Decision:
     moved = replace(
         link, window=window, silent=link.silent or silent, attempt=steady, asks=asks, ask_at_s=ask_at_s
     )
-    return moved, (*actions, Fetch(wants(window, held=False)), Arm(Signal.TICK, TICK_S))
+    return moved, (*actions, Fetch(wants(window, False, link.paused)), Arm(Signal.TICK, TICK_S))
 
 
 def _gone(link: Link, event: Event) -> Decision:

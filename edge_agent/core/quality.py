@@ -92,6 +92,7 @@ class UnitQuality:
 
     def __init__(self, channels: Sequence[tuple[str, str, int]], every_s: float) -> None:
         self._scales = [10.0**exponent for _, _, exponent in channels]
+        self.every_s = every_s
         self._slots = [ChannelQuality(limits_for(name, unit), every_s) for name, unit, _ in channels]
         self._last = 0
         self._doubted = False  # the sample before was doubtful

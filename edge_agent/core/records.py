@@ -105,6 +105,19 @@ class Weight:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """Samples that memory could not hold while the disk refused: how many, and their times (0: unknown)."""
+
+    samples: int = 0
+    from_ms: int = 0
+    to_ms: int = 0
+
+    def more(self, time_ms: int) -> Lost:
+        first = min(self.from_ms or time_ms, time_ms) if time_ms else self.from_ms
+        return Lost(self.samples + 1, first, max(self.to_ms, time_ms))
+
+
+@dataclass(frozen=True)
 class Usage:
     """The disk, and what of it the spool uses. `used_bytes` counts pages in use, not the file's length;
     `spare_bytes` those that the file has beside them."""

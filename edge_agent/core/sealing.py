@@ -3,7 +3,7 @@
 The first sample after a quiet time is committed at once, those that follow within COMMIT_EVERY_S together:
 no sample waits longer for the disk than the promise allows, and no disk is written each second.
 Samples become a LIVE batch after the flush interval while the link is up, else a HISTORY batch after an hour
-or HISTORY_ROWS: the larger the batch, the fewer the bytes a reading.
+(a setting) or HISTORY_ROWS: the larger the batch, the fewer the bytes a reading.
 """
 
 from __future__ import annotations
@@ -26,6 +26,16 @@ LATE_S = 120.0  # street; a live batch that leaves when its samples are older is
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How often what waits leaves: live samples and, without a link, history (street seconds); news of
+    conditions (wire clock; 0: at once)."""
+
+    live_s: float
+    history_s: float = HISTORY_SPAN_S
+    news_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Moment:
     """What the decision depends on. `link_up`: connected now or within the last flush interval (street)."""
 
@@ -34,6 +44,7 @@ class Moment:
     link_up: bool
     flush_s: float
     final: bool = False  # the agent stops: seal all
+    history_span_s: float = HISTORY_SPAN_S
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ def due_at_s(oldest_mono_s: float, rows: int, moment: Moment) -> float:
     """The street-monotonic instant at which the waiting rows must be sealed."""
     if moment.final or (rows >= HISTORY_ROWS):
         return moment.street_s
-    return oldest_mono_s + (moment.flush_s if moment.link_up else HISTORY_SPAN_S)
+    return oldest_mono_s + (moment.flush_s if moment.link_up else moment.history_span_s)
 
 
 def plan(rows: Sequence[Row], moment: Moment) -> Plan:

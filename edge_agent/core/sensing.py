@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from edge_agent.core.cadence import Cadence, next_due, reopen_delay_s
@@ -31,6 +31,7 @@ class Signal(StrEnum):
     TROUBLE = "no reading"
     GONE = "port lost"
     TIMED_OUT = "no answer"
+    RETIMED = "interval changed"
     STOP = "stop"
     POWER_LOST = "power lost"
 
@@ -50,6 +51,13 @@ class Event:
     signal: Signal
     now_s: float
     jitter: float = 1.0
+
+
+@dataclass(frozen=True)
+class Retimed(Event):
+    """RETIMED: from now on it is due as `cadence` says."""
+
+    cadence: Cadence = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,21 @@ def _lost(state: Sensing, event: Event) -> Decision:
     return closed, (Do.CLOSE, Until(wire_s=reopen_delay_s(failures, event.jitter)))
 
 
+def _retimed(state: Sensing, event: Event) -> Decision:
+    """What is under way goes on; the next due instant is of the new interval."""
+    assert isinstance(event, Retimed)
+    return replace(state, cadence=event.cadence), ()
+
+
+def _rest_anew(state: Sensing, event: Event) -> Decision:
+    return _rest(_retimed(state, event)[0], event)
+
+
+def _wake_anew(state: Sensing, event: Event) -> Decision:
+    """It is woken for a reading now: whether it may sleep the new interval through, that one tells."""
+    return _wake(_retimed(state, event)[0], event)
+
+
 def _stop(state: Sensing, _event: Event) -> Decision:
     """A sensor with a duty cycle is left asleep: its laser's life is what the cycle saves."""
     last = (Do.SLEEP, Do.CLOSE) if state.cadence.sleeps else (Do.CLOSE,)
@@ -155,6 +178,12 @@ _RULES: dict[tuple[Phase, Signal], _R] = {
     (Phase.READING, Signal.TAKEN): _R(_RESTS, _taken),
     (Phase.READING, Signal.TROUBLE): _R((*_RESTS, Phase.CLOSED), _trouble),
     (Phase.READING, Signal.TIMED_OUT): _R((*_RESTS, Phase.CLOSED), _trouble),
+    (Phase.RESTING, Signal.RETIMED): _R(_RESTS, _rest_anew),
+    (Phase.ASLEEP, Signal.RETIMED): _R((Phase.WARMING,), _wake_anew),
+    **{
+        (phase, Signal.RETIMED): _R((phase,), _retimed)
+        for phase in (Phase.CLOSED, Phase.OPENING, Phase.WARMING, Phase.READING)
+    },
     **{(phase, Signal.GONE): _R((Phase.CLOSED,), _lost) for phase in _OPEN},
     **{(phase, Signal.STOP): _R((Phase.STOPPED,), _stop) for phase in _OPEN},
     (Phase.CLOSED, Signal.STOP): _R((Phase.STOPPED,), _stop_closed),
@@ -162,6 +191,7 @@ _RULES: dict[tuple[Phase, Signal], _R] = {
     (Phase.STOPPED, Signal.STOP): _R((Phase.STOPPED,), _ignore),
     (Phase.STOPPED, Signal.DUE): _R((Phase.STOPPED,), _ignore),
     (Phase.STOPPED, Signal.GONE): _R((Phase.STOPPED,), _ignore),
+    (Phase.STOPPED, Signal.RETIMED): _R((Phase.STOPPED,), _ignore),
     **{(phase, Signal.POWER_LOST): _R((Phase.CLOSED,), _restart) for phase in Phase},
 }
 

@@ -7,7 +7,7 @@ alarm or a declaration needs (fleet_semantics.md S9: drain the best class first)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -96,12 +96,13 @@ def room(window: Window, cls: Class) -> int:
     return max(free, 0)
 
 
-def wants(window: Window, held: bool) -> tuple[Want, ...]:
-    """What to look up, best class first. `held`: a declaration is unacknowledged, so samples wait."""
+def wants(window: Window, held: bool, paused: Collection[Class] = ()) -> tuple[Want, ...]:
+    """What to look up, best class first. `held`: a declaration is unacknowledged, so samples wait. `paused`:
+    classes that are to wait here."""
     found = []
     for cls in Class:
         free = room(window, cls)
-        if free and not (held and cls in SAMPLE_CLASSES):
+        if free and cls not in paused and not (held and cls in SAMPLE_CLASSES):
             found.append(Want(cls, max(window.cursor.get(cls, 0), window.mark(cls).prefix), free))
     return tuple(found)
 

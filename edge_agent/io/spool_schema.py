@@ -15,6 +15,7 @@ SCHEMA_VERSION = 3
 EPOCH_BYTES = 16
 DATA, TOMBSTONE, DECLARATION = 0, 1, 2  # message.kind
 
+PAGE_HEADROOM = 1.25  # the file itself may outgrow max_bytes by pages that shedding has not yet freed
 PAGE_BYTES = 1024  # a commit touches few bytes in each of some pages: a quarter of what 4096 would write
 
 # journal_mode WAL with synchronous FULL: one fsync a commit, and a committed transaction survives a power
@@ -102,6 +103,13 @@ def connect(path: Path) -> sqlite3.Connection:
     for pragma in _PRAGMAS:
         db.execute(pragma)
     return db
+
+
+def bound(db: sqlite3.Connection, max_bytes: int) -> None:
+    """Let the file grow no further than a quarter above `max_bytes`; 0: as it is. It does not shrink it."""
+    if max_bytes:
+        page_bytes = db.execute("PRAGMA page_size").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {int(max_bytes * PAGE_HEADROOM) // page_bytes}")
 
 
 def create_or_check(db: sqlite3.Connection, path: Path) -> None:

@@ -32,7 +32,7 @@ from edge_agent.io import spool_messages, spool_rows, spool_view
 from edge_agent.io.spool_check import unsound_table
 from edge_agent.io.spool_folder import Ballast, hold, hold_again, lost_files, open_files
 from edge_agent.io.spool_rescue import Replacement, Salvage, opened_to_read, salvage
-from edge_agent.io.spool_schema import DATA, DECLARATION, connect, create_or_check, sorted_errors
+from edge_agent.io.spool_schema import DATA, DECLARATION, bound, connect, create_or_check, sorted_errors
 from edge_agent.io.spool_shed import give_back, shed_candidates, shed_run
 from edge_agent.ports import Rescue
 from wire_contract.classes import Class
@@ -41,7 +41,6 @@ from wire_contract.messages import TombstoneReason
 
 LEASE = 256  # sequences noted as leaving ahead of time: one small write for so many messages
 PATIENT_RESCUES = 30  # each ten seconds: whoever filled the disk for a moment costs no message its delivery
-PAGE_HEADROOM = 1.25  # the file itself may outgrow max_bytes by pages that shedding has not yet freed
 
 DeclarationOf = Callable[[Unit, int], bytes]
 _Params = Sequence[Any] | Mapping[str, Any]
@@ -105,13 +104,10 @@ class SqliteSpool:
             except (SpoolCorrupt, sqlite3.DatabaseError):
                 self._db.close()
                 raise
-            if self._max_bytes:
-                page = self._one("PRAGMA page_size")
-                self._db.execute(f"PRAGMA max_page_count = {int(self._max_bytes * PAGE_HEADROOM) // page}")
+            bound(self._db, self._max_bytes)
             self._epoch = bytes(self._one("SELECT value FROM meta WHERE key = 'epoch'"))
             self._files = open_files(path)
-            leased = self._db.execute("SELECT cls, leased FROM class")
-            self._leased = {Class(cls): upto for cls, upto in leased}
+            self._leased = {Class(c): upto for c, upto in self._db.execute("SELECT cls, leased FROM class")}
             self._age_base_ms, self._age_from_s = self._number("age_ms"), self._street_s()
         self._damaged = False
 
@@ -342,6 +338,11 @@ class SqliteSpool:
         with self._reading():
             give_back(self._db)
         self._ballast.keep()
+
+    def bound(self, max_bytes: int) -> None:
+        with self._reading():
+            self._max_bytes = max_bytes
+            bound(self._db, max_bytes)
 
     def usage(self) -> Usage:
         with self._reading():

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from edge_agent.core.twin import Twin
+from edge_agent.core.twin import Twin, Wish
 from edge_agent.errors import SpoolFull
 from edge_agent.io.files import write_atomically
+from wire_contract.settings import OK
 
 
 class TwinFile:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    """`now_ms`: the street clock. A file that is lost begins anew with a version above all that were told."""
+
+    def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
+        self._path, self._now_ms = path, now_ms
 
     def load(self) -> Twin:
-        """What was kept; a new twin where there is none, or none that can be read."""
+        """What was kept; a new twin where there is none, or none that can be read: the server has it all."""
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Twin)
+            said = self._path.read_bytes()
+            kept = msgspec.json.decode(said, type=Twin)
+            return kept if kept.wishes else _of_the_first_version(kept, msgspec.json.decode(said))
         except (OSError, msgspec.MsgspecError):
-            return Twin()
+            return Twin(version=max(self._now_ms(), 0))
 
     def save(self, twin: Twin) -> None:
         """On the disk when this returns. Raises SpoolFull."""
@@ -28,3 +36,12 @@ class TwinFile:
             write_atomically(self._path, msgspec.json.encode(twin))
         except OSError as error:
             raise SpoolFull(f"{self._path}: {error.strerror}", "Free space on this disk (df -h).") from error
+
+
+def _of_the_first_version(kept: Twin, said: Any) -> Twin:
+    """Agents that knew one setting wrote it as `flush_s`."""
+    flush_s = said.get("flush_s")
+    if not isinstance(flush_s, int | float):
+        return kept
+    wish = Wish(float(flush_s), OK, kept.acknowledged)
+    return replace(kept, wishes={"telemetry.flush_interval_s": wish})

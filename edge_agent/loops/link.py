@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import assert_never
 
@@ -16,6 +15,7 @@ from edge_agent.core.link import CONNECTED_PHASES, Link, Phase, step
 from edge_agent.core.link_moves import Event, Signal, Trouble
 from edge_agent.core.records import Head, Stored
 from edge_agent.core.sealing import LATE_S
+from edge_agent.core.tracing import trace_of
 from edge_agent.core.window import AckMark, Want
 from edge_agent.errors import IdentityError, LinkError, LinkLost, SpoolCorrupt, SpoolError, SpoolFull
 from edge_agent.loops.board import Board
@@ -35,7 +35,6 @@ PRESENCE_REFRESH_S = 30.0  # backlog counts on the dashboard are at most this ol
 MOST_FAILURES = 6  # 2**6 s: a fault of ours must not hammer the broker
 IDLE_S = 30.0  # the watchdog sees a turn at least this often
 DRAIN_STOP_S = 0.5  # for the last packets to leave when we stop
-TRACE_EACH = 64  # every alarm, and one in so many of the rest: a traceparent is 66 bytes
 SUBJECT = "server"
 
 Item = Callable[[], None]
@@ -70,10 +69,11 @@ class LinkLoop:
         corrupt: Callable[[], None],
         born: Callable[[], None],
         backoff_max_s: float,
+        paused: Callable[[], frozenset[Class]] = frozenset,
     ) -> None:
         self._address, self._clock, self._broker, self._spool = address, clock, broker, spool
         self._board, self._inbound, self._presence, self._corrupt = board, inbound, presence, corrupt
-        self._born = born
+        self._born, self._paused, self._refresh_s = born, paused, PRESENCE_REFRESH_S
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._events: deque[Event] = deque()
         self._timers: dict[str, tuple[float, Item]] = {}
@@ -97,6 +97,15 @@ class LinkLoop:
 
     def conditions_changed(self) -> None:
         self._inbox.put(self._refresh_presence)
+
+    def refresh_each(self, seconds: float) -> None:
+        """Tell state and backlog again so often, when they changed (wire clock)."""
+
+        def change() -> None:
+            self._refresh_s = seconds
+            self._refresh_presence()
+
+        self._inbox.put(change)
 
     def epoch_changed(self) -> None:
         """The spool began anew: so does the link."""
@@ -154,7 +163,7 @@ class LinkLoop:
     def _drain_events(self) -> None:
         while self._events:
             event = self._events.popleft()
-            self._link, actions = step(self._link, event)
+            self._link, actions = step(replace(self._link, paused=self._paused()), event)
             for action in actions:
                 self._carry_out(action)
             self._note_view()
@@ -298,7 +307,7 @@ class LinkLoop:
         cls, sequence = stored.head.cls, stored.head.sequence
         age_ms = max(self._clock.now_ms() - stored.to_ms, stored.age_ms)
         history = cls is Class.HISTORY or (cls is Class.LIVE and age_ms > LATE_S * 1000)
-        return Delivery(stored.epoch, cls, sequence, history, _trace(stored.epoch, cls, sequence))
+        return Delivery(stored.epoch, cls, sequence, history, trace_of(stored.epoch, cls, sequence))
 
     def _apply_ack(self, cls: Class, prefix: int, ranges: tuple[tuple[int, int], ...]) -> None:
         self._board.clear("publish_refused", SUBJECT)
@@ -327,7 +336,7 @@ class LinkLoop:
         payload = self._gate.leave(Up.PRESENCE, presence)
         if payload is not None:
             self._attempt(lambda: self._broker.publish(topic, payload, retain=True))
-        self._arm("presence", PRESENCE_REFRESH_S, self._refresh_presence)
+        self._arm("presence", self._refresh_s, self._refresh_presence)
 
     def _refresh_presence(self) -> None:
         """Publish the presence again when it says something new, at most each PRESENCE_EVERY_S."""
@@ -342,7 +351,7 @@ class LinkLoop:
         if before is None or _content(now) != _content(before):
             self._announce()
         else:
-            self._arm("presence", PRESENCE_REFRESH_S, self._refresh_presence)
+            self._arm("presence", self._refresh_s, self._refresh_presence)
 
     def _publish_unspooled(self, channel: Up, payload: bytes | None) -> None:
         if payload is not None and self._link.phase in CONNECTED_PHASES:
@@ -382,14 +391,6 @@ class LinkLoop:
         self._signal(Signal.STOP)
         self._drain_events()
         self._running = False
-
-
-def _trace(epoch: bytes, cls: Class, sequence: int) -> str | None:
-    """One trace a sampled message, however often it is sent: its id comes of what identifies the message."""
-    if cls is not Class.ALARM and sequence % TRACE_EACH != 1:
-        return None
-    digest = hashlib.blake2b(b"%b %d %d" % (epoch, cls, sequence), digest_size=24).hexdigest()
-    return f"00-{digest[:32]}-{digest[32:]}-01"
 
 
 def _content(presence: Presence) -> tuple[object, ...]:

@@ -33,6 +33,12 @@ class RoomKeeper:
         self._measured_at_s = float("-inf")
         self._retry_at_s = 0.0
 
+    def change(self, caps: Caps) -> None:
+        """Other limits from now on; they are looked at at the next turn. Raises SpoolError."""
+        self._caps = caps
+        self._spool.bound(caps.max_bytes)
+        self._measured_at_s = float("-inf")
+
     @property
     def refused(self) -> bool:
         """True while the disk does not take writes."""

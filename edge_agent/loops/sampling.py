@@ -7,12 +7,12 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_agent.core.cadence import Cadence
 from edge_agent.core.health import WATCHED
 from edge_agent.core.records import UnitIdentity
-from edge_agent.core.sensing import Do, Event, Phase, Sensing, Signal, Until, step
+from edge_agent.core.sensing import Do, Event, Phase, Retimed, Sensing, Signal, Until, step
 from edge_agent.loops.board import Board
 from edge_agent.loops.desk import Taken
 from edge_agent.ports import Clock, Sensor
@@ -53,7 +53,9 @@ class SamplingLoop:
     ) -> None:
         self._plan, self._sensor, self._clock, self._board, self._take = plan, sensor, clock, board, take
         self._state = Sensing(plan.cadence)
-        self._stopped = threading.Event()
+        self._stopped = False
+        self._woken = threading.Event()
+        self._every_s = plan.cadence.every_s  # as it is to be; the state's cadence is as it is
         self._until: Until | None = Until(wire_s=0.0)
         self._events: deque[Event] = deque()
         self._serial: str | None = None
@@ -61,14 +63,29 @@ class SamplingLoop:
         self._warming_since_s: float | None = None  # street; since when it answers without values
         self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned, or will turn next
 
+    @property
+    def name(self) -> str:
+        return self._plan.name
+
+    @property
+    def configured_every_s(self) -> float:
+        return self._plan.cadence.every_s
+
     def stop(self) -> None:
-        self._stopped.set()
+        self._stopped = True
+        self._woken.set()
+
+    def sample_each(self, every_s: float) -> None:
+        """From now on one sample each so many street seconds. From any thread."""
+        if every_s != self._every_s:
+            self._every_s = every_s
+            self._woken.set()
 
     def run(self) -> None:
         while self._state.phase is not Phase.STOPPED:
             try:
                 self._sleep()
-                self._signal(Signal.STOP if self._stopped.is_set() else Signal.DUE)
+                self._turn()
                 self._drain()
             except Exception as error:  # the loop's top
                 if self._board.loop_failed(self._plan.name, error):
@@ -79,18 +96,36 @@ class SamplingLoop:
                 self._until = Until(wire_s=1.0)
                 self._drain()
 
+    def _turn(self) -> None:
+        """What woke it: it is to stop, the interval changed, or a sample is due."""
+        every_s, cadence = self._every_s, self._state.cadence
+        if self._stopped:
+            self._signal(Signal.STOP)
+        elif every_s != cadence.every_s:
+            self._events.append(
+                Retimed(Signal.RETIMED, self._clock.street_s(), cadence=replace(cadence, every_s=every_s))
+            )
+        else:
+            self._signal(Signal.DUE)
+
     def _sleep(self) -> None:
         until = self._until or Until(wire_s=1.0)
         if until.wire_s is not None:
             self._wait(until.wire_s)
             return
         self._wait((until.at_s - self._clock.street_s()) / self._clock.speed)
-        while (left_s := until.at_s - self._clock.street_s()) > 0 and not self._stopped.is_set():
+        while (left_s := until.at_s - self._clock.street_s()) > 0 and not self._to_turn():
             self._wait(left_s / self._clock.speed)  # the street's clock became slower meanwhile
+
+    def _to_turn(self) -> bool:
+        return self._stopped or self._every_s != self._state.cadence.every_s
 
     def _wait(self, wire_s: float) -> None:
         self.beat_s = self._clock.wire_s() + max(wire_s, 0.0)
-        self._stopped.wait(max(wire_s, 0.0))
+        self._woken.wait(max(wire_s, 0.0))
+        self._woken.clear()
+        if self._stopped:
+            self._woken.set()
 
     def _signal(self, signal: Signal) -> None:
         jitter = random.random()  # noqa: S311 jitter
@@ -179,4 +214,4 @@ class SamplingLoop:
             told = f"{reading.kind.value} at {plan.site} reports {', '.join(reading.status)}"
             self._board.raise_("sensor_warns", plan.name, told)
         self._board.clear_subject(plan.name, but=WATCHED | {"sensor_warns"} if reading.status else WATCHED)
-        self._take(Taken(plan.name, identity, reading, plan.cadence.every_s, now_ms, street_s))
+        self._take(Taken(plan.name, identity, reading, self._state.cadence.every_s, now_ms, street_s))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from edge_agent.core.gathering import Seen
-from edge_agent.core.records import Row, Sealed, UnitIdentity
-from edge_agent.core.sealing import COMMIT_EVERY_S, HISTORY_ROWS, Moment, due_at_s, form, plan
+from edge_agent.core.records import Lost, Row, Sealed, UnitIdentity
+from edge_agent.core.sealing import COMMIT_EVERY_S, HISTORY_ROWS, Moment, Pace, due_at_s, form, plan
+from edge_agent.core.spool_policy import Caps
 from edge_agent.core.stamping import clock_is_set, time_corrected
 from edge_agent.errors import SpoolCorrupt, SpoolError
 from edge_agent.loops.board import Board
@@ -42,19 +43,6 @@ Item = Callable[[], None]
 Watch = Callable[[Seen, UnitIdentity], None]
 
 
-@dataclass(frozen=True)
-class Lost:
-    """Samples that memory could not hold while the disk refused: how many, and their times (0: unknown)."""
-
-    samples: int = 0
-    from_ms: int = 0
-    to_ms: int = 0
-
-    def more(self, time_ms: int) -> Lost:
-        first = min(self.from_ms or time_ms, time_ms) if time_ms else self.from_ms
-        return Lost(self.samples + 1, first, max(self.to_ms, time_ms))
-
-
 class Spooler:
     """Runs in a thread of its own (`run`); the only writer of samples. Calls `sealed_work` after a seal."""
 
@@ -71,7 +59,8 @@ class Spooler:
         watch: Watch = lambda _seen, _identity: None,
     ) -> None:
         self._clock, self._spool, self._board, self._view, self._room = clock, spool, board, view, room
-        self._flush_s, self._sealed_work, self._epoch_changed = flush_s, sealed_work, epoch_changed
+        self._pace, self._sealed_work, self._epoch_changed = Pace(flush_s), sealed_work, epoch_changed
+        self._news_at_s = float("-inf")
         self._watch = watch
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._desk, self._gate = Desk(clock, spool, board), Gate(board)
@@ -127,13 +116,17 @@ class Spooler:
         epoch = self._spool.epoch
         self._inbox.put(lambda: self._rescue(epoch))
 
-    def flush_each(self, seconds: float) -> None:
-        """From now on live samples are sealed each so many street seconds."""
+    def keep_pace(self, pace: Pace) -> None:
+        """From now on."""
 
         def change() -> None:
-            self._flush_s = seconds
+            self._pace = pace
 
         self._inbox.put(change)
+
+    def keep_within(self, caps: Caps) -> None:
+        """The spool's limits from now on."""
+        self._inbox.put(lambda: self._room.change(caps))
 
     def finish(self) -> None:
         """Seal everything that waits, now."""
@@ -187,6 +180,8 @@ class Spooler:
         waits = [IDLE_S]
         if self._new or self._unsynced_new or self._amended or self._news or self._replies:
             waits.append(self._committed_at_s + COMMIT_EVERY_S - self._clock.wire_s())
+            if not (self._new or self._unsynced_new or self._amended or self._replies):
+                waits[-1] = max(waits[-1], self._news_in_s())
         rows = self._on_disk or self._new
         if rows:
             count = len(self._on_disk) + len(self._new)
@@ -194,10 +189,14 @@ class Spooler:
             waits.append((due_s - self._clock.street_s()) / self._clock.speed)
         return min(waits)
 
+    def _news_in_s(self) -> float:
+        return 0.0 if self._final else self._news_at_s + self._pace.news_s - self._clock.wire_s()
+
     def _moment(self) -> Moment:
         street_s = self._clock.street_s()
-        up = self._view.up_within(street_s, self._flush_s)
-        return Moment(self._clock.now_ms(), street_s, up, self._flush_s, self._final)
+        live_s, history_s = self._pace.live_s, self._pace.history_s
+        up = self._view.up_within(street_s, live_s)
+        return Moment(self._clock.now_ms(), street_s, up, live_s, self._final, history_s)
 
     def tend(self) -> None:
         """Commit and seal what is due, then look after the room. Raises SpoolFull, SpoolCorrupt."""
@@ -213,7 +212,8 @@ class Spooler:
         planned = plan(rows, moment)
         sealed = (*form(Class.LIVE, planned.live), *form(Class.HISTORY, planned.history))
         due = self._clock.wire_s() >= self._committed_at_s + COMMIT_EVERY_S
-        something = self._new or self._unsynced_new or self._amended or self._news or self._replies
+        news = self._news and self._news_in_s() <= 0
+        something = self._new or self._unsynced_new or self._amended or news or self._replies
         if sealed or self._final or self._verdicts or (something and due):
             self._write(sealed, moment.now_ms)
         if self._room.due():
@@ -241,16 +241,17 @@ class Spooler:
 
     def _write_messages(self, now_ms: int) -> bool:
         """Spool replies, conditions, and what to say of samples that memory could not hold."""
-        spooled = bool(self._verdicts or self._replies or self._news or self._lost.samples)
+        news = self._news if self._news_in_s() <= 0 else []
+        spooled = bool(self._verdicts or self._replies or news or self._lost.samples)
         if self._verdicts:
             self._put(Class.ALARM, VerdictBatch(tuple(self._verdicts)), now_ms)
             self._verdicts = []
         while self._replies:
             self._put(Class.REPLY, self._replies[0], now_ms)
             self._replies.pop(0)
-        if self._news:
-            self._put(Class.DIAGNOSTIC, ConditionBatch(tuple(self._news)), now_ms)
-            self._news = []
+        if news:
+            self._put(Class.DIAGNOSTIC, ConditionBatch(tuple(news)), now_ms)
+            self._news, self._news_at_s = [], self._clock.wire_s()
         if self._lost.samples:
             lost = self._lost
             self._spool.put_tombstone(

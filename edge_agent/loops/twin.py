@@ -1,12 +1,12 @@
-"""What the server desires: `core/twin.py` decides, this keeps, applies and reports. On the link's thread."""
+"""What the server desires: `core/twin.py` decides; this keeps and reports it. On the link's thread."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
-from edge_agent.core.twin import Twin, report, take_in
+from edge_agent.core.twin import Twin, Values, in_force, judged_again, judging, report, take_in
 from edge_agent.errors import SpoolFull
 from edge_agent.loops.board import Board
 from edge_agent.loops.gate import Gate
@@ -14,6 +14,9 @@ from wire_contract.messages import TwinDesired
 from wire_contract.topics import Up
 
 log = logging.getLogger("lamppost")
+
+Obey = Callable[[Values, Collection[str]], None]
+"""`obey(holds, changed)`: all that holds from now on, and the keys of it that changed."""
 
 
 class Shelf(Protocol):
@@ -25,41 +28,52 @@ class Shelf(Protocol):
 
 
 class TwinKeeper:
-    """`apply(seconds)`: the flush interval from now on; `publish(payload)`: to up/twin, not while offline."""
+    """`configured`: what holds where the server wishes nothing. `publish(payload)`: to up/twin, not while
+    offline."""
 
     def __init__(
         self,
         shelf: Shelf,
         board: Board,
-        configured_flush_s: float,
-        apply: Callable[[float], None],
+        configured: Values,
+        sensors: Collection[str],
+        obey: Obey,
         publish: Callable[[bytes], None],
     ) -> None:
-        self._shelf, self._board, self._configured_flush_s = shelf, board, configured_flush_s
-        self._gate = Gate(board)
-        self._apply, self._publish = apply, publish
-        self._twin = shelf.load()
-        if self._twin.flush_s is not None:
-            apply(self._twin.flush_s)
+        self._shelf, self._board, self._configured = shelf, board, configured
+        self._gate, self._judge = Gate(board), judging(sensors)
+        self._obey, self._publish = obey, publish
+        self._twin = judged_again(shelf.load(), self._judge)
+        self._started_with = in_force(configured, self._twin, {})
+        obey(self._started_with, self._started_with.keys() - _as_configured(configured, self._started_with))
 
     def desired(self, message: TwinDesired) -> None:
-        """Kept before it is applied and reported: what is acknowledged survives a power cut."""
-        after = take_in(self._twin, message)
+        """Kept before it is obeyed and reported: what is acknowledged survives a power cut."""
+        after = take_in(self._twin, message, self._judge)
         if after is not self._twin:
             try:
                 self._shelf.save(after)
             except SpoolFull as error:
                 self._board.raise_error(error, "spool")
                 return
-            self._twin = after
-            flush_s = self._configured_flush_s if after.flush_s is None else after.flush_s
-            log.info("settings version %d: live samples leave each %g s", after.acknowledged, flush_s)
-            self._apply(flush_s)
+            self._change(after)
         self.tell()
 
+    def _change(self, after: Twin) -> None:
+        before = in_force(self._configured, self._twin, self._started_with)
+        self._twin = after
+        holds = in_force(self._configured, after, self._started_with)
+        changed = {key for key in holds.keys() | before.keys() if holds.get(key) != before.get(key)}
+        told = ", ".join(f"{key} = {holds.get(key, 'as configured')}" for key in sorted(changed))
+        log.info("settings version %d: %s", after.acknowledged, told or "nothing changes")
+        self._obey(holds, changed)
+
     def tell(self) -> None:
-        """Report; at each connection too, as a report is not spooled."""
-        if self._twin.version:
-            payload = self._gate.leave(Up.TWIN, report(self._twin, self._configured_flush_s))
-            if payload is not None:
-                self._publish(payload)
+        """Report; at each connection too, as a report is not spooled: it asks for what we have not got."""
+        payload = self._gate.leave(Up.TWIN, report(self._twin, self._configured, self._started_with))
+        if payload is not None:
+            self._publish(payload)
+
+
+def _as_configured(configured: Values, holds: Values) -> set[str]:
+    return {key for key, value in holds.items() if configured.get(key) == value}

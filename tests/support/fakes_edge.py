@@ -237,6 +237,9 @@ class MemorySpool:
     def reclaim(self) -> None:
         """Memory has no file."""
 
+    def bound(self, max_bytes: int) -> None:
+        """Memory has no file."""
+
     def usage(self) -> Usage:
         used = sum(len(stored.payload) for stored, *_ in self._messages.values())
         return Usage(used, self.free_bytes, 1 << 30)

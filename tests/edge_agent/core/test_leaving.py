@@ -31,6 +31,7 @@ from wire_contract.messages import (
     SampleBatch,
     SampleBlock,
     SensorDeclaration,
+    SettingAck,
     SlotDeclaration,
     Tombstone,
     TombstoneReason,
@@ -133,7 +134,15 @@ ORDINARY: list[tuple[Up | Class, Message]] = [
     (Class.DIAGNOSTIC, ConditionBatch((CONDITION,))),
     (Up.PRESENCE, presence(conditions=(CONDITION,), settings={"cell": "u33db2"}, backlog={"live": 3})),
     (Up.ASK, Ask(EPOCH, (0, 1, 2))),
-    (Up.TWIN, TwinReported(1, 1, {"telemetry.flush_interval_s": 5.0, "refused.x": "no such setting"})),
+    (
+        Up.TWIN,
+        TwinReported(
+            1,
+            1,
+            {"telemetry.flush_interval_s": 5.0, "sensor.front.every_s": 30, "agent.version": "1.2"},
+            (SettingAck("x", "y", 404, 1, "there is no such setting here"),),
+        ),
+    ),
     (Up.CERTIFICATE, messages.CertificateRequest(b"csr")),
 ]
 
@@ -175,13 +184,12 @@ def test_every_public_cell_leaves(latitude: float, longitude: float, precision: 
 def test_a_backlog_or_a_twin_key_that_is_not_listed_stays() -> None:
     said, stayed = out(Up.PRESENCE, presence(backlog={"live": 3, "photographs": 4}))
     assert (said.backlog, stayed) == ({"live": 3}, ["Presence.backlog[photographs]"])
+    refused = SettingAck("x", 1, 400, 1, "not at 52.516275, 13.377704")
     told, stayed = out(
-        Up.TWIN, TwinReported(1, 1, {"device.latitude": 52.5, "refused.device.latitude": "no"})
+        Up.TWIN, TwinReported(1, 1, {"device.latitude": 52.5, "log.level": "info"}, (refused,))
     )
-    assert (told.document, stayed) == (
-        {"refused.device.latitude": "no"},
-        ["TwinReported.document[device.latitude]"],
-    )
+    assert (told.document, stayed) == ({"log.level": "info"}, ["TwinReported.document[device.latitude]"])
+    assert "52.516" not in told.acks[0].ad
 
 
 def test_a_kind_of_verdict_that_is_not_listed_stays_and_the_others_leave() -> None:
