@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 from air_quality.calibration import Calibration
 from air_quality.index import EU_EAQI, INDICES, US_AQI
@@ -17,6 +18,7 @@ from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
 from fleet_server.air import rules, store
 from fleet_server.air.store import CalibrationRecord, DistrictRecord, HourRecord, IndexRecord
+from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import Freshness, freshness
@@ -72,9 +74,9 @@ def indices(
     with ctx.db.session(principal.tenant) as session:
         found = store.newest_indices(session, index_id, after, limit, principal.within)
     views = []
-    for record in found:
-        age_s = max(0.0, (now - record.through).total_seconds())
-        views.append(IndexView(record, age_s, freshness(age_s)))
+    for index in found:
+        age_s = max(0.0, (now - index.through).total_seconds())
+        views.append(IndexView(index, age_s, freshness(age_s)))
     return views
 
 
@@ -172,8 +174,12 @@ def set_calibration(
         made = store.put_calibration(session, unit, calibration, begins, principal.name, datetime.now(UTC))
         store.mark_past(session, unit, rules.hour_of(begins))
         entered = store.calibrations(session, device_id)
+        new = next(each for each in entered if each.id == made)
+        after = {"id": made, "unit": unit, **_told(calibration, begins)}
+        source = {"source": calibration.source}
+        record(session, principal, Action.CALIBRATIONS_CHANGE, str(address), after=after, personal=source)
     log.info("calibration %d of %s, unit %d, entered by %s", made, address, unit, principal.name)
-    return next(each for each in entered if each.id == made)
+    return new
 
 
 def remove_calibration(ctx: Context, principal: Principal, calibration_id: int) -> None:
@@ -183,9 +189,19 @@ def remove_calibration(ctx: Context, principal: Principal, calibration_id: int) 
         removed = store.remove_calibration(session, calibration_id, principal.within)
         if removed is None:
             raise NotFound(f"There is no calibration {calibration_id}.")
-        unit, begins = removed
+        address, former = removed
+        unit, begins = former.sensor_unit, former.valid_from
+        before = {"id": calibration_id, "unit": unit, **_told(former.calibration, begins)}
+        source = {"source": former.calibration.source}
+        record(session, principal, Action.CALIBRATIONS_CHANGE, str(address), before=before, personal=source)
         store.mark_past(session, unit, rules.hour_of(begins))
     log.info("calibration %d of unit %d taken away by %s", calibration_id, unit, principal.name)
+
+
+def _told(calibration: Calibration, begins: datetime) -> dict[str, Any]:
+    """For the audit log: what it makes of a raw value, and from when on. Its source may name a person."""
+    told = {"channel": calibration.channel, "slope": calibration.slope, "offset": calibration.offset}
+    return told | {"humidity": calibration.humidity, "valid_from": begins}
 
 
 def _unit(ctx: Context, principal: Principal, address: Address, channel: str, wanted: int | None) -> int:

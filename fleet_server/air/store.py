@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import delete, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
 from air_quality.calibration import Calibration
 from fleet_server.air import tables
@@ -208,18 +208,21 @@ def put_calibration(
 
 def remove_calibration(
     session: Session, calibration_id: int, within: str | None
-) -> tuple[int, datetime] | None:
-    """The unit that it was of and its begin; None where there is no such one (in the tenant)."""
-    mine = text(
-        "(CAST(:within AS text) IS NULL OR EXISTS (SELECT FROM sensor_unit u JOIN device d"
-        " ON d.id = u.device_id WHERE u.id = calibration.sensor_unit_id AND d.tenant = :within))"
-    ).bindparams(within=within)
-    query = select(tables.Calibration).where(col(tables.Calibration.id) == calibration_id, mine)
-    found = session.exec(query.with_for_update()).one_or_none()
+) -> tuple[Address, CalibrationRecord] | None:
+    """It, and whose it was; None where there is no such one (in the tenant)."""
+    query = text(
+        "SELECT d.tenant, d.name, c.id, u.id, u.kind, c.slope, c.offset_, c.humidity, c.valid_from, c.source,"
+        " c.channel, c.created_by, c.created_at FROM calibration c"
+        " JOIN sensor_unit u ON u.id = c.sensor_unit_id JOIN device d ON d.id = u.device_id"
+        " WHERE c.id = CAST(:id AS integer) AND (CAST(:within AS text) IS NULL OR d.tenant = :within)"
+        " FOR UPDATE OF c"
+    )
+    found = session.execute(query, {"id": calibration_id, "within": within}).one_or_none()
     if found is None:
         return None
-    session.delete(found)
-    return found.sensor_unit_id, found.valid_from
+    session.execute(delete(tables.Calibration).where(col(tables.Calibration.id) == calibration_id))
+    tenant, name, *rest = found
+    return Address(tenant, name), _calibration(*rest)
 
 
 def mark_past(session: Session, unit: int, begins: datetime) -> None:

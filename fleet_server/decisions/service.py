@@ -18,6 +18,7 @@ from sqlmodel import Session
 
 from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
+from fleet_server.audit import recording
 from fleet_server.context import Context
 from fleet_server.decisions import rules, store
 from fleet_server.decisions.errors import NotNow, SeenBefore
@@ -291,7 +292,22 @@ def _change(
         store.add_event(session, record.id, now, principal.name, what, words)
         store.notify(session, CHANNEL, record.id)
         log.info("incident %d: %s by %s", record.id, what, principal.name)
-        return _need(session, asked.tenant, record.id)
+        now_is = _need(session, asked.tenant, record.id)
+        recording.record(
+            session, principal, Action.INCIDENTS_WORK, str(record.id), tenant=asked.tenant, reason=words,
+            before=_told(record), after={"what": what, **_told(now_is)},
+        )  # fmt: skip
+        return now_is
+
+
+def _told(record: IncidentRecord) -> dict[str, Any]:
+    """For the audit log: what people change, without their names."""
+    return {
+        "state": record.state,
+        "acknowledged": bool(record.acknowledged_by),
+        "silenced_until": record.silenced_until,
+        "version": record.version,
+    }
 
 
 def _refused(record: IncidentRecord, why: Refusal) -> NotNow:

@@ -6,7 +6,7 @@ Every function takes the context and the acting principal, and authorizes.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
+from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import store
 from fleet_server.devices.rules import DeviceState, Freshness, Place, freshness, place_problem
@@ -54,7 +55,13 @@ def register(
     authorize(principal, Action.DEVICES_REGISTER, str(address))
     checked_place(place)
     with ctx.db.session(principal.tenant) as session:
-        return store.register(session, address, site, place)
+        before = store.found(session, address)
+        made = store.register(session, address, site, place)
+        told = {"state": DeviceState.ACTIVE, "place": asdict(place)}
+        former = None if before is None else {"state": before.state, "place": asdict(_place(before))}
+        action = Action.DEVICES_REGISTER
+        record(session, principal, action, str(address), before=former, after=told, personal={"site": site})
+        return made
 
 
 def register_new(ctx: Context, principal: Principal, newcomers: Sequence[Newcomer]) -> set[Address]:
@@ -63,7 +70,13 @@ def register_new(ctx: Context, principal: Principal, newcomers: Sequence[Newcome
         authorize(principal, Action.DEVICES_REGISTER, str(each.address))
         checked_place(each.place)
     with ctx.db.session(principal.tenant) as session:
-        return store.register_new(session, newcomers)
+        made = store.register_new(session, newcomers)
+        for each in newcomers:
+            if each.address in made:
+                told = {"state": DeviceState.ACTIVE, "place": asdict(each.place)}
+                site, whose = {"site": each.site}, str(each.address)
+                record(session, principal, Action.DEVICES_REGISTER, whose, after=told, personal=site)
+        return made
 
 
 def state_of(ctx: Context, principal: Principal, address: Address) -> DeviceState | None:
@@ -77,9 +90,12 @@ def change_state(ctx: Context, principal: Principal, address: Address, state: De
     """Activate, quarantine or decommission. Raises NotFound."""
     authorize(principal, Action.DEVICES_CHANGE, str(address))
     with ctx.db.session(principal.tenant) as session:
-        if not store.change_state(session, address, state):
+        former = store.change_state(session, address, state)
+        if former is None:
             raise _no_such(address)
         session.flush()
+        before, after = {"state": former}, {"state": state}
+        record(session, principal, Action.DEVICES_CHANGE, str(address), before=before, after=after)
         return _view(_need(session, address), ctx.clock.now())
 
 
@@ -100,12 +116,15 @@ def change_place(
         place = store.place_of(session, address)
         if place is None:
             raise _no_such(address)
+        former = asdict(place)
         if at != "keep":
             latitude, longitude = (None, None) if at == "none" else at
             place = replace(place, latitude=latitude, longitude=longitude)
         if district is not None:
             place = replace(place, district=district)
         store.change_place(session, address, checked_place(place))
+        after = asdict(place)
+        record(session, principal, Action.DEVICES_CHANGE, str(address), before=former, after=after)
         return _view(_need(session, address), ctx.clock.now())
 
 
@@ -162,6 +181,10 @@ def _need(session: Session, address: Address) -> DeviceRecord:
     if record is None:
         raise _no_such(address)
     return record
+
+
+def _place(device: DeviceRecord) -> Place:
+    return Place(device.latitude, device.longitude, device.district)
 
 
 def _no_such(address: Address) -> NotFound:

@@ -151,15 +151,16 @@ def state_of(session: Session, address: Address) -> DeviceState | None:
     return None if state is None else DeviceState(state)
 
 
-def change_state(session: Session, address: Address, state: DeviceState) -> bool:
-    """False where there is no such device."""
+def change_state(session: Session, address: Address, state: DeviceState) -> DeviceState | None:
+    """What it was before; None where there is no such device."""
     query = select(Device).where(Device.tenant == address.tenant, Device.name == address.device)
     device = session.exec(query.with_for_update()).one_or_none()
     if device is None:
-        return False
+        return None
+    former = DeviceState(device.state)
     device.state = state
     session.add(device)
-    return True
+    return former
 
 
 def place_of(session: Session, address: Address) -> Place | None:

@@ -5,13 +5,15 @@ Every function takes the context and the acting principal, and authorizes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 
 from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
+from fleet_server.audit.recording import record_by
 from fleet_server.context import Context
 from fleet_server.errors import DatabaseUnreachable, NotFound
 from fleet_server.telemetry import letters_store
@@ -73,6 +75,19 @@ def replay_all(ctx: Context, principal: Principal, numbers: Sequence[int]) -> It
             lift_limits(connection)
             series = SeriesCatalogue()
             for number in numbers:
-                yield number, replay(connection, number, series, ctx.clock.now())
+                told = recorded(connection, principal, number)
+                yield number, replay(connection, number, series, ctx.clock.now(), told)
     except psycopg.Error as lost:
         raise DatabaseUnreachable(f"The database failed: {str(lost).splitlines()[0]}") from lost
+
+
+def recorded(
+    connection: psycopg.Connection[Any], principal: Principal, letter_id: int
+) -> Callable[[Replayed], None]:
+    """Writes the audit log's line of a replay, in the replay's own transaction."""
+
+    def told(done: Replayed) -> None:
+        after = {"outcome": done.outcome, "reason": done.reason, "samples": done.samples}
+        record_by(connection, principal, Action.DEAD_LETTERS_REPLAY, f"dead letter {letter_id}", after=after)
+
+    return told

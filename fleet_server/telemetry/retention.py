@@ -5,11 +5,16 @@ Every function takes the context and the acting principal, and authorizes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session
 
 from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
+from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest, NotFound
 from fleet_server.telemetry import retention_store as store
@@ -64,7 +69,9 @@ def set_kind(ctx: Context, principal: Principal, tenant: str, kind: str, name: s
         raise InvalidRequest(f"A kind has 1 to {MAX_KIND_CHARACTERS} printable characters, such as pms5003.")
     rule = KindRule(tenant, kind, name)
     with ctx.db.session(principal.tenant) as session:
+        former = store.class_of(session, tenant, kind)
         before = store.set_kind(session, rule)
+        _record(session, principal, tenant, {"kind": kind, "class": former}, {"kind": kind, "class": name})
     return KindSet(rule, before)
 
 
@@ -77,23 +84,29 @@ def set_days(ctx: Context, principal: Principal, tenant: str, name: str, days: i
         raise InvalidRequest(f"The class {name} is kept {most} days: a tenant's days are from 1 to {most}.")
     rule = TenantDays(tenant, name, days)
     with ctx.db.session(principal.tenant) as session:
+        former = store.days_of(session, tenant, name)
         store.set_days(session, rule)
+        _record(session, principal, tenant, {"class": name, "days": former}, {"class": name, "days": days})
     return rule
 
 
 def clear_kind(ctx: Context, principal: Principal, tenant: str, kind: str) -> None:
     authorize(principal, Action.RETENTION_CHANGE, tenant, tenant=tenant)
     with ctx.db.session(principal.tenant) as session:
+        former = store.class_of(session, tenant, kind)
         if not store.clear_kind(session, tenant, kind):
             raise NotFound(f"There is no rule for the kind {kind!r} of {tenant}.")
+        _record(session, principal, tenant, {"kind": kind, "class": former}, {"kind": kind, "class": None})
 
 
 def clear_days(ctx: Context, principal: Principal, tenant: str, name: str) -> None:
     authorize(principal, Action.RETENTION_CHANGE, tenant, tenant=tenant)
     _check_class(name)
     with ctx.db.session(principal.tenant) as session:
+        former = store.days_of(session, tenant, name)
         if not store.clear_days(session, tenant, name):
             raise NotFound(f"{tenant} has no days of its own for the class {name}.")
+        _record(session, principal, tenant, {"class": name, "days": former}, {"class": name, "days": None})
 
 
 def kept_from(ctx: Context, principal: Principal, what: str) -> datetime | None:
@@ -101,6 +114,13 @@ def kept_from(ctx: Context, principal: Principal, what: str) -> datetime | None:
     authorize(principal, Action.RETENTION_READ)
     with ctx.db.session(principal.tenant) as session:
         return store.kept_from(session, what)
+
+
+def _record(
+    session: Session, principal: Principal, tenant: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    action = Action.RETENTION_CHANGE
+    record(session, principal, action, "retention", before=before, after=after, tenant=tenant)
 
 
 def _check_class(name: str) -> None:

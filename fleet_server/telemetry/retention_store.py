@@ -71,6 +71,20 @@ def kept_from(session: Session, what: str) -> datetime | None:
     return found
 
 
+def class_of(session: Session, tenant: str, kind: str) -> str | None:
+    """The class that a rule gives to a kind; None: there is no rule."""
+    query = text("SELECT class FROM retention_rule WHERE tenant = :tenant AND kind = :kind")
+    found: str | None = session.execute(query, {"tenant": tenant, "kind": kind}).scalar()
+    return found
+
+
+def days_of(session: Session, tenant: str, name: str) -> int | None:
+    """The tenant's own days of a class; None: it has none."""
+    query = text("SELECT keep_days FROM tenant_retention WHERE tenant = :tenant AND class = :class")
+    found: int | None = session.execute(query, {"tenant": tenant, "class": name}).scalar()
+    return found
+
+
 def set_kind(session: Session, rule: KindRule) -> int:
     """Returns how many sensors of the kind there are that keep another class."""
     values = {"tenant": rule.tenant, "kind": rule.kind, "class": rule.name}

@@ -28,6 +28,7 @@ from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import Replayed, ReplayOutcome
 from fleet_server.telemetry.ingest.replay import replay as replay_letter
 from fleet_server.telemetry.latest_store import LatestReading
+from fleet_server.telemetry.letters import recorded
 from fleet_server.telemetry.letters_store import DeadLetterRecord
 from fleet_server.telemetry.queries import (
     FEWEST_POINTS,
@@ -265,7 +266,13 @@ def replay(ctx: Context, principal: Principal, letter_id: int) -> Replayed:
         with ctx.db.raw(autocommit=True) as connection:
             register_arrays(connection)
             lift_limits(connection)
-            result = replay_letter(connection, letter_id, SeriesCatalogue(), ctx.clock.now())
+            result = replay_letter(
+                connection,
+                letter_id,
+                SeriesCatalogue(),
+                ctx.clock.now(),
+                recorded(connection, principal, letter_id),
+            )
     except psycopg.OperationalError as lost:
         raise DatabaseUnreachable(f"The database went away: {str(lost).splitlines()[0]}") from lost
     if result.outcome is ReplayOutcome.NO_SUCH:

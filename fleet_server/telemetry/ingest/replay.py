@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -54,9 +55,26 @@ def ready(connection: Connection[Any], limit: int) -> list[int]:
     return [row[0] for row in connection.execute(_READY, {**names, "limit": limit})]
 
 
-def replay(connection: Connection[Any], letter_id: int, series: SeriesCatalogue, now: datetime) -> Replayed:
-    """Try one letter again, in a transaction of its own; it is stored at most once, whoever replays it."""
-    with connection.transaction(), connection.cursor() as cursor:
+def replay(
+    connection: Connection[Any],
+    letter_id: int,
+    series: SeriesCatalogue,
+    now: datetime,
+    also: Callable[[Replayed], None] = lambda _: None,
+) -> Replayed:
+    """Try one letter again, in a transaction of its own; it is stored at most once, whoever replays it.
+
+    also: what is done in that transaction where it was tried.
+    """
+    with connection.transaction():
+        done = _try(connection, letter_id, series, now)
+        if done.outcome in (ReplayOutcome.STORED, ReplayOutcome.REFUSED):
+            also(done)
+        return done
+
+
+def _try(connection: Connection[Any], letter_id: int, series: SeriesCatalogue, now: datetime) -> Replayed:
+    with connection.cursor() as cursor:
         cursor.execute(
             "SELECT topic, payload, properties, sequence, replayed_at FROM dead_letter"
             " WHERE id = %s FOR UPDATE",

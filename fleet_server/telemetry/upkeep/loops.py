@@ -12,7 +12,9 @@ from typing import Any
 
 import psycopg
 
+from fleet_server.access.rules import WORKER, Action
 from fleet_server.air import upkeep as air
+from fleet_server.audit.recording import record_by
 from fleet_server.commands import upkeep as commands
 from fleet_server.context import Context
 from fleet_server.decisions.deciding import VERDICTS_A_TICK, decide
@@ -76,6 +78,8 @@ def _replay(bench: Bench) -> int:
     outcomes = replay_ready(bench.connection, bench.series, bench.context.clock.now(), LETTERS_A_TICK)
     if outcomes:
         _log.info("dead letters replayed: %s", dict(outcomes))
+        action = Action.DEAD_LETTERS_REPLAY
+        record_by(bench.connection, WORKER, action, "dead letters that were ready", after=dict(outcomes))
     return sum(outcomes.values())
 
 
