@@ -12,7 +12,7 @@ from typing import Any
 
 from fleet_server.access import service as access
 from fleet_server.access.passwords import generated_password
-from fleet_server.access.rules import CONSOLE, Principal
+from fleet_server.access.rules import CONSOLE, EVERY_TENANT, Principal
 from fleet_server.access.store import Operator
 from fleet_server.air import commands as air
 from fleet_server.air import service as air_quality
@@ -213,10 +213,19 @@ def _first_line(path: Path) -> str:
         raise ConfigurationError(f"{path}: cannot be read: {error}.") from error
 
 
+def roles_of(found: Operator) -> str:
+    """`admin` of the whole installation, `porto: operator, viewer; …` of tenants."""
+    listed = (
+        ", ".join(each.roles) if each.tenant == EVERY_TENANT else f"{each.tenant}: {', '.join(each.roles)}"
+        for each in found.grants
+    )
+    return "; ".join(listed)
+
+
 def _operator(found: Operator) -> Row:
     state = "disabled" if found.disabled else "active"
     made = _instant(found.created_at)
-    return {"name": found.name, "roles": ", ".join(sorted(found.roles)), "state": state, "made": made}
+    return {"name": found.name, "roles": roles_of(found), "state": state, "made": made}
 
 
 def _lamppost(seen: devices.DeviceView) -> Row:

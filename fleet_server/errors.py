@@ -4,12 +4,14 @@
     ├── InputError           the person or program that asks
     │   ├── InvalidRequest   422   what was sent cannot be understood
     │   ├── NotAuthenticated 401   nobody is signed in
+    │   │   └── SecondFactorNeeded   the password was right, a code is still to come
     │   ├── Forbidden        403   somebody is, and may not
     │   │   └── OtherTenant  404   it is another tenant's: told as if it were not there
     │   ├── NotFound         404
     │   ├── MethodNotAllowed 405
     │   ├── NotAcceptable    406   the answer has no form that the asker takes
     │   ├── Conflict         409   right in itself, not in this state
+    │   │   └── SecondPersonNeeded   another person has to agree first
     │   ├── Gone             410   it was there, and has expired or been used
     │   ├── TooLarge         413
     │   ├── UnsupportedMedia 415
@@ -62,6 +64,10 @@ class NotAuthenticated(InputError):
     """Nobody is signed in."""
 
 
+class SecondFactorNeeded(NotAuthenticated):
+    """The password was right; `members["ticket"]` goes with the code of the second factor."""
+
+
 class Forbidden(InputError):
     """Somebody is signed in, and may not do this."""
 
@@ -84,6 +90,10 @@ class NotAcceptable(InputError):
 
 class Conflict(InputError):
     """Right in itself, not in the state that the thing is in."""
+
+
+class SecondPersonNeeded(Conflict):
+    """Nothing was done: another person has to agree to the request `members["request"]` first."""
 
 
 class Gone(InputError):
@@ -160,12 +170,14 @@ PROBLEMS: dict[type[LamppostError], Problem] = {
     InputError: Problem(400, "bad-request", "The request cannot be carried out"),
     InvalidRequest: Problem(422, "invalid-request", "The request is not valid"),
     NotAuthenticated: Problem(401, "not-authenticated", "Sign in first"),
+    SecondFactorNeeded: Problem(401, "second-factor-needed", "Show the second factor"),
     Forbidden: Problem(403, "forbidden", "You may not do this"),
     NotFound: Problem(404, "not-found", "There is nothing at this address"),
     OtherTenant: Problem(404, "not-found", "There is nothing at this address"),
     MethodNotAllowed: Problem(405, "method-not-allowed", "This address does not take this method"),
     NotAcceptable: Problem(406, "not-acceptable", "There is no such form of the answer"),
     Conflict: Problem(409, "conflict", "The present state does not allow it"),
+    SecondPersonNeeded: Problem(409, "second-person-needed", "Another person has to agree first"),
     Gone: Problem(410, "gone", "It has expired or been used"),
     TooLarge: Problem(413, "too-large", "The body is too large"),
     UnsupportedMedia: Problem(415, "unsupported-media-type", "The body is of the wrong type"),

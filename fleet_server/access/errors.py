@@ -1,14 +1,59 @@
-"""What access refuses, as members of the server's tree (`fleet_server/errors.py`): all the asker's fault."""
+"""What access refuses, as members of the server's tree (`fleet_server/errors.py`): all the asker's fault.
+
+NotAuthenticated
+├── SignInRefused
+│   └── CodeRefused
+├── SecondFactorNeeded     the password was right
+└── ProviderRefused        the OpenID provider, or what it sent
+TooManyRequests
+├── TooManyAttempts
+└── SignInBusy
+LinkError
+└── ProviderUnreachable
+"""
 
 from __future__ import annotations
 
-from fleet_server.errors import Conflict, Forbidden, InvalidRequest, NotAuthenticated, TooManyRequests
+from fleet_server.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    LinkError,
+    NotAuthenticated,
+    SecondFactorNeeded,
+    SecondPersonNeeded,
+    TooManyRequests,
+)
 
-__all__ = ["Forbidden", "NameTaken", "SignInBusy", "SignInRefused", "TooManyAttempts", "UnfitCredential"]
+__all__ = [
+    "CodeRefused",
+    "Forbidden",
+    "NameTaken",
+    "ProviderRefused",
+    "ProviderUnreachable",
+    "SecondFactorNeeded",
+    "SecondPersonNeeded",
+    "SignInBusy",
+    "SignInRefused",
+    "TooManyAttempts",
+    "UnfitCredential",
+]
 
 
 class SignInRefused(NotAuthenticated):
     """Name or password is wrong; which of the two is not told."""
+
+
+class CodeRefused(SignInRefused):
+    """The second factor's code is wrong, was used before, or its ticket has ended."""
+
+
+class ProviderRefused(NotAuthenticated):
+    """The OpenID provider let nobody in, or what it sent is not to be trusted; the log has the reason."""
+
+
+class ProviderUnreachable(LinkError):
+    """The OpenID provider does not answer; accounts of this server sign in all the same."""
 
 
 class TooManyAttempts(TooManyRequests):

@@ -1,64 +1,118 @@
-"""/api/v1/session: sign in, who am I, sign out."""
+"""/api/v1/session: sign in, in one step or two, who am I, in which tenant, sign out.
+
+The own account is in `account_routes.py`, others' in `operator_routes.py`, machines' tokens in `token_routes.py`,
+requests for a second person in `approval_routes.py`.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fleet_server.access import service
-from fleet_server.access.asker import COOKIE, Asker, Ctx, signed_in, token_of
+from fleet_server.access.asker import Asker, Ctx, Session, Token, cookie_name, from_where, token_of
 from fleet_server.access.rules import SESSION_IDLE, Action
+from fleet_server.context import Context
 
 router = APIRouter(prefix="/api/v1/session", tags=["session"])
 
 
 class SignIn(BaseModel):
-    """A local account's name and password."""
+    """A local account's name and password. tenant: where to act; without it, the first that there is."""
 
     name: str = Field(max_length=256, examples=["ana"])
     password: str = Field(max_length=1024, repr=False)
+    tenant: str = Field("", max_length=64)
+
+
+class SecondFactor(BaseModel):
+    """ticket: from the answer `second-factor-needed`. code: of the authenticator, or a recovery code."""
+
+    ticket: str = Field(max_length=128, repr=False)
+    code: str = Field(max_length=64, repr=False)
+
+
+class Ticket(BaseModel):
+    ticket: str = Field(max_length=128, repr=False)
+
+
+class SetUpView(BaseModel):
+    """What an authenticator is told, once: by hand, as an address, as a QR code (SVG)."""
+
+    secret: str = Field(repr=False)
+    address: str = Field(repr=False)
+    picture: str = Field(repr=False)
+
+
+class Acting(BaseModel):
+    tenant: str = Field(max_length=64, examples=["porto"])
 
 
 class SessionView(BaseModel):
-    """Who is signed in, and until when if nothing is done meanwhile."""
+    """Who is signed in, acting where, and until when if nothing is done meanwhile.
+
+    tenants: where the account may act; "*" stands for everywhere.
+    """
 
     name: str
     roles: list[str]
+    tenant: str
+    tenants: list[str]
     expires_at: datetime
 
 
-class NewSession(SessionView):
-    """`token` goes into `Authorization: Bearer`; browsers have it in a cookie as well."""
+class NewSession(BaseModel):
+    """`token` goes into `Authorization: Bearer`; browsers have it in a cookie as well.
 
+    recovery_codes: told once, to whom has just set a second factor up.
+    """
+
+    name: str
+    roles: list[str]
+    tenant: str
+    expires_at: datetime
     token: str = Field(repr=False)
+    recovery_codes: list[str] = Field([], repr=False)
 
 
 @router.post("", status_code=201)
 def sign_in(ctx: Ctx, request: Request, response: Response, body: SignIn) -> NewSession:
-    """Sign in. 401 for a wrong name or password, 429 after too many."""
-    address = request.client.host if request.client is not None else ""
-    made = service.sign_in(ctx, body.name, body.password, address)
-    response.set_cookie(
-        COOKIE,
-        made.token,
-        max_age=int(SESSION_IDLE.total_seconds()),
-        httponly=True,
-        samesite="strict",
-        secure=ctx.config.api.behind_tls,
+    """Sign in. 401 for a wrong name or password; 401 with the type `second-factor-needed` and a ticket where the
+    password was right and a code is still to come; 429 after too many."""
+    address, agent = from_where(request)
+    made = service.sign_in(ctx, body.name, body.password, address, tenant=body.tenant, agent=agent)
+    return _begun(ctx, response, made)
+
+
+@router.post("/second-factor", status_code=201)
+def second_factor(ctx: Ctx, request: Request, response: Response, body: SecondFactor) -> NewSession:
+    """The second step of signing in. 401 for a wrong or used code, or a ticket that has ended."""
+    address, agent = from_where(request)
+    return _begun(
+        ctx, response, service.with_second_factor(ctx, body.ticket, body.code, address, agent=agent)
     )
-    response.headers["Cache-Control"] = "no-store"
-    who = made.principal
-    return NewSession(name=who.name, roles=sorted(who.roles), expires_at=made.expires_at, token=made.token)
+
+
+@router.post("/second-factor/set-up")
+def prepare_second_factor(ctx: Ctx, body: Ticket) -> SetUpView:
+    """For whom `second-factor-needed` told `set_up`: what the authenticator is told. Then give its first code."""
+    made = service.prepare_by_ticket(ctx, body.ticket)
+    return SetUpView(secret=made.secret, address=made.address, picture=made.picture)
 
 
 @router.get("")
-def who_am_i(principal: Asker, session: Annotated[service.SignedIn, Depends(signed_in)]) -> SessionView:
+def who_am_i(principal: Asker, session: Session) -> SessionView:
     """The session that this call was made with."""
     service.authorize(principal, Action.SESSION_READ)
-    return SessionView(name=principal.name, roles=sorted(principal.roles), expires_at=session.expires_at)
+    return view(session)
+
+
+@router.put("/tenant")
+def act_in(ctx: Ctx, principal: Asker, token: Token, body: Acting) -> SessionView:
+    """Act in another tenant from now on. 403 where the account has no role there."""
+    return view(service.act_in(ctx, principal, token, body.tenant))
 
 
 @router.delete("", status_code=204)
@@ -68,5 +122,43 @@ def sign_out(ctx: Ctx, request: Request) -> Response:
     if token:
         service.sign_out(ctx, token)
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    secure = ctx.config.api.behind_tls
+    response.delete_cookie(cookie_name(ctx), httponly=True, samesite="strict", secure=secure)
     return response
+
+
+def set_cookie(ctx: Context, response: Response, token: str) -> None:
+    """The session's cookie, and an answer that nobody stores."""
+    response.set_cookie(
+        cookie_name(ctx),
+        token,
+        max_age=int(SESSION_IDLE.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=ctx.config.api.behind_tls,
+    )
+    response.headers["Cache-Control"] = "no-store"
+
+
+def view(session: service.SignedIn) -> SessionView:
+    who = session.principal
+    return SessionView(
+        name=who.name,
+        roles=sorted(who.roles),
+        tenant=who.tenant,
+        tenants=list(session.tenants),
+        expires_at=session.expires_at,
+    )
+
+
+def _begun(ctx: Context, response: Response, made: service.SessionToken) -> NewSession:
+    set_cookie(ctx, response, made.token)
+    who = made.principal
+    return NewSession(
+        name=who.name,
+        roles=sorted(who.roles),
+        tenant=who.tenant,
+        expires_at=made.expires_at,
+        token=made.token,
+        recovery_codes=list(made.recovery_codes),
+    )

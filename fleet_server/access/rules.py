@@ -19,10 +19,18 @@ SESSION_IDLE = timedelta(
 SESSION_SLIDE_STEP = timedelta(
     minutes=5
 )  # a session's row is written at most this often, not at every request
+SESSION_LONGEST = timedelta(days=30)  # however busy: a stolen token ends with the month
 FAILURES_FREE = 5  # typing errors a person makes before anything slows down
 THROTTLE_FIRST_S = 2.0  # doubled with every further failure: 2, 4, 8, ...
 THROTTLE_LONGEST_S = 900.0  # 15 minutes: 96 guesses a day and name+address
 FAILURES_FORGOTTEN_AFTER = timedelta(hours=24)
+# From one address, whatever the names: an office behind one address mistypes that much, a guesser is held to 60 an hour
+ADDRESS_FAILURES_FREE = 30
+ADDRESS_LEAK_S = 60  # one is forgotten a minute
+EVERYBODY = "*"  # no account's name: stands for all of an address in the count
+TICKET_LIFE = timedelta(minutes=5)  # to find the telephone with the authenticator
+TICKET_FAILURES_MOST = 5  # of a million codes, three of which are right
+TOKEN_LIFE_LONGEST = timedelta(days=365)
 PASSWORD_MIN_CHARACTERS = 12  # NIST SP 800-63B-4 asks for 15 alone, 8 beside a second factor; throttled here
 PASSWORD_MAX_CHARACTERS = 256  # bounds the work of one hash
 _OPERATOR_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
@@ -35,6 +43,7 @@ class Action(StrEnum):
     DEVICES_REGISTER = "devices:register"
     DEVICES_CHANGE = "devices:change"
     DEVICES_COMMAND = "devices:command"
+    DEVICES_DECOMMISSION = "devices:decommission"  # for good: its certificates are revoked
     DEVICES_REPORT = "devices:report"  # presence, declarations, conditions: what ingest writes for a device
     TELEMETRY_READ = "telemetry:read"
     TELEMETRY_WRITE = "telemetry:write"
@@ -56,6 +65,7 @@ class Action(StrEnum):
     OPERATORS_READ = "operators:read"
     OPERATORS_CREATE = "operators:create"
     SESSION_READ = "session:read"
+    SESSION_CHANGE = "session:change"  # the own account: password, second factor, sessions, tenant
     TWIN_READ = "twin:read"
     TWIN_CHANGE = "twin:change"  # desired settings of a device, a group or the tenant
     GROUPS_READ = "groups:read"
@@ -109,6 +119,16 @@ HUMAN_ROLES = (
     Role.APPROVER,
 )
 EVERY_TENANT = "*"
+# A person does these; no machine's token may have them among its scopes.
+NOT_FOR_TOKENS = frozenset(
+    {
+        Action.SESSION_CHANGE,
+        Action.OPERATORS_CREATE,
+        Action.TOKENS_CREATE,
+        Action.APPROVALS_DECIDE,
+        Action.PRIVACY_ERASE,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -186,11 +206,27 @@ def retry_after_s(failures: int, last_failure: datetime, now: datetime) -> float
     return max(0.0, left)
 
 
+def leaked(failures: int, since: datetime, now: datetime) -> tuple[int, datetime]:
+    """An address's failures without those that have been forgotten, and from when the next minute counts."""
+    gone = max(0, int((now - since).total_seconds() // ADDRESS_LEAK_S))
+    if gone >= failures:
+        return 0, now
+    return failures - gone, since + timedelta(seconds=gone * ADDRESS_LEAK_S)
+
+
+def address_wait_s(failures: int, since: datetime, now: datetime) -> float:
+    """Seconds until an address with that many failures (after `leaked`) is looked at again; 0.0: now."""
+    over = failures - ADDRESS_FAILURES_FREE + 1
+    if over <= 0:
+        return 0.0
+    return max(0.0, over * ADDRESS_LEAK_S - (now - since).total_seconds())
+
+
 def session_alive(expires_at: datetime, now: datetime) -> bool:
     return now < expires_at
 
 
-def slid_expiry(expires_at: datetime, now: datetime) -> datetime | None:
+def slid_expiry(expires_at: datetime, now: datetime, began_at: datetime) -> datetime | None:
     """The session's new expiry when it is used now, or None while the stored one is near enough."""
-    wanted = now + SESSION_IDLE
+    wanted = min(now + SESSION_IDLE, began_at + SESSION_LONGEST)
     return wanted if wanted - expires_at >= SESSION_SLIDE_STEP else None

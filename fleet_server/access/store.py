@@ -1,38 +1,47 @@
-"""Queries of the access slice: a session in, plain dataclasses out."""
+"""Queries of accounts, their grants and attempts to sign in: a session in, plain dataclasses out.
+
+Sessions: `session_store.py`; second factors: `factor_store.py`; machines' tokens: `token_store.py`; requests
+for a second person: `approval_store.py`; the OpenID provider's people: `oidc_store.py`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, func, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session, col, select
+from sqlalchemy import text
+from sqlmodel import Session
 
-from fleet_server.access import tables
+from fleet_server.access.grants import Grant, Source
+
+# An account as every query reads it, of `operator o`.
+OPERATOR = """
+    o.id, o.name, o.disabled, o.created_at, o.password_hash IS NOT NULL AS has_password,
+    EXISTS (SELECT FROM second_factor f WHERE f.operator_id = o.id AND f.confirmed_at IS NOT NULL) AS has_factor,
+    COALESCE((SELECT json_agg(json_build_array(g.tenant, g.roles, g.source) ORDER BY g.tenant, g.source)
+              FROM operator_grant g WHERE g.operator_id = o.id), '[]') AS grants
+"""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """A person's account, without its secret."""
+    """A person's account, without its secrets. No password: signs in elsewhere, or is a machine's."""
 
     id: int
     name: str
-    roles: tuple[str, ...]
+    grants: tuple[Grant, ...]
     disabled: bool
     created_at: datetime
+    has_password: bool
+    has_factor: bool
 
 
 @dataclass(frozen=True)
 class Credential:
     operator: Operator
-    password_hash: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class LiveSession:
-    operator: Operator
-    expires_at: datetime
+    password_hash: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -43,116 +52,161 @@ class Attempts:
     last_at: datetime
 
 
+def operator_of(row: Any) -> Operator:
+    """Of a row with OPERATOR's columns."""
+    grants = tuple(Grant(tenant, tuple(roles), source) for tenant, roles, source in row.grants)
+    return Operator(row.id, row.name, grants, row.disabled, row.created_at, row.has_password, row.has_factor)
+
+
 def credential(session: Session, name: str) -> Credential | None:
-    row = session.exec(select(tables.Operator).where(col(tables.Operator.name) == name)).first()
-    return None if row is None else Credential(_operator(row), row.password_hash)
+    row = session.execute(
+        text(f"SELECT {OPERATOR}, o.password_hash FROM operator o WHERE o.name = :name"), {"name": name}
+    ).first()
+    return None if row is None else Credential(operator_of(row), row.password_hash)
 
 
-def operators(session: Session) -> list[Operator]:
-    rows = session.exec(select(tables.Operator).order_by(col(tables.Operator.name)))
-    return [_operator(row) for row in rows]
+def operator(session: Session, name: str, *, lock: bool = False) -> Operator | None:
+    """lock: until the transaction ends, so that two changes of one account queue."""
+    if lock:
+        session.execute(text("SELECT FROM operator WHERE name = :name FOR UPDATE"), {"name": name})
+    row = session.execute(
+        text(f"SELECT {OPERATOR} FROM operator o WHERE o.name = :name"), {"name": name}
+    ).first()
+    return None if row is None else operator_of(row)
+
+
+def operator_by_id(session: Session, operator_id: int) -> Operator:
+    row = session.execute(text(f"SELECT {OPERATOR} FROM operator o WHERE o.id = :id"), {"id": operator_id})
+    return operator_of(row.one())
+
+
+def operators(session: Session, tenant: str | None = None) -> list[Operator]:
+    """By name. tenant: only those with a grant in it; None: all."""
+    where = (
+        "" if tenant is None else "WHERE o.id IN (SELECT operator_id FROM operator_grant WHERE tenant = :t)"
+    )
+    rows = session.execute(text(f"SELECT {OPERATOR} FROM operator o {where} ORDER BY o.name"), {"t": tenant})
+    return [operator_of(row) for row in rows]
 
 
 def count_operators(session: Session) -> int:
-    return session.exec(select(func.count()).select_from(tables.Operator)).one()
+    counted: int = session.execute(text("SELECT count(*) FROM operator")).scalar_one()
+    return counted
 
 
 def insert_operator(
-    session: Session, name: str, password_hash: str, roles: tuple[str, ...], now: datetime
+    session: Session, name: str, password_hash: str | None, grants: Iterable[Grant], now: datetime
 ) -> Operator | None:
     """None where the name is taken, by a concurrent call too."""
-    statement = (
-        insert(tables.Operator)
-        .values(name=name, password_hash=password_hash, roles=list(roles), created_at=now)
-        .on_conflict_do_nothing(index_elements=["name"])
-        .returning(col(tables.Operator.id))
+    made = session.execute(
+        text(
+            "INSERT INTO operator (name, password_hash, created_at) VALUES (:name, :hash, :now)"
+            " ON CONFLICT (name) DO NOTHING RETURNING id"
+        ),
+        {"name": name, "hash": password_hash, "now": now},
+    ).scalar_one_or_none()
+    if made is None:
+        return None
+    for each in grants:
+        set_grant(session, made, each)
+    return operator_by_id(session, made)
+
+
+def set_grant(session: Session, operator_id: int, grant: Grant) -> None:
+    """Write it over what this source had given there; without roles it goes."""
+    where = {"id": operator_id, "tenant": grant.tenant, "source": grant.source}
+    if not grant.roles:
+        session.execute(
+            text(
+                "DELETE FROM operator_grant WHERE operator_id = :id AND tenant = :tenant AND source = :source"
+            ),
+            where,
+        )
+        return
+    session.execute(
+        text(
+            "INSERT INTO operator_grant (operator_id, tenant, source, roles)"
+            " VALUES (:id, :tenant, :source, :roles)"
+            " ON CONFLICT (operator_id, tenant, source) DO UPDATE SET roles = EXCLUDED.roles"
+        ),
+        where | {"roles": sorted(set(map(str, grant.roles)))},
     )
-    made = session.execute(statement).scalar_one_or_none()
-    return None if made is None else Operator(made, name, roles, False, now)
+
+
+def replace_grants(session: Session, operator_id: int, source: Source, grants: Sequence[Grant]) -> None:
+    """Everything that this source gave becomes `grants`."""
+    session.execute(
+        text("DELETE FROM operator_grant WHERE operator_id = :id AND source = :source"),
+        {"id": operator_id, "source": source},
+    )
+    for each in grants:
+        set_grant(session, operator_id, each)
 
 
 def set_password_hash(session: Session, operator_id: int, password_hash: str) -> None:
-    where = col(tables.Operator.id) == operator_id
-    session.execute(update(tables.Operator).where(where).values(password_hash=password_hash))
-
-
-def set_disabled(session: Session, name: str, disabled: bool) -> Operator | None:
-    """None where there is no such operator."""
-    row = session.exec(select(tables.Operator).where(col(tables.Operator.name) == name)).first()
-    if row is None:
-        return None
-    row.disabled = disabled
-    session.add(row)
-    return _operator(row)
-
-
-def insert_session(
-    session: Session, token_hash: bytes, operator_id: int, now: datetime, expires_at: datetime
-) -> None:
     session.execute(
-        insert(tables.OperatorSession).values(
-            token_hash=token_hash, operator_id=operator_id, created_at=now, expires_at=expires_at
-        )
+        text("UPDATE operator SET password_hash = :hash WHERE id = :id"),
+        {"hash": password_hash, "id": operator_id},
     )
 
 
-def find_session(session: Session, token_hash: bytes) -> LiveSession | None:
-    found = session.exec(
-        select(tables.OperatorSession, tables.Operator)
-        .join(tables.Operator, col(tables.Operator.id) == col(tables.OperatorSession.operator_id))
-        .where(col(tables.OperatorSession.token_hash) == token_hash)
-    ).first()
-    return None if found is None else LiveSession(_operator(found[1]), found[0].expires_at)
-
-
-def move_session_expiry(session: Session, token_hash: bytes, expires_at: datetime) -> None:
-    where = col(tables.OperatorSession.token_hash) == token_hash
-    session.execute(update(tables.OperatorSession).where(where).values(expires_at=expires_at))
-
-
-def delete_session(session: Session, token_hash: bytes) -> None:
+def set_disabled(session: Session, operator_id: int, disabled: bool) -> None:
     session.execute(
-        delete(tables.OperatorSession).where(col(tables.OperatorSession.token_hash) == token_hash)
+        text("UPDATE operator SET disabled = :disabled WHERE id = :id"),
+        {"disabled": disabled, "id": operator_id},
     )
 
 
-def delete_sessions_of(session: Session, operator_id: int) -> None:
-    session.execute(
-        delete(tables.OperatorSession).where(col(tables.OperatorSession.operator_id) == operator_id)
-    )
-
-
-def delete_stale(session: Session, sessions_before: datetime, failures_before: datetime) -> None:
-    """Forget sessions that expired, and attempts that are old."""
-    session.execute(
-        delete(tables.OperatorSession).where(col(tables.OperatorSession.expires_at) < sessions_before)
-    )
-    session.execute(delete(tables.SignInFailure).where(col(tables.SignInFailure.last_at) < failures_before))
+def delete_stale(session: Session, now: datetime, failures_before: datetime) -> None:
+    """Forget sessions, tickets and flows that have expired, and attempts that are old."""
+    for table in ("operator_session", "sign_in_ticket", "sign_in_flow"):
+        session.execute(text(f"DELETE FROM {table} WHERE expires_at < :now"), {"now": now})
+    session.execute(text("DELETE FROM sign_in_failure WHERE last_at < :before"), {"before": failures_before})
 
 
 def locked_attempts(session: Session, name: str, address: str, now: datetime) -> Attempts:
     """The attempts of this name and address, locked until the transaction ends: concurrent ones queue."""
     key = {"name": name, "address": address}
     session.execute(
-        insert(tables.SignInFailure).values(**key, failures=0, last_at=now).on_conflict_do_nothing()
+        text(
+            "INSERT INTO sign_in_failure (name, address, failures, last_at)"
+            " VALUES (:name, :address, 0, :now) ON CONFLICT DO NOTHING"
+        ),
+        key | {"now": now},
     )
-    row = session.get_one(tables.SignInFailure, (name, address), with_for_update=True)
+    row = session.execute(
+        text(
+            "SELECT failures, last_at FROM sign_in_failure"
+            " WHERE name = :name AND address = :address FOR UPDATE"
+        ),
+        key,
+    ).one()
     return Attempts(row.failures, row.last_at)
 
 
 def set_attempts(session: Session, name: str, address: str, attempts: Attempts) -> None:
-    row = session.get_one(tables.SignInFailure, (name, address))
-    row.failures, row.last_at = attempts.failures, attempts.last_at
-    session.add(row)
+    session.execute(
+        text(
+            "UPDATE sign_in_failure SET failures = :failures, last_at = :last_at"
+            " WHERE name = :name AND address = :address"
+        ),
+        {"name": name, "address": address, "failures": attempts.failures, "last_at": attempts.last_at},
+    )
 
 
 def forget_attempts(session: Session, name: str, address: str) -> None:
     session.execute(
-        delete(tables.SignInFailure).where(
-            col(tables.SignInFailure.name) == name, col(tables.SignInFailure.address) == address
-        )
+        text("DELETE FROM sign_in_failure WHERE name = :name AND address = :address"),
+        {"name": name, "address": address},
     )
 
 
-def _operator(row: tables.Operator) -> Operator:
-    return Operator(row.id, row.name, tuple(row.roles), row.disabled, row.created_at)
+def forgive_one(session: Session, name: str, address: str) -> None:
+    """The attempt that was counted in advance was right."""
+    session.execute(
+        text(
+            "UPDATE sign_in_failure SET failures = greatest(failures - 1, 0)"
+            " WHERE name = :name AND address = :address"
+        ),
+        {"name": name, "address": address},
+    )

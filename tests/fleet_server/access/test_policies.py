@@ -37,6 +37,7 @@ SET_UP = {
     Action.ENROLMENTS_DECIDE,
     Action.CALIBRATIONS_CHANGE,
     Action.SITES_REPORT,
+    Action.DEVICES_DECOMMISSION,
 }
 RUN = SET_UP | {
     Action.DEVICES_COMMAND,
@@ -66,7 +67,7 @@ ADMINISTER = WATCH | {
     Action.TENANTS_READ,
     Action.TENANTS_CHANGE,
 }
-OWN = {Action.SESSION_READ}
+OWN = {Action.SESSION_READ, Action.SESSION_CHANGE}
 MAY: dict[Principal, set[Action]] = {
     Principal("operator", "a", frozenset({Role.ADMIN})): LOOK | RUN | ADMINISTER | OWN,
     Principal("operator", "o", frozenset({Role.OPERATOR})): LOOK | RUN | OWN,

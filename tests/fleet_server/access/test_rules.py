@@ -31,11 +31,36 @@ def test_waiting_as_long_as_told_is_enough(failures: int, waited_s: float) -> No
 
 def test_a_session_slides_but_is_not_written_at_every_call() -> None:
     expires = NOON + rules.SESSION_IDLE
-    assert rules.slid_expiry(expires, NOON + timedelta(minutes=1)) is None
+    assert rules.slid_expiry(expires, NOON + timedelta(minutes=1), NOON) is None
     later = NOON + timedelta(hours=1)
-    assert rules.slid_expiry(expires, later) == later + rules.SESSION_IDLE
+    assert rules.slid_expiry(expires, later, NOON) == later + rules.SESSION_IDLE
     assert rules.session_alive(expires, expires - timedelta(seconds=1))
     assert not rules.session_alive(expires, expires)
+
+
+def test_a_session_in_use_ends_with_the_month() -> None:
+    end = NOON + rules.SESSION_LONGEST
+    last = end - timedelta(hours=1)
+    assert rules.slid_expiry(last, last, NOON) == end
+    assert rules.slid_expiry(end, end - timedelta(minutes=1), NOON) is None
+
+
+@given(st.integers(0, 500), st.floats(0, 100_000))
+def test_an_address_that_waits_as_long_as_told_is_looked_at(failures: int, passed_s: float) -> None:
+    left, since = rules.leaked(failures, NOON, NOON + timedelta(seconds=passed_s))
+    assert 0 <= left <= failures
+    wait_s = rules.address_wait_s(left, since, NOON + timedelta(seconds=passed_s))
+    assert (wait_s == 0) == (left < rules.ADDRESS_FAILURES_FREE)
+    later = NOON + timedelta(seconds=passed_s + wait_s + 0.001)
+    again, since = rules.leaked(left, since, later)
+    assert rules.address_wait_s(again, since, later) == 0
+    assert again < rules.ADDRESS_FAILURES_FREE
+
+
+def test_an_office_mistypes_and_a_guesser_is_held_to_one_a_minute() -> None:
+    assert rules.address_wait_s(rules.ADDRESS_FAILURES_FREE - 1, NOON, NOON) == 0
+    assert rules.address_wait_s(rules.ADDRESS_FAILURES_FREE, NOON, NOON) == rules.ADDRESS_LEAK_S
+    assert rules.leaked(30, NOON, NOON + timedelta(seconds=150)) == (28, NOON + timedelta(seconds=120))
 
 
 @pytest.mark.parametrize(

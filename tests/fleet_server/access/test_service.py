@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fleet_server.access import passwords, rules, service
+from fleet_server.access import sign_in as signing
 from fleet_server.access.errors import NameTaken, SignInBusy, SignInRefused, TooManyAttempts, UnfitCredential
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.context import Context
@@ -174,7 +175,7 @@ def test_a_flood_of_sign_ins_is_turned_away_instead_of_holding_every_thread(
         assert let_go.wait(30)
         return False, None
 
-    monkeypatch.setattr(service, "verify_password", slow)
+    monkeypatch.setattr(signing, "verify_password", slow)
     places = passwords.HASHES_AT_ONCE + passwords.WAITING_MOST
     with ThreadPoolExecutor(places) as strangers:
         flood = [strangers.submit(service.sign_in, ctx, f"n{i}", PASSWORD) for i in range(places)]
