@@ -164,6 +164,13 @@ class ModelKeys:
 
 
 @dataclass(frozen=True)
+class Commands:
+    """What the server may have this lamppost do beyond looking at itself and restarting the agent."""
+
+    reboot: bool = key("Let it restart the computer (systemctl reboot).", False)
+
+
+@dataclass(frozen=True)
 class Bench:
     """For the demo and for tests; leave it out on a lamppost."""
 
@@ -185,6 +192,7 @@ class AgentConfig:
     telemetry: Telemetry
     spool: SpoolKeys
     model: ModelKeys
+    commands: Commands
     bench: Bench
 
     @property
@@ -229,5 +237,6 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "telemetry": ("telemetry", Telemetry),
     "spool": ("spool", SpoolKeys),
     "model": ("model", ModelKeys),
+    "commands": ("commands", Commands),
     "bench": ("bench", Bench),
 }

@@ -21,10 +21,11 @@ class Gate:
     def leave(self, where: Up | Class, message: Message) -> bytes | None:
         """The bytes that may leave; None where nothing of the message may."""
         try:
-            return leave(where, message, self._stayed)
+            return leave(where, message, self.stayed)
         except NotAllowedOut as error:
             self._board.raise_error(error, SUBJECT)
             return None
 
-    def _stayed(self, name: str) -> None:
+    def stayed(self, name: str) -> None:
+        """Something was left out, by its name."""
         self._board.raise_error(NotAllowedOut(f"{name} is not listed; the rest has left"), SUBJECT)

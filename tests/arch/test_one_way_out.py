@@ -35,6 +35,17 @@ def test_there_is_one_way_out() -> None:
     }
 
 
+def test_one_module_makes_pieces_of_files() -> None:
+    """core/packing.py takes listed texts only, and cleans them; the list itself names the kind."""
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in module_files(*ON_THE_DEVICE)
+        for name, _ in imported_names(path, ROOT)
+        if name.startswith("wire_contract.messages") and name.endswith((".FilePiece", ".*"))
+    }
+    assert found == {"edge_agent/core/allow_list.py", "edge_agent/core/packing.py"}
+
+
 @pytest.mark.parametrize(
     "source",
     [

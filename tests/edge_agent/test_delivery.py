@@ -24,7 +24,14 @@ from tests.support.waiting import wait_until
 from wire_contract.classes import Class
 from wire_contract.flags import Flag, unpack_flags
 from wire_contract.limits import MAX_IN_FLIGHT
-from wire_contract.messages import Command, CommandName, CommandReply, ConditionBatch, SampleBatch
+from wire_contract.messages import (
+    Command,
+    CommandName,
+    CommandOutcome,
+    CommandReply,
+    ConditionBatch,
+    SampleBatch,
+)
 
 FAR_MS = 4_000_000_000_000
 
@@ -153,21 +160,27 @@ def test_after_a_restart_it_goes_on_where_it_was(
     assert len(server.samples()) == sensor.reads + again.reads
 
 
-def test_commands_are_answered_once(tmp_path: Path, broker: MosquittoBroker, server: AckingServer) -> None:
+def test_a_command_that_comes_twice_is_answered_twice_and_carried_out_once(
+    tmp_path: Path, broker: MosquittoBroker, server: AckingServer
+) -> None:
     with running(on_broker(tmp_path, broker), counting(SensorKind.SDS011)):
         server.wait_samples(1)
         for _ in range(2):
             server.command(Command("p1", CommandName.PING, {}, FAR_MS))
         server.command(Command("d1", CommandName.DECLARE, {}, FAR_MS))
         server.command(Command("late", CommandName.PING, {}, 1))
-        wait_until(lambda: len(server.messages(CommandReply)) >= 3, 15, "three answers")
+        server.command(Command("d1", CommandName.DECLARE, {}, FAR_MS))
+        server.command(Command("song", "sing", {}, FAR_MS))
+        wait_until(lambda: len(server.messages(CommandReply)) >= 6, 15, "an answer to each")
         wait_until(lambda: len(server.declarations()) == 2, 15, "a second declaration")
-        replies = {each.command: each for each in server.messages(CommandReply)}
-    assert len(server.messages(CommandReply)) == 3
-    assert replies["p1"].ok
-    assert replies["p1"].detail == "pong"
-    assert replies["d1"].ok
-    assert not replies["late"].ok
+        replies = [(each.command, each.outcome) for each in server.messages(CommandReply)]
+    assert sorted(replies) == [
+        *[("d1", CommandOutcome.SUCCEEDED)] * 2,
+        ("late", CommandOutcome.EXPIRED),
+        *[("p1", CommandOutcome.SUCCEEDED)] * 2,
+        ("song", CommandOutcome.REJECTED),
+    ]
+    assert len(server.declarations()) == 2
 
 
 def test_a_server_that_is_away_behind_a_living_broker_is_named(

@@ -38,7 +38,7 @@ class Drain:
         def nothing(*_: object) -> None:
             """Nobody else is here."""
 
-        inbound = Inbound(self.clock, nothing, nothing, nothing, nothing)
+        inbound = Inbound(nothing, nothing, nothing)
         self.link = LinkLoop(
             *(ADDRESS, self.clock, self.broker, self.spool, board, inbound),
             lambda online, session: Presence(online, session, NOW_MS, self.spool.epoch, "1", True),
