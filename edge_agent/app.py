@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -15,14 +16,17 @@ from typing import Any
 from edge_agent import __version__, settings
 from edge_agent.config_keys import AgentConfig, SensorKeys
 from edge_agent.core.cadence import Cadence
+from edge_agent.core.commanding import LINES_MOST, Allowed
 from edge_agent.core.declaring import declaration
 from edge_agent.core.sealing import Pace
 from edge_agent.core.spool_policy import Caps
 from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
-from edge_agent.io import systemd
+from edge_agent.io import diagnostics, systemd
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.clocks import FollowedClock, ScaledClock, SystemClock, kernel_is_synced
+from edge_agent.io.command_file import CommandFile
+from edge_agent.io.log_ring import LogRing
 from edge_agent.io.model_folder import MANIFEST_FILE, load_model, model_directory
 from edge_agent.io.model_trial import ModelTrial
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
@@ -31,9 +35,11 @@ from edge_agent.io.status_file import StatusFile
 from edge_agent.io.twin_file import TwinFile
 from edge_agent.io.watch_file import WatchFile
 from edge_agent.loops.board import Board
+from edge_agent.loops.commanding import CommandLoop, Hands
 from edge_agent.loops.identity import IdentityLoop
 from edge_agent.loops.inbound import Inbound
 from edge_agent.loops.link import LinkLoop
+from edge_agent.loops.looking import SharedSensor
 from edge_agent.loops.room import RoomKeeper
 from edge_agent.loops.sampling import SamplingLoop, SensorPlan
 from edge_agent.loops.spooler import Spooler
@@ -141,13 +147,16 @@ class Agent:
         self.watching = self._make_watching()
         self.spooler = self._make_spooler()
         self._identity = IdentityLoop(config, self._clock, self.board, self.link, validity)
+        self._looks: dict[str, Callable[[], tuple[bool, str]]] = {}
         self._sampling = [self._make_sampling(keys, open_sensor or _open_serial) for keys in config.sensors]
         self._twin = self._make_twin()
+        self.commands = self._make_commands()
         self._status = StatusFile(config.data_dir / "status.json", self._build_status)
         self._threads: list[threading.Thread] = []
         self._sampling_threads: list[threading.Thread] = []
         self._wake: SimpleQueue[None] = SimpleQueue()  # not an Event: put() may come from a signal handler
         self._stopping = False
+        self.start_again = False  # once it has ended: a command asked for it
         self._stop_sampling = False
         rescued = self.spool.opened_with
         if rescued is not None:
@@ -156,9 +165,7 @@ class Agent:
     def _make_link(self, broker: Broker) -> LinkLoop:
         """Spooler and identity do not exist yet; they are looked up when something comes for them."""
         inbound = Inbound(
-            self._clock,
-            reply=lambda reply: self.spooler.reply(reply),
-            declare=lambda: self.spooler.declare_all(),
+            command=lambda command: self.commands.take(command),
             certificate=lambda issued: self._identity.issued(issued),
             desired=lambda desired: self._twin.desired(desired),
         )
@@ -228,12 +235,44 @@ class Agent:
         )
 
     def _make_sampling(self, keys: SensorKeys, open_sensor: Opener) -> SamplingLoop:
-        sensor = open_sensor(SensorKind(keys.kind), keys.port)
+        sensor = SharedSensor(open_sensor(SensorKind(keys.kind), keys.port), self._clock)
+        self._looks[keys.name] = sensor.look
         return SamplingLoop(sensor_plan(keys), sensor, self._clock, self.board, self.spooler.take)
+
+    def _make_commands(self) -> CommandLoop:
+        config = self._config
+        self._log = LogRing()
+
+        def parts() -> dict[str, str]:
+            return {
+                "log.txt": self._log.last(LINES_MOST),
+                "status.json": json.dumps(self._build_status(), indent=1),
+                **diagnostics.parts(config),
+            }
+
+        hands = Hands(
+            declare=self.spooler.declare_all,
+            sensors=self._looks,
+            log_lines=self._log.last,
+            parts=parts,
+            secrets=lambda: diagnostics.secrets(config),
+            restart=self._restart,
+            reboot=diagnostics.reboot,
+            allowed=Allowed(config.commands.reboot),
+        )
+        shelf = CommandFile(config.data_dir / "commands.json")
+        return CommandLoop(self._clock, self.spool, self.board, shelf, hands, self.link.work)
+
+    def _restart(self) -> None:
+        self.start_again = True
+        self.stop()
 
     def start(self) -> None:
         """Start every loop in a thread of its own."""
+        log.addHandler(self._log)
         self._tell_start()
+        self._answering = threading.Thread(target=self.commands.run, name="commands", daemon=True)
+        self._answering.start()
         self._threads = [
             threading.Thread(target=self.spooler.run, name="spooler", daemon=True),
             threading.Thread(target=self.link.run, name="link", daemon=True),
@@ -293,12 +332,15 @@ class Agent:
         while self.link.view.connected and self._waits() and self._clock.wire_s() < deadline_s:
             pause.wait(0.05)
         self._identity.stop()
+        self.commands.stop()
         self.link.stop()
         self._threads[1].join(JOIN_S)
         self.spooler.stop()
         self._threads[0].join(JOIN_S)
         self._status.write()
         log.info("lamppost agent stopped; %d samples wait", self._samples_waiting())
+        self._answering.join(JOIN_S)
+        log.removeHandler(self._log)
         self.spool.close()
 
     def _end_sampling(self) -> None:
@@ -329,9 +371,10 @@ class Agent:
         beats = [self.link.beat_s, self.spooler.beat_s, self.watching.beat_s]
         if len(self._threads) > len(beats):
             beats.append(self._identity.beat_s)
+        beats.append(self.commands.beat_s)
         if self._sampling_threads:
             beats += [loop.beat_s for loop in self._sampling]
-        threads = (*self._threads, *self._sampling_threads)
+        threads = (*self._threads, self._answering, *self._sampling_threads)
         return now_s - min(beats) < STUCK_AFTER_S and all(thread.is_alive() for thread in threads)
 
     def _build_status(self) -> dict[str, Any]:

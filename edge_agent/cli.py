@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +94,10 @@ def _run(args: argparse.Namespace) -> int:
     _mend(config)
     from edge_agent.app import Agent
 
-    Agent(config).run()
+    agent = Agent(config)
+    agent.run()
+    if agent.start_again:  # in the same process, so that whoever started us goes on watching it
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
     return 0
 
 

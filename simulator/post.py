@@ -10,14 +10,17 @@ from pathlib import Path
 
 from edge_agent import __version__
 from edge_agent.core.cadence import next_due
+from edge_agent.core.commanding import Book
 from edge_agent.core.declaring import declaration
 from edge_agent.core.gathering import Seen
 from edge_agent.core.records import UnitIdentity
 from edge_agent.core.sealing import Pace
 from edge_agent.core.spool_policy import Caps
 from edge_agent.core.twin import Twin, Values
+from edge_agent.errors import AgentError
 from edge_agent.io.clocks import SteppedClock
 from edge_agent.loops.board import Board
+from edge_agent.loops.commanding import CommandLoop, Hands
 from edge_agent.loops.desk import Taken
 from edge_agent.loops.inbound import Inbound
 from edge_agent.loops.link import LinkView
@@ -103,6 +106,16 @@ class Outcome:
         return self.samples + self.left - self.acked - self.shed - self.waiting
 
 
+class CommandShelf:
+    """The book of commands, in memory: a simulated lamppost forgets it when it ends."""
+
+    def load(self) -> Book:
+        return Book()
+
+    def save(self, book: Book) -> None:
+        """Kept by who gives it."""
+
+
 class Shelf:
     """A twin that lasts as long as the simulation."""
 
@@ -184,6 +197,7 @@ class SimulatedPost:
             self._obey,
             self._publish_twin,
         )
+        self._commands = self._make_commands()
         self._sampling = Turner(self._sample)
         self._anchor_s = clock.street_s() + setting.every_s * random.random()  # noqa: S311 not in chorus
         self._due_s = self._anchor_s
@@ -191,9 +205,7 @@ class SimulatedPost:
     def _make_link(self) -> HostedLink:
         """The spooler does not exist yet; it is looked up when something comes for it."""
         inbound = Inbound(
-            self._clock,
-            reply=lambda reply: self.spooler.reply(reply),
-            declare=lambda: self.spooler.declare_all(),
+            command=lambda command: self._commands.handle(command),
             certificate=_nothing_of,
             desired=lambda desired: self._twin.desired(desired),
         )
@@ -210,6 +222,23 @@ class SimulatedPost:
             born=lambda: self._twin.tell(),
             backoff_max_s=BACKOFF_MAX_S,
         )
+
+    def _make_commands(self) -> CommandLoop:
+        """Without a thread of its own: what a simulated lamppost does, it does at once."""
+
+        def not_here() -> None:
+            raise AgentError("a simulated lamppost does not start again")
+
+        hands = Hands(
+            declare=self.spooler.declare_all,
+            sensors={},
+            log_lines=lambda _lines: "",
+            parts=dict,
+            secrets=tuple,
+            restart=not_here,
+            reboot=not_here,
+        )
+        return CommandLoop(self._clock, self.spool, self.board, CommandShelf(), hands, self.link.work)
 
     def _make_spooler(self) -> HostedSpooler:
         return HostedSpooler(

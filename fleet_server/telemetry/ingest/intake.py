@@ -27,6 +27,7 @@ from wire_contract.messages import (
     CertificateRequest,
     CommandReply,
     ConditionBatch,
+    FilePiece,
     Message,
     Presence,
     SensorDeclaration,
@@ -51,7 +52,7 @@ Content = list[NumpyBlock] | Message
 
 _ALLOWED: dict[Class, tuple[type, ...]] = {
     Class.ALARM: (VerdictBatch, Tombstone),
-    Class.REPLY: (SensorDeclaration, CommandReply, Tombstone),
+    Class.REPLY: (SensorDeclaration, CommandReply, FilePiece, Tombstone),
     Class.LIVE: (list, Tombstone),
     Class.HISTORY: (list, Tombstone),
     Class.DIAGNOSTIC: (ConditionBatch, Tombstone),

@@ -18,6 +18,7 @@ import numpy as np
 from psycopg import Connection, Cursor
 from psycopg.errors import CheckViolation
 
+from fleet_server.commands import answers
 from fleet_server.devices import reported
 from fleet_server.telemetry.ingest import catalogue, dead_letters, ledger
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue, UnitName
@@ -34,6 +35,7 @@ from wire_contract.messages import (
     CertificateRequest,
     CommandReply,
     ConditionBatch,
+    FilePiece,
     Presence,
     SensorDeclaration,
     Tombstone,
@@ -190,7 +192,11 @@ def store_new(work: Work, new: Sequence[Spooled]) -> None:
             case SensorDeclaration() as said:
                 reported.declare(work.cursor, stream.device_id, stream.epoch, said, layout_of(said))
             case CommandReply() as said:
-                reported.reply(work.cursor, stream.device_id, said, work.now)
+                if not answers.answered(work.cursor, stream.device_id, said, datetime.now(UTC)):
+                    reported.reply(work.cursor, stream.device_id, said, work.now)
+            case FilePiece() as said:
+                taken = answers.piece(work.cursor, stream.device_id, said, datetime.now(UTC))
+                work.counts["file_pieces" if taken else "file_pieces_nobody_asked_for"] += 1
             case ConditionBatch(conditions=told):
                 reported.conditions(work.cursor, stream.device_id, told, work.now)
             case Tombstone() as said:

@@ -129,6 +129,11 @@ ORDINARY: list[tuple[Up | Class, Message]] = [
         SensorDeclaration(1, "sds011", "58d9", "front", (SlotDeclaration("pm2_5", "ug/m3", -1),), 5),
     ),
     (Class.REPLY, CommandReply("c1", True, "pong", 5)),
+    (
+        Class.REPLY,
+        CommandReply("c1", False, "no", 5, messages.CommandOutcome.FAILED, {"sensor.front": "silent"}),
+    ),
+    (Class.REPLY, messages.FilePiece("c1", "log.tar.zst", 0, 3, bytes(32), b"abc")),
     (Class.LIVE, SampleBatch((SampleBlock(1, (0,), [5], ([7],), [1]),))),
     (Class.HISTORY, Tombstone(1, 2, TombstoneReason.EXPIRED, 3, 4, 5)),
     (Class.DIAGNOSTIC, ConditionBatch((CONDITION,))),
