@@ -120,6 +120,16 @@ class IngestConfig:
 
 
 @dataclass(frozen=True)
+class LimitsConfig:
+    """What of one device is a flood, each a minute, and what follows."""
+
+    flood_messages: int
+    flood_megabytes: int
+    flood_hold: bool
+    flood_pause_minutes: int
+
+
+@dataclass(frozen=True)
 class RetentionConfig:
     """For how many days each is kept; 0: for ever."""
 
@@ -164,6 +174,7 @@ class ServerConfig:
     access: AccessConfig
     oidc: OidcConfig
     ingest: IngestConfig
+    limits: LimitsConfig
     retention: RetentionConfig
     log: LogConfig
     bench: BenchConfig
@@ -301,6 +312,7 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
             v["ingest.group_messages"],
             v["ingest.group_age_ms"],
         ),
+        limits=LimitsConfig(**{each.name: v[f"limits.{each.name}"] for each in fields(LimitsConfig)}),
         retention=_retention(file, v),
         log=LogConfig(v["log.json"], v["log.files"]),
         bench=BenchConfig(base / v["bench.clock_file"] if v["bench.clock_file"] else None),

@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 
+from fleet_server.commands.sending import due_now
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context
 from fleet_server.enrolment import issuing
 from fleet_server.errors import DatabaseUnreachable, LamppostError
+from fleet_server.limits.gauge import Gauge
+from fleet_server.limits.rules import Rate
 from fleet_server.ready import instance, notify_ready
 from fleet_server.telemetry.ingest.broker_link import BrokerLink
-from fleet_server.telemetry.ingest.intake import Told
+from fleet_server.telemetry.ingest.intake import Incoming, Told
 from fleet_server.telemetry.ingest.mailbox import Mailbox
 from fleet_server.telemetry.ingest.speaking import Speaker
 from fleet_server.telemetry.ingest.worker import IngestWorker
@@ -30,9 +34,15 @@ def main(config: ServerConfig) -> int:
     context = Context.of(config)
     name = f"ingest-{instance()}"
     mailbox = Mailbox()
-    link = BrokerLink(config.broker, f"lamppost-{name}", mailbox.put, notify_ready)
+    gauge = Gauge(_share_of(config), time.monotonic())
+
+    def deliver(arrived: list[Incoming]) -> None:
+        gauge.note(arrived)
+        mailbox.put(arrived)
+
+    link = BrokerLink(config.broker, f"lamppost-{name}", deliver, notify_ready)
     worker = IngestWorker(lambda: _connect(context), context.clock, link, _renewals(context), name=name)
-    speaker = Speaker(link, {})
+    speaker = Speaker(link, {"commands": lambda: due_now(context)})
     ended = threading.Event()
 
     def end(_signal: int, _frame: Any) -> None:
@@ -52,11 +62,17 @@ def main(config: ServerConfig) -> int:
     link.start()
     speaker.start()
     try:
-        worker.run(mailbox, config.ingest.group_messages, config.ingest.group_age_ms / 1000)
+        worker.run(mailbox, config.ingest.group_messages, config.ingest.group_age_ms / 1000, gauge)
     finally:
         speaker.stop()
         link.stop()
     return 0 if ended.is_set() else 1
+
+
+def _share_of(config: ServerConfig) -> Rate:
+    """What one worker may see of a device: the broker deals a device's messages to all of them in turn."""
+    limits, workers = config.limits, config.ingest.workers
+    return Rate(limits.flood_messages // workers, limits.flood_megabytes * 1_000_000 // workers)
 
 
 def _connect(context: Context) -> psycopg.Connection[Any]:

@@ -91,7 +91,7 @@ class Raw:
     def answers(self) -> list[tuple[int, bytes]]:
         """All that came before the answer to a ping. Raises Closed."""
         self.send(b"\xc0\x00")
-        found = []
+        found: list[tuple[int, bytes]] = []
         while True:
             kind, body = self.read()
             if kind == PINGRESP:

@@ -11,12 +11,16 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import psycopg
 
 from fleet_server.clock import StreetClock
+from fleet_server.limits import store as limits_store
+from fleet_server.limits.gauge import Gauge
+from fleet_server.limits.rules import Rate
 from fleet_server.telemetry.ingest import dead_letters, ledger
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.failures import passes
@@ -89,13 +93,30 @@ class IngestWorker:
         self._asked_to_declare: dict[Address, float] = {}
         self._stopping = threading.Event()
 
-    def run(self, mailbox: Mailbox, group_messages: int, group_age_s: float) -> None:
+    def run(
+        self, mailbox: Mailbox, group_messages: int, group_age_s: float, gauge: Gauge | None = None
+    ) -> None:
         """Until `stop`. Each group is settled before the next is taken."""
         while not self._stopping.is_set():
             group = mailbox.take(group_messages, group_age_s)
             if group:
                 self.settle(group)
+            if gauge is not None:
+                self._tell_floods(gauge.floods(time.monotonic()))
         self._disconnect()
+
+    def _tell_floods(self, floods: Mapping[Address, Rate]) -> None:
+        """For the worker role to stop; a flood that goes on is told again in the next minute."""
+        if not floods:
+            return
+        for address, rate in floods.items():
+            _log.warning(
+                "%s floods: %d messages, %d bytes within a minute", address, rate.messages, rate.bytes
+            )
+        try:
+            limits_store.seen(self._connected(), floods, datetime.now(UTC))
+        except psycopg.Error as error:
+            self._database_failed(error, 0.0)
 
     def stop(self) -> None:
         self._stopping.set()

@@ -19,6 +19,7 @@ from fleet_server.commands import upkeep as commands
 from fleet_server.context import Context
 from fleet_server.decisions.deciding import VERDICTS_A_TICK, decide
 from fleet_server.errors import DatabaseUnreachable
+from fleet_server.limits.service import FLOODS_A_TICK, follow_floods
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import replay_ready
@@ -111,6 +112,7 @@ LOOPS = (
     ),
     Loop("forget surpassed readings", 60.0, lambda b: forget_surpassed(b.connection), LATEST_A_TICK),
     Loop("months ahead", 600.0, lambda b: months_ahead(b.connection, b.context.clock.now()), MAX_VIEWS),
+    Loop("floods", 5.0, lambda b: follow_floods(b.connection, b.context), FLOODS_A_TICK + 1),
     Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),
     Loop(
         "forget old conditions",

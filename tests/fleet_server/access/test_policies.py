@@ -80,7 +80,7 @@ MAY: dict[Principal, set[Action]] = {
     | OWN,
     Principal("operator", "n", frozenset()): OWN,
     rules.CONSOLE: LOOK | RUN | ADMINISTER | OWN,
-    rules.WORKER: LOOK | {Action.DEVICES_COMMAND, Action.DEAD_LETTERS_REPLAY},
+    rules.WORKER: LOOK | {Action.DEVICES_CHANGE, Action.DEVICES_COMMAND, Action.DEAD_LETTERS_REPLAY},
     rules.ENROLMENT: {Action.DEVICES_READ, Action.DEVICES_REGISTER},
     rules.INGEST: {
         Action.DEVICES_READ,

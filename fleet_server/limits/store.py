@@ -1,0 +1,84 @@
+"""Queries of the limits slice, over a psycopg connection in autocommit mode: each is one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from fleet_server.devices.rules import DeviceState
+from fleet_server.limits.rules import Rate, State
+from wire_contract.topics import Address
+
+
+@dataclass(frozen=True)
+class OpenFlood:
+    id: int
+    address: Address
+    device_id: int
+    device_state: DeviceState
+    state: State
+    rate: Rate
+    until: datetime | None
+    before: int  # floods of the same device since the given instant, this one not counted
+
+
+def seen(connection: Connection[Any], floods: Mapping[Address, Rate], now: datetime) -> int:
+    """Write down what the ingest counted; nothing where one of the device is open. Returns how many."""
+    return connection.execute(
+        "INSERT INTO flood (tenant, device_id, seen_at, messages, bytes)"
+        " SELECT d.tenant, d.id, %s, f.messages, f.bytes"
+        " FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[]) AS f(tenant, name, messages, bytes)"
+        " JOIN device d USING (tenant, name)"
+        " ON CONFLICT (device_id) WHERE state IN ('seen', 'held') DO NOTHING",
+        (
+            now,
+            [address.tenant for address in floods],
+            [address.device for address in floods],
+            [rate.messages for rate in floods.values()],
+            [rate.bytes for rate in floods.values()],
+        ),
+    ).rowcount
+
+
+def open_floods(connection: Connection[Any], since: datetime, limit: int) -> list[OpenFlood]:
+    rows = connection.execute(
+        "SELECT f.id, d.tenant, d.name, d.id, d.state, f.state, f.messages, f.bytes, f.until,"
+        " (SELECT count(*) FROM flood o WHERE o.device_id = f.device_id AND o.id < f.id AND o.seen_at > %s)"
+        " FROM flood f JOIN device d ON d.id = f.device_id"
+        " WHERE f.state IN ('seen', 'held') ORDER BY f.id LIMIT %s",
+        (since, limit),
+    ).fetchall()
+    return [
+        OpenFlood(id_, Address(t, n), device, DeviceState(ds), State(fs), Rate(messages, size), until, before)
+        for id_, t, n, device, ds, fs, messages, size, until, before in rows
+    ]
+
+
+def move(
+    connection: Connection[Any], flood: int, state: State, *, until: datetime | None, ended: datetime | None
+) -> None:
+    connection.execute(
+        "UPDATE flood SET state = %s, until = %s, ended_at = %s WHERE id = %s", (state, until, ended, flood)
+    )
+
+
+def clear_conditions(connection: Connection[Any], code: str, since: datetime, street: datetime) -> None:
+    """Of devices without an open flood, and without any since that instant."""
+    connection.execute(
+        "UPDATE device_condition c SET cleared_at = greatest(c.raised_at, %s)"
+        " WHERE code = %s AND source = 'server' AND cleared_at IS NULL AND NOT EXISTS (SELECT 1 FROM flood f"
+        "  WHERE f.device_id = c.device_id AND (f.state IN ('seen', 'held') OR f.seen_at > %s))",
+        (street, code, since),
+    )
+
+
+def forget(connection: Connection[Any], before: datetime, limit: int) -> int:
+    """Delete what ended before that instant."""
+    return connection.execute(
+        "DELETE FROM flood WHERE id IN (SELECT id FROM flood WHERE ended_at < %s ORDER BY id LIMIT %s)",
+        (before, limit),
+    ).rowcount
