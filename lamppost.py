@@ -18,6 +18,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "edge",
     ),
     "ca": ("provisioning.cli", "the city's certificate authority and the broker's configuration", "server"),
+    "provision": (
+        "provisioning.technician.cli",
+        "the technician's tool: bundle, site test, label, hand-over",
+        "server",
+    ),
     "serve": ("fleet_server.cli", "the city's server: database, broker, api, ingest, worker, ui", "server"),
     "fleet": (
         "fleet_server.admin_cli",
@@ -39,7 +44,7 @@ PARTS = {module.split(".")[0] for module, _, _ in COMMANDS.values()} | {
 
 
 def usage() -> str:
-    rows = "\n".join(f"  {name:<9}{what}" for name, (_, what, _) in COMMANDS.items())
+    rows = "\n".join(f"  {name:<11}{what}" for name, (_, what, _) in COMMANDS.items())
     return (
         "usage: lamppost COMMAND [options]\n\n"
         f"{rows}\n\n"

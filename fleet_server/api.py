@@ -28,6 +28,7 @@ from fleet_server.live import LiveHub
 from fleet_server.openapi_document import describe
 from fleet_server.parameters import known_parameters
 from fleet_server.sensorthings import routes as sensorthings_routes
+from fleet_server.technician import routes as technician_routes
 from fleet_server.telemetry import routes as telemetry_routes
 
 TITLE = "Lamppost"
@@ -39,6 +40,7 @@ GUARDED: tuple[APIRouter, ...] = (
     air_routes.router,
     enrolment_routes.router,
     decisions_routes.router,
+    technician_routes.router,
     live_routes.router,
 )
 # Everything else needs a session.
@@ -87,6 +89,7 @@ def _outfit(app: FastAPI, context: Context) -> None:
         Envelope,
         max_body_bytes=context.config.api.max_body_bytes,
         behind_tls=context.config.api.behind_tls,
+        larger=technician_routes.LARGER_BODIES,
     )
 
 

@@ -10,6 +10,8 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -35,10 +37,21 @@ HSTS = "max-age=31536000"  # a year, as the preload rules ask at least
 
 
 class Envelope:
-    """`max_body_bytes` of a request; `behind_tls`: people come over https, and should for ever."""
+    """`max_body_bytes` of a request; `behind_tls`: people come over https, and should for ever.
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, behind_tls: bool) -> None:
+    larger: for addresses that begin and end so, more bytes; they read the body after they know who asks.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        behind_tls: bool,
+        larger: Mapping[tuple[str, str], int] = MappingProxyType({}),
+    ) -> None:
         self._app = app
+        self._larger = larger
         self._max_body_bytes = max_body_bytes
         self._headers = HEADERS | ({"strict-transport-security": HSTS} if behind_tls else {})
 
@@ -65,7 +78,7 @@ class Envelope:
         try:
             self._check_announced(scope)
             with coming_from("api", address_of(scope), request_id):
-                await self._app(scope, self._counted(receive), send_with_headers)
+                await self._app(scope, self._counted(receive, self._most(scope)), send_with_headers)
         except Exception as error:  # the top of every request
             if not isinstance(error, LamppostError):
                 log.exception("request %s failed", request_id, extra={"request_id": request_id})
@@ -75,10 +88,15 @@ class Envelope:
 
     def _check_announced(self, scope: Scope) -> None:
         announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isascii() and announced.isdigit() and int(announced) > self._max_body_bytes:
-            raise too_large(self._max_body_bytes)
+        if announced.isascii() and announced.isdigit() and int(announced) > self._most(scope):
+            raise too_large(self._most(scope))
 
-    def _counted(self, receive: Receive) -> Receive:
+    def _most(self, scope: Scope) -> int:
+        path = scope["path"]
+        fitting = [most for (start, end), most in self._larger.items() if _is_at(path, start, end)]
+        return max(self._max_body_bytes, *fitting) if fitting else self._max_body_bytes
+
+    def _counted(self, receive: Receive, most: int) -> Receive:
         """For bodies that do not say how long they are."""
         seen = 0
 
@@ -86,7 +104,7 @@ class Envelope:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max_body_bytes:
+            if seen > most:
                 # FastAPI lets this one pass while it reads a body, and turns every other into a 400
                 raise HTTPException(413)
             return message
@@ -98,6 +116,10 @@ def address_of(scope: Scope) -> str:
     """The peer's IP address, or what a trusted proxy said it was; "" where there is none (a Unix socket)."""
     client = scope.get("client")
     return str(client[0]) if client else ""
+
+
+def _is_at(path: str, start: str, end: str) -> bool:
+    return path.startswith(start) and path.endswith(end)
 
 
 def request_id_of(scope: Scope) -> str:

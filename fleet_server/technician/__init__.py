@@ -1,0 +1,1 @@
+"""What technicians do at a post: site reports, pictures, the site's history, labels."""

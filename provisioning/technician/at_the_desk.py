@@ -1,0 +1,236 @@
+"""Commands that need no lamppost beside them: sign in, claims, bundles, labels, reports, the journal."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from provisioning.claims import parse_token_text
+from provisioning.storage import write_atomically
+from provisioning.technician import bundle as bundles
+from provisioning.technician import delivering, label, report
+from provisioning.technician.bundle import Bundle
+from provisioning.technician.errors import BadReport, WrongInput
+from provisioning.technician.home import Settings
+from provisioning.technician.lamppost import Lamppost
+from provisioning.technician.rules import Event, State
+from provisioning.technician.signing_in import session_token
+from provisioning.technician.workshop import Workshop
+from wire_contract.topics import Address
+
+Facts = dict[str, Any]
+CLAIMS_FILE = "claims"  # one token a line, taken one after another
+NO_CLAIM = "22222222." + "0" * 27  # its form alone: for a bundle that is only checked
+CLAIM_S = 300  # a technician who is connected needs it for minutes
+REPLACING_S = 24 * 3600
+
+
+def sign_in(shop: Workshop, options: argparse.Namespace) -> Facts:
+    """Asks for name and password on the terminal; nothing of it is in the command line."""
+    address = options.server or shop.known.server
+    if not address:
+        raise WrongInput("which server?", "Give --server https://HOST")
+    if options.name:
+        password = getpass.getpass(f"Password of {options.name}: ") if sys.stdin.isatty() else _line()
+        token = session_token(address, options.name, password, _code, shop.ca_file)
+        shop.home.keep_token(token)
+    with closing(replace(shop, address=address).server()) as server:
+        settings = shop.ask_settings(server)
+        who = server.get("/api/v1/session")["name"] if options.name else "a token"
+    return {"signed_in_as": who, "server": address, "city": settings.tenant, "pages": settings.pages_url}
+
+
+def _line() -> str:
+    return sys.stdin.readline().rstrip("\n")
+
+
+def _code() -> str:
+    if not sys.stdin.isatty():
+        return _line()
+    return input("Code of your authenticator, or a recovery code: ").strip()
+
+
+def claims(shop: Workshop, options: argparse.Namespace) -> Facts:
+    """Claims in advance, into the technician's folder."""
+    body = {"number": options.number, "valid_for_s": options.hours * 3600, "district": options.district}
+    with closing(shop.server()) as server:
+        shop.ask_settings(server)
+        body["technician"] = options.technician or server.get("/api/v1/session")["name"]
+        made = server.post("/api/v1/claim-batches", body)
+    tokens = [str(each) for each in made["tokens"]]
+    path = shop.home.folder(".") / CLAIMS_FILE
+    had = path.read_text(encoding="ascii") if path.exists() else ""
+    write_atomically(path, (had + "".join(f"{token}\n" for token in tokens)).encode())
+    return {"claims": len(tokens), "waiting": len((had + "\n".join(tokens)).split()), "file": str(path)}
+
+
+def bundle(shop: Workshop, options: argparse.Namespace) -> Facts:
+    """What a lamppost's computer is given, and where it was put. A claim is taken when all else is well."""
+    settings = _settings(shop)
+    address = shop.lamppost_address(options.device)
+    latitude, longitude = options.at or (None, None)
+    wanted = Bundle(
+        address=address,
+        settings=settings,
+        claim=NO_CLAIM,
+        site=options.site,
+        sensors=tuple(bundles.sensor_of(each) for each in options.sensor or ()),
+        latitude=latitude,
+        longitude=longitude,
+        wait_for_time=not options.has_clock,
+    )
+    bundles.files(wanted)
+    more = delivering.packages(options.packages) if options.packages else {}
+    with ExitStack() as held:
+        post = held.enter_context(Lamppost(options.ssh)) if options.ssh else None
+        folder = options.out or Path(f"bundle-{address.device}")
+        if post is not None:
+            post.script(":")
+        elif options.card:
+            delivering.check_card(options.card, sum(map(len, more.values())))
+        else:
+            delivering.check_folder(folder, replace=options.force)
+        made = replace(wanted, claim=_claim(shop, options, address))
+        files = {**bundles.files(made), **more}
+        if post is not None:
+            where = delivering.over_ssh(files, post)
+        elif options.card:
+            where = str(delivering.to_card(files, options.card))
+        else:
+            where = str(delivering.to_folder(files, folder))
+    return {
+        "post": str(address),
+        "claim": made.claim_id,
+        "written_to": where,
+        "next": "on it: sudo sh install.sh; compare its fingerprint and accept it: " + made.label.url,
+    }
+
+
+def _settings(shop: Workshop) -> Settings:
+    """What is known of the city; asked for where it never was. Raises as the server does."""
+    if not shop.known.trust_pem and not shop.offline:
+        with closing(shop.server()) as server:
+            shop.ask_settings(server)
+    return shop.known
+
+
+def _claim(shop: Workshop, options: argparse.Namespace, address: Address) -> str:
+    """From --claim-file, from those fetched in advance (offline), else a new one from the server."""
+    if options.claim_file:
+        return take_claim(options.claim_file)
+    if shop.offline:
+        return take_claim(shop.home.directory / CLAIMS_FILE)
+    latitude, longitude = options.at or (None, None)
+    body = {
+        "device": address.device,
+        "site": options.site,
+        "district": options.district,
+        "latitude": latitude,
+        "longitude": longitude,
+        "replaces": options.replaces,
+        "expires_in_s": REPLACING_S if options.card or options.replaces else CLAIM_S,
+    }
+    with closing(shop.server()) as server:
+        return str(server.post("/api/v1/claims", body)["token"])
+
+
+def take_claim(file: Path) -> str:
+    """The file's first claim, which is taken out of it: a power cut loses one claim and uses none twice."""
+    try:
+        lines = file.read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        raise WrongInput(
+            f"{file}: there are no claims", "lamppost provision claims, while connected"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongInput(f"{file}: cannot be read") from error
+    if file.stat().st_mode & 0o077:
+        raise WrongInput(f"{file} can be read by others", f"Close it: chmod 600 {file}")
+    if not lines or parse_token_text(lines[0]) is None:
+        raise WrongInput(f"{file}: holds no claim, one <id>.<secret> a line")
+    write_atomically(file, "".join(f"{line}\n" for line in lines[1:]).encode())
+    return lines[0]
+
+
+def show_label(shop: Workshop, options: argparse.Namespace) -> Facts:
+    """Prints it into a file or onto the terminal."""
+    pages = options.pages or shop.known.pages_url
+    made = label.Label(pages, options.claim, options.device or options.claim, options.site)
+    if options.out is None:
+        if not options.json:
+            print(label.terminal(made))
+        return {"url": label.checked(made).url}
+    text = label.html([made]) if options.out.suffix == ".html" else label.svg(made)
+    options.out.write_text(text, encoding="utf-8")
+    return {"url": made.url, "written_to": str(options.out)}
+
+
+def verify_report(_shop: Workshop, options: argparse.Namespace) -> Facts:
+    """Raises BadReport where it is not what was signed, or signed by another key."""
+    try:
+        document = options.report.read_bytes()
+    except OSError as error:
+        raise WrongInput(f"{options.report}: {error.strerror}") from error
+    found = report.verify(document)
+    if options.fingerprint and options.fingerprint.lower() != found.key_fingerprint:
+        raise BadReport(
+            f"it is signed by {found.key_fingerprint}, not by {options.fingerprint}",
+            "Ask the technician for the fingerprint of their key: lamppost provision key",
+        )
+    r = found.report
+    return {
+        "report": r.id,
+        "lamppost": r.device,
+        "handed_over_by": r.technician,
+        "made_at": r.made_at,
+        "site_test": "passed" if r.passed else "NOT passed" if r.test else "none",
+        "signature": "right: not a byte was changed since",
+        "key": found.key_fingerprint,
+        "key_compared": "yes" if options.fingerprint else "no: give --fingerprint",
+        "sha256": found.sha256,
+    }
+
+
+def key(shop: Workshop, _options: argparse.Namespace) -> Facts:
+    """The fingerprint of this technician's key, for those who verify reports."""
+    from provisioning.requests import fingerprint
+
+    private = report.technician_key(shop.home.key_file)
+    return {"key": fingerprint(private.public_key()), "file": str(shop.home.key_file)}
+
+
+def sync(shop: Workshop, options: argparse.Namespace) -> Facts:
+    """Send what waits; `--retry` and `--drop` decide on what was refused."""
+    for start, event in ((options.retry, Event.RETRY), (options.drop, Event.DROP)):
+        if start:
+            shop.journal.became(shop.journal.find(start), event, "by the technician")
+    done = shop.send()
+    refused = {each.id[:8]: f"{each.device} {each.kind}: {each.detail}" for each in done.conflicts}
+    facts: Facts = {"sent": len(done.sent), "waiting": len(done.waiting), "refused": refused or "none"}
+    if done.stopped:
+        facts["stopped"] = done.stopped
+    facts["exit"] = 1 if done.conflicts else 4 if done.stopped or done.waiting else 0
+    return facts
+
+
+def journal(shop: Workshop, options: argparse.Namespace) -> Facts:
+    """What was done, and what the server has of it."""
+    shown = [each for each in shop.journal.all() if options.all or each.state is not State.SENT]
+    return {
+        "work": [
+            {
+                "id": each.id[:8],
+                "done_at": each.done_at,
+                "lamppost": each.device,
+                "what": each.kind,
+                "state": str(each.state),
+                "detail": each.detail,
+            }
+            for each in shown
+        ]
+    }

@@ -1,0 +1,50 @@
+"""The texts of a bundle that are the same for every lamppost."""
+
+from __future__ import annotations
+
+INSTALL = """\
+#!/bin/sh
+# Sets this computer up as a lamppost. As root, from the folder that this file is in; again after a failure.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+if [ "$(id -u)" != 0 ]; then echo "install.sh: run it as root: sudo sh $0" >&2; exit 2; fi
+
+if ! command -v lamppost >/dev/null 2>&1; then
+    if [ ! -d "$here/packages" ]; then
+        echo "install.sh: lamppost is not installed, and this bundle has no packages/:" >&2
+        echo "  docs/technician.md says how; or make the bundle with --packages" >&2
+        exit 3
+    fi
+    python3 -m venv /opt/lamppost
+    /opt/lamppost/bin/pip install --quiet --no-index --find-links "$here/packages" 'lamppost[edge]'
+    ln -sf /opt/lamppost/bin/lamppost /usr/local/bin/lamppost
+fi
+
+umask 077
+mkdir -p /etc/lamppost
+if [ -f "$here/agent.toml" ]; then
+    cp "$here/trust.pem" /etc/lamppost/trust.pem
+    cp "$here/agent.toml" /etc/lamppost/agent.toml.new
+    sync
+    mv /etc/lamppost/agent.toml.new /etc/lamppost/agent.toml
+fi
+lamppost agent config --config /etc/lamppost/agent.toml
+lamppost agent enrol --config /etc/lamppost/agent.toml --wait
+rm -f "$here/agent.toml"        # the claim is spent; a card's boot partition has no private files
+lamppost agent install --config /etc/lamppost/agent.toml
+lamppost agent doctor --config /etc/lamppost/agent.toml || true
+echo "The lamppost runs. Now the site test: lamppost provision test"
+"""
+
+README = """\
+Lamppost {device}, claim {claim}
+
+1. Copy this folder to the lamppost's computer, or put the card with it into the lamppost.
+   On a card it is lamppost/ of the boot partition: /boot/firmware/lamppost on the running lamppost.
+2. There: sudo sh install.sh
+   It prints the key's fingerprint and waits until a person has compared it and accepted the lamppost.
+3. On your computer or phone: scan label.svg, compare all eight groups, accept.
+4. lamppost provision test, then lamppost provision handover.
+
+agent.toml holds the claim: whoever has this folder can enrol in this lamppost's place until it is used.
+"""

@@ -1,0 +1,147 @@
+"""What the technician's tool decides, as data: names, cards, and what becomes of work that waits. Pure.
+
+What was done waits in the journal until the server has it. One table says what an answer makes of it:
+
+    (waiting, TAKEN)   -> sent       the server has it; it may be asked again, and answers the same
+    (waiting, LATER)   -> waiting    no connection, or the server is busy: nothing after it is tried now
+    (waiting, SECOND)  -> waiting    another person has to agree; what follows for other lampposts goes on
+    (waiting, STOP)    -> waiting    the token is not taken: nothing can be sent before the next sign-in
+    (waiting, REFUSED) -> conflict   told, and left to the technician: `sync --retry` or `sync --drop`
+    (conflict, RETRY)  -> waiting
+    (conflict, DROP)   -> dropped
+    (waiting, DROP)    -> dropped
+
+Every other pair is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wire_contract.errors import InvalidName
+from wire_contract.topics import Address
+
+SSH_HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}@)?[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+SECOND_PERSON = "second-person-needed"  # the type of the problem that the server answers with
+
+
+class State(StrEnum):
+    """Of a piece of work in the journal."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    CONFLICT = "conflict"
+    DROPPED = "dropped"
+
+
+class Event(StrEnum):
+    """What the server answered, or the technician decided."""
+
+    TAKEN = "taken"
+    LATER = "later"
+    SECOND = "second"
+    STOP = "stop"
+    REFUSED = "refused"
+    RETRY = "retry"
+    DROP = "drop"
+
+
+TABLE: Mapping[tuple[State, Event], State] = {
+    (State.WAITING, Event.TAKEN): State.SENT,
+    (State.WAITING, Event.LATER): State.WAITING,
+    (State.WAITING, Event.SECOND): State.WAITING,
+    (State.WAITING, Event.STOP): State.WAITING,
+    (State.WAITING, Event.REFUSED): State.CONFLICT,
+    (State.WAITING, Event.DROP): State.DROPPED,
+    (State.CONFLICT, Event.RETRY): State.WAITING,
+    (State.CONFLICT, Event.DROP): State.DROPPED,
+}
+
+
+def step(state: State, event: Event) -> State | None:
+    """What the work is afterwards; None: the event does not fit."""
+    return TABLE.get((state, event))
+
+
+def event_of(status: int, kind: str = "") -> Event:
+    """What an HTTP answer (its status, its problem's type) means for a piece of work."""
+    if kind == SECOND_PERSON:
+        return Event.SECOND
+    if 200 <= status < 300:
+        return Event.TAKEN
+    if status in (408, 425, 429) or status >= 500:
+        return Event.LATER
+    return Event.STOP if status == 401 else Event.REFUSED
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """As much of a piece of work as the order needs. `device`: "tenant/name"."""
+
+    id: str
+    device: str
+    state: State
+
+
+def sendable(work: Sequence[Waiting], held: Iterable[str] = ()) -> Waiting | None:
+    """The first that may be sent now: what was done at one lamppost is sent in its order, so that a conflict
+    there, or one that is held back (`held`: ids), holds what was done to it afterwards."""
+    blocked: set[str] = set()
+    back = set(held)
+    for each in work:
+        if each.state is State.CONFLICT or each.id in back:
+            blocked.add(each.device)
+        elif each.state is State.WAITING and each.device not in blocked:
+            return each
+    return None
+
+
+def address_of(name: str, tenant: str) -> Address:
+    """From "name" or "tenant/name". Raises InvalidName."""
+    own, slash, device = name.partition("/")
+    address = Address(own, device) if slash else Address(tenant, name)
+    if len(str(address)) > 64:
+        raise InvalidName(f"{address} is longer than a certificate's common name may be: 64 characters")
+    return address
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What was seen at the path that is said to be a card."""
+
+    is_mount_point: bool
+    filesystem: str  # as /proc/mounts tells it
+    names: frozenset[str]  # of the files in it, lower case
+    writable: bool
+    of_this_system: bool  # it is what this very machine boots from
+    free_bytes: int
+
+
+BOOT_FILES = ("config.txt", "cmdline.txt")  # every Raspberry Pi OS has both on its boot partition
+BOOT_FILESYSTEMS = ("vfat", "msdos", "exfat")
+
+
+def card_problem(facts: CardFacts, needed_bytes: int) -> tuple[str, str] | None:
+    """What is wrong with it as a Raspberry Pi's boot partition, and what to do; None where nothing is."""
+    if not facts.is_mount_point:
+        return "nothing is mounted there", "Put the card in, and give the folder of its boot partition"
+    if facts.of_this_system:
+        return "this is the partition that this computer boots from", "Give the card's own folder"
+    if facts.filesystem not in BOOT_FILESYSTEMS:
+        return f"it is {facts.filesystem}, a boot partition is FAT", "Give bootfs, not rootfs"
+    missing = [name for name in BOOT_FILES if name not in facts.names]
+    if missing:
+        return f"it has no {' and no '.join(missing)}", "Write Raspberry Pi OS to the card first"
+    if not facts.writable:
+        return "it cannot be written", "Unlock the card's switch; mount it for your user"
+    if facts.free_bytes < needed_bytes:
+        return f"it has {facts.free_bytes} bytes left, {needed_bytes} are needed", "Make room"
+    return None
+
+
+def host_problem(host: str) -> str | None:
+    """What is wrong with a host for ssh; one that begins with "-" would be an option of it."""
+    return None if SSH_HOST.fullmatch(host) else "write HOST or USER@HOST"

@@ -1,0 +1,41 @@
+"""Signing in with a local account, a second factor included; what comes back is shown with every call."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from provisioning.technician.errors import NotSignedIn, ServerUnreachable, WrongInput
+from provisioning.technician.server import TIMEOUT_S, checked_address, refusal_of
+
+SECOND_FACTOR = "second-factor-needed"  # the type of the problem that carries a ticket
+
+
+def session_token(
+    address: str, name: str, password: str, ask_code: Callable[[], str], ca_file: Path | None = None
+) -> str:
+    """Raises NotSignedIn, ServerUnreachable, WrongInput."""
+    try:
+        verify = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise WrongInput(f"{ca_file}: holds no certificates to trust") from error
+    try:
+        with httpx.Client(
+            base_url=checked_address(address), timeout=TIMEOUT_S, verify=verify, trust_env=False
+        ) as client:
+            answer = client.post("/api/v1/session", json={"name": name, "password": password})
+            refused = None if answer.is_success else refusal_of(answer)
+            if refused is not None and refused.kind == SECOND_FACTOR:
+                told = {"ticket": str(answer.json().get("ticket", "")), "code": ask_code()}
+                answer = client.post("/api/v1/session/second-factor", json=told)
+                refused = None if answer.is_success else refusal_of(answer)
+            if refused is not None:
+                raise NotSignedIn(refused.what)
+            return str(answer.json()["token"])
+    except httpx.HTTPError as error:
+        raise ServerUnreachable(f"{address} does not answer: {error}") from error
+    except (ValueError, KeyError) as garbled:
+        raise NotSignedIn(f"{address} does not answer as a server of Lamppost does") from garbled

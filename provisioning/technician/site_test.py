@@ -1,0 +1,215 @@
+"""The site test: what the lamppost says of itself, measured where it stands. Decisions are pure; `carry_out`
+asks the lamppost and decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from provisioning.technician.errors import LamppostUnreachable, WrongInput
+from provisioning.technician.lamppost import Lamppost
+from provisioning.technician.picture import Course
+
+CLOCK_OFF_S = 2.0  # a minute's mean is wrong by a thirtieth; TLS and TOTP bear far more
+WIFI_WEAK_DBM = -75.0  # below it 802.11n falls to its lowest rates and loses frames in rain
+CELL_WEAK_PERCENT = 25.0  # ModemManager's scale: about -100 dBm RSRP on LTE
+ACK_SLOW_S = 90.0  # the longest flush interval is 60 s; then the server answers within a second
+ASK_EVERY_S = 1.0
+_WIRELESS = re.compile(r"^\s*(\w[\w.-]*):\s+\S+\s+[-\d.]+\s+(-?\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was looked at. `remedy` is empty where `ok`."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class SiteTest:
+    """What was found. `device`: "tenant/name". `first_ack_s`: None where nothing was acked in time."""
+
+    device: str
+    version: str
+    made_at: str  # ISO 8601, UTC
+    span_s: float
+    lines: tuple[Line, ...]
+    courses: tuple[Course, ...]
+    first_ack_s: float | None
+
+    @property
+    def passed(self) -> bool:
+        return all(line.ok for line in self.lines)
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "passed": self.passed}
+
+
+def from_json(told: object) -> SiteTest:
+    """The inverse of `as_json`. Raises WrongInput."""
+    try:
+        fields = dict(told)  # type: ignore[call-overload]
+        fields.pop("passed", None)
+        fields["lines"] = tuple(Line(**each) for each in fields["lines"])
+        fields["courses"] = tuple(
+            Course(each["sensor"], each["channel"], tuple((float(a), float(b)) for a, b in each["points"]))
+            for each in fields["courses"]
+        )
+        made = SiteTest(**fields)
+        datetime.fromisoformat(made.made_at)
+        return made
+    except (TypeError, ValueError, KeyError, AttributeError) as wrong:
+        raise WrongInput("this is no site test", "Make one: lamppost provision test") from wrong
+
+
+def clock_line(ahead_s: float, unsure_s: float) -> Line:
+    told = f"{ahead_s:+.1f} s beside the technician's clock, to {unsure_s:.1f} s"
+    ok = abs(ahead_s) - unsure_s <= CLOCK_OFF_S
+    return Line(
+        "clock", ok, told, "" if ok else "Set it: timedatectl set-ntp true; look at your own clock too"
+    )
+
+
+def signal_line(route: str, wireless: str, modem: str) -> Line:
+    """route: /proc/net/route; wireless: /proc/net/wireless; modem: `mmcli -m any -J`; "" for none."""
+    interface = default_interface(route)
+    if interface is None:
+        return Line("signal", False, "no way out: there is no default route", "Look at cable, SIM or Wi-Fi")
+    levels = {name: float(level) for name, level in _WIRELESS.findall(wireless)}
+    if interface in levels:
+        ok = levels[interface] >= WIFI_WEAK_DBM
+        told = f"Wi-Fi {interface}: {levels[interface]:.0f} dBm"
+        return Line(
+            "signal", ok, told, "" if ok else "Too weak for rain and leaves: an outdoor antenna, or LTE"
+        )
+    percent = modem_percent(modem)
+    if percent is not None and interface.startswith(("ww", "ppp", "usb")):
+        ok = percent >= CELL_WEAK_PERCENT
+        told = f"mobile {interface}: {percent:.0f} %"
+        return Line("signal", ok, told, "" if ok else "Move the antenna, try another operator's SIM")
+    return Line("signal", True, f"by {interface}, no radio of its own")
+
+
+def default_interface(route: str) -> str | None:
+    """Of the default route with the lowest metric (proc_net_route(5)); None where there is none."""
+    rows = [line.split() for line in route.splitlines()[1:]]
+    ways = [(int(row[6]), row[0]) for row in rows if len(row) > 7 and row[1] == row[7] == "00000000"]
+    return min(ways)[1] if ways else None
+
+
+def modem_percent(told: str) -> float | None:
+    try:
+        return float(json.loads(told)["modem"]["generic"]["signal-quality"]["value"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def ack_line(first_ack_s: float | None, waited_s: float) -> Line:
+    if first_ack_s is None:
+        told = f"nothing new was acknowledged within {waited_s:.0f} s"
+        return Line("first ack", False, told, "Look at `lamppost agent doctor`: broker, topics, server")
+    ok = first_ack_s <= ACK_SLOW_S
+    told = f"a new sample was stored by the city after {first_ack_s:.0f} s"
+    return Line("first ack", ok, told, "" if ok else "A slow link: what waits goes first; test again")
+
+
+def readings_line(courses: Sequence[Course], sensors: Sequence[str]) -> Line:
+    """Every sensor told something, and nothing that is no number."""
+    silent = sorted(set(sensors) - {course.sensor for course in courses if course.points})
+    if not sensors:
+        return Line("readings", False, "no sensor is configured", "lamppost sensors probe")
+    if silent:
+        return Line("readings", False, f"silent: {', '.join(silent)}", "Look at plug and port; test again")
+    return Line("readings", True, f"{len(courses)} channels of {len(sensors)} sensors")
+
+
+def acked(spool: Mapping[str, Any]) -> int:
+    """Samples that the city has, of `lamppost agent spool --json`."""
+    return sum(int(each["acked_samples"]) for each in spool["classes"].values())
+
+
+def courses_of(looks: Sequence[tuple[float, Mapping[str, Any]]]) -> tuple[Course, ...]:
+    """From what `lamppost agent status --json` said, each with the seconds since the test began."""
+    points: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for at_s, status in looks:
+        for sensor, values in (status.get("latest") or {}).items():
+            for channel, value in values.items():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    points.setdefault((sensor, channel), []).append((round(at_s, 1), float(value)))
+    return tuple(Course(*name, tuple(found)) for name, found in sorted(points.items()))
+
+
+def carry_out(
+    post: Lamppost,
+    config: str,
+    least_s: float,
+    most_s: float = ACK_SLOW_S,
+    tell: Callable[[str], None] = lambda _line: None,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> SiteTest:
+    """Ask the lamppost for at least `least_s`, and until the city has something new, at most `most_s`.
+
+    Raises LamppostUnreachable.
+    """
+    where = ("--config", config)
+    tell("asking what is wrong with it")
+    checks = post.agent("doctor", *where)
+    if not isinstance(checks, list):
+        raise LamppostUnreachable("its agent gave no report", "Is its configuration there?")
+    doctor = [Line(c["name"], bool(c["ok"]), c["detail"], c.get("remedy", "")) for c in checks]
+    clock = clock_line(*post.clock()) if post.host else None
+    signal = signal_line(*(_text(post, command) for command in _SIGNAL))
+    tell("watching its readings, and what the city acknowledges")
+    began, had, first_ack_s = now(), acked(_agent(post, "spool", where)), None
+    looks: list[tuple[float, Mapping[str, Any]]] = []
+    while (past := now() - began) < least_s or (first_ack_s is None and past < most_s):
+        looks.append((past, _agent(post, "status", where)))
+        if first_ack_s is None and acked(_agent(post, "spool", where)) > had:
+            first_ack_s = now() - began
+        sleep(ASK_EVERY_S)
+    span = now() - began
+    status = looks[-1][1] if looks else _agent(post, "status", where)
+    sensors = [line.name.removeprefix("sensor ") for line in doctor if line.name.startswith("sensor ")]
+    courses = courses_of(looks)
+    mine = [line for line in (clock, signal) if line is not None]
+    lines = [*doctor, *mine, ack_line(first_ack_s, span), readings_line(courses, sensors)]
+    return SiteTest(
+        device=f"{status['tenant']}/{status['device']}",
+        version=str(status["version"]),
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        span_s=round(span, 1),
+        lines=tuple(lines),
+        courses=courses,
+        first_ack_s=None if first_ack_s is None else round(first_ack_s, 1),
+    )
+
+
+_SIGNAL = (
+    "cat /proc/net/route",
+    "cat /proc/net/wireless 2>/dev/null || :",
+    "mmcli -m any -J 2>/dev/null || :",
+)
+
+
+def _text(post: Lamppost, script: str) -> str:
+    return post.script(script).stdout.decode(errors="replace")
+
+
+def _agent(post: Lamppost, what: str, where: Sequence[str]) -> Mapping[str, Any]:
+    told = post.agent(what, *where)
+    if not isinstance(told, dict) or "code" in told:
+        detail = told.get("detail", "") if isinstance(told, dict) else ""
+        raise LamppostUnreachable(
+            f"its agent says nothing of itself: {str(detail)[:200]}", "Is it running? lamppost agent install"
+        )
+    return told

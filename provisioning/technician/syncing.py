@@ -1,0 +1,103 @@
+"""Sends what waits in the journal: in its order, each thing once however often it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from provisioning.technician.errors import NotSignedIn, ServerRefused, ServerUnreachable
+from provisioning.technician.journal import Journal, Work
+from provisioning.technician.rules import Event, State, event_of, sendable
+from provisioning.technician.server import Server, path_of
+
+REPORT, PHOTO = "handover", "photo"
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What became of it. `stopped`: why not everything was tried; "" where it was."""
+
+    sent: tuple[Work, ...]
+    conflicts: tuple[Work, ...]
+    waiting: tuple[Work, ...]
+    stopped: str = ""
+
+
+class Sender(Protocol):
+    """Raises NotSignedIn, ServerRefused, ServerUnreachable."""
+
+    def __call__(self, work: Work) -> object: ...
+
+
+def sync(journal: Journal, send: Sender, tell: Callable[[str], None] = lambda _line: None) -> Synced:
+    """Send what can be sent. A power cut between the server's answer and its line in the journal sends it
+    again, which the server answers as before."""
+    sent: list[Work] = []
+    held: list[str] = []
+    stopped = ""
+    while not stopped:
+        work = journal.open()
+        following = sendable([each.waiting for each in work], held)
+        if following is None:
+            break
+        mine = next(each for each in work if each.id == following.id)
+        event, detail = _try(mine, send)
+        now = journal.became(mine, event, detail)
+        match event:
+            case Event.TAKEN:
+                sent.append(now)
+                tell(f"{now.device}: {now.kind} sent")
+            case Event.REFUSED:
+                tell(f"{now.device}: {now.kind} was refused: {detail}")
+            case Event.SECOND:
+                held.append(now.id)
+                tell(f"{now.device}: {now.kind} waits for a second person")
+            case _:
+                stopped = detail
+    left = journal.open()
+    return Synced(
+        tuple(sent),
+        tuple(each for each in left if each.state is State.CONFLICT),
+        tuple(each for each in left if each.state is State.WAITING),
+        stopped,
+    )
+
+
+def _try(work: Work, send: Sender) -> tuple[Event, str]:
+    try:
+        send(work)
+    except ServerUnreachable as away:
+        return Event.LATER, away.what
+    except NotSignedIn as unknown:
+        return Event.STOP, unknown.what
+    except ServerRefused as refused:
+        return event_of(refused.status, refused.kind), refused.what
+    return Event.TAKEN, ""
+
+
+def sender(server: Server, outbox: Path) -> Sender:
+    """Sends over HTTP; a document or picture that went is taken out of the outbox."""
+
+    def send(work: Work) -> object:
+        if not work.blob:
+            told = {"kind": work.kind, "device": work.device, "done_at": work.done_at, "body": work.body}
+            return server.put(path_of("field", "work", work.id), told)
+        file = outbox / work.blob
+        try:
+            content = file.read_bytes()
+        except OSError as gone:
+            raise ServerRefused(410, "gone", f"{file} is not there any more") from gone
+        if work.kind == REPORT:
+            answer = server.put_bytes(path_of("field", "reports", work.id), content, "text/html")
+        else:
+            query = {"caption": str(work.body["caption"])}
+            if work.body["keep_metadata"]:
+                query["keep_metadata"] = "true"
+            where = path_of("devices", *work.device.split("/"), "photos")
+            answer = server.put_bytes(where, content, str(work.body["media_type"]), **query)
+        file.unlink(missing_ok=True)
+        return answer
+
+    return send

@@ -1,0 +1,96 @@
+"""What every command has at hand: the technician's folder, the journal, and the server where it answers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from provisioning.storage import write_atomically
+from provisioning.technician.errors import NotSignedIn, WrongInput
+from provisioning.technician.home import Home, Settings, read_settings, read_token
+from provisioning.technician.journal import Journal, Work, new_id
+from provisioning.technician.rules import address_of
+from provisioning.technician.server import Server
+from provisioning.technician.syncing import Synced, sender, sync
+from wire_contract.errors import InvalidName
+from wire_contract.topics import Address
+
+
+def to_terminal(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@dataclass
+class Workshop:
+    """`offline`: nothing is asked of the server, what is done is kept. `address`: the server's, if given."""
+
+    home: Home
+    address: str = ""
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    offline: bool = False
+    tell: Callable[[str], None] = to_terminal
+    known: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        self.known = self.home.settings()
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.home.journal_file)
+
+    @property
+    def outbox(self) -> Path:
+        return self.home.folder("outbox")
+
+    def server(self) -> Server:
+        """Raises NotSignedIn, WrongInput."""
+        address = self.address or os.environ.get("LAMPPOST_SERVER", "") or self.known.server
+        if not address:
+            raise NotSignedIn("no server is known", "lamppost provision sign-in --server https://HOST")
+        token = read_token(self.token_file, self.home)
+        if not token:
+            raise NotSignedIn("nobody is signed in", "lamppost provision sign-in, or --token-file FILE")
+        return Server(address, token, self.ca_file)
+
+    def lamppost_address(self, name: str) -> Address:
+        """Raises WrongInput."""
+        try:
+            return address_of(name, self.known.tenant)
+        except InvalidName as wrong:
+            raise WrongInput(str(wrong)) from wrong
+
+    def ask_settings(self, server: Server) -> Settings:
+        """What the server tells technicians, kept for work without it. Raises as Server does."""
+        told = read_settings(server.get("/api/v1/field/settings"))
+        self.known = replace(told, server=server.address)
+        self.home.keep_settings(self.known)
+        return self.known
+
+    def keep(
+        self, kind: str, device: Address, body: dict[str, Any], blob: bytes = b"", id_: str = ""
+    ) -> Work:
+        """Into the journal, and the bytes that go with it before. Raises OSError."""
+        name = ""
+        if blob:
+            name = hashlib.sha256(blob).hexdigest()
+            write_atomically(self.outbox / name, blob)
+        done_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return self.journal.add(Work(id_ or new_id(), kind, str(device), done_at, body, name))
+
+    def send(self) -> Synced:
+        """What waits, where the server answers. Raises WrongInput."""
+        try:
+            server = self.server()
+        except NotSignedIn as unknown:
+            left = self.journal.open()
+            return Synced((), (), tuple(left), str(unknown))
+        with closing(server):
+            return sync(self.journal, sender(server, self.outbox), self.tell)
