@@ -1,7 +1,7 @@
 """Accounts of people and machines: made, given roles in tenants, kept out, let in again.
 
-Who administers one tenant sees and changes accounts of that tenant alone, and only those that are nobody else's: a
-password set by the administrator of one tenant must not open another.
+Who administers one tenant sees and changes accounts of that tenant alone, and only those that are nobody
+else's: a password set by the administrator of one tenant must not open another.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def create_operator(
 def list_operators(ctx: Context, principal: Principal) -> list[Operator]:
     """The accounts of the tenant, by name, with what they are in it. Raises Forbidden."""
     authorize(principal, Action.OPERATORS_READ)
-    with ctx.db.session(principal.tenant) as session:
+    with ctx.db.session() as session:
         return [_within(each, principal) for each in store.operators(session, principal.within)]
 
 
 def get_operator(ctx: Context, principal: Principal, name: str) -> Operator:
     """Raises Forbidden, NotFound."""
     authorize(principal, Action.OPERATORS_READ)
-    with ctx.db.session(principal.tenant) as session:
+    with ctx.db.session() as session:
         return _within(_seen(session, principal, name, lock=False), principal)
 
 

@@ -62,7 +62,7 @@ def make(ctx: Context, principal: Principal, wanted: Wanted, now: datetime | Non
         raise Forbidden("A token makes no tokens.", remedy="Sign in.")
     _check(wanted, tenant)
     token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-    with ctx.db.session(principal.tenant) as session:
+    with ctx.db.session() as session:
         owner = store.operator(session, wanted.owner or principal.name, lock=True)
         if owner is None or not grants.may_act_in(owner.grants, tenant):
             raise NotFound(f"{wanted.owner or principal.name} is no account with a role in {tenant}.")
@@ -87,7 +87,7 @@ def make(ctx: Context, principal: Principal, wanted: Wanted, now: datetime | Non
 def listed(ctx: Context, principal: Principal, after: int = 0, limit: int = LIST_MOST) -> list[ApiToken]:
     """Those of the tenant, by number. Raises Forbidden."""
     authorize(principal, Action.TOKENS_READ)
-    with ctx.db.session(principal.tenant) as session:
+    with ctx.db.session() as session:
         return token_store.listed(session, principal.within, after, max(1, min(limit, LIST_MOST)))
 
 
@@ -96,7 +96,7 @@ def revoke(ctx: Context, principal: Principal, number: int, now: datetime | None
 
     Its owner may always: it is theirs.
     """
-    with ctx.db.session(principal.tenant) as session:
+    with ctx.db.session() as session:
         found = token_store.get(session, number, lock=True)
         if found is None or principal.within not in {None, found.tenant}:
             raise NotFound(f"There is no token {number}.")

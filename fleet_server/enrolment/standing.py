@@ -13,6 +13,7 @@ import logging
 from datetime import UTC, datetime
 from typing import assert_never
 
+from fleet_server.access import two_person
 from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
 from fleet_server.context import Context
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 def change_state(
     ctx: Context, principal: Principal, address: Address, state: DeviceState, now: datetime | None = None
 ) -> DeviceView:
-    """Activate, quarantine or decommission. Raises Forbidden, NotFound, NotNow, AuthorityUnavailable."""
+    """Activate, quarantine or decommission. Raises Forbidden, NotFound, NotNow, AuthorityUnavailable;
+    SecondPersonNeeded before a lamppost is shut out for good."""
     authorize(principal, Action.DEVICES_CHANGE, str(address))
     former = devices.get_device(ctx, principal, address).record.state
     if former is DeviceState.DECOMMISSIONED and state is not former:
@@ -37,6 +39,12 @@ def change_state(
             f"Nothing was changed: {address} is decommissioned, its certificates are revoked for good.",
             remedy=f"Make a claim: lamppost fleet claim new --device {address.device} --replaces",
         )
+    if state is DeviceState.DECOMMISSIONED and former is not state:
+        authorize(principal, Action.DEVICES_DECOMMISSION, str(address))
+        two_person.need(
+            ctx, principal, Action.DEVICES_DECOMMISSION, str(address),
+            two_person.digest(device=str(address)), what=f"revoke the certificates of {address} for good",
+        )  # fmt: skip
     changed = devices.change_state(ctx, principal, address, state)
     if former is not state:
         log.info("%s: %s instead of %s, by %s", address, state, former, principal.name)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from fleet_server.access import two_person
 from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
@@ -76,7 +77,10 @@ def set_kind(ctx: Context, principal: Principal, tenant: str, kind: str, name: s
 
 
 def set_days(ctx: Context, principal: Principal, tenant: str, name: str, days: int) -> TenantDays:
-    """The tenant's samples of a class go after `days`, which is never longer than the class is kept."""
+    """The tenant's samples of a class go after `days`, which is never longer than the class is kept.
+
+    Raises SecondPersonNeeded where that is sooner than now.
+    """
     authorize(principal, Action.RETENTION_CHANGE, tenant, tenant=tenant)
     _check_class(name)
     most = ctx.config.retention.of_class(name) or MAX_DAYS
@@ -85,6 +89,11 @@ def set_days(ctx: Context, principal: Principal, tenant: str, name: str, days: i
     rule = TenantDays(tenant, name, days)
     with ctx.db.session(principal.tenant) as session:
         former = store.days_of(session, tenant, name)
+        if days < (former or most):  # what goes does not come back
+            two_person.need(
+                ctx, principal, Action.RETENTION_CHANGE, tenant, two_person.digest(name=name, days=days),
+                what=f"keep samples of the class {name} {days} days", tenant=tenant, session=session,
+            )  # fmt: skip
         store.set_days(session, rule)
         _record(session, principal, tenant, {"class": name, "days": former}, {"class": name, "days": days})
     return rule

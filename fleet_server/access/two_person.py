@@ -1,0 +1,229 @@
+"""Two people for what does not come back: one asks, another agrees, then the first does it, once.
+
+Which actions it takes is policy: those of policies annotated `@two_person("yes")` in policies.cedar. A service
+that does such a thing calls `need` after it has authorized:
+
+    two_person.need(ctx, principal, Action.PRIVACY_ERASE, name, two_person.digest(name=name, reason=reason))
+
+The first time this raises SecondPersonNeeded with the request's number. Once another person, signed in and never a
+token, has approved it, the same call by the same person with the same arguments passes, once.
+
+Configuration, [access] two_person: "auto" holds where at least two accounts of the tenant could agree, so that
+a city of one administrator is not locked out; "on" always; "off" never.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from datetime import datetime
+from functools import cache
+
+import cedarpy
+from sqlmodel import Session
+
+from fleet_server.access import approval_store, grants, sessions, store
+from fleet_server.access.approval_store import Request, Wanted
+from fleet_server.access.deciding import authorize, permitted
+from fleet_server.access.engine import shipped_text, tenant_of
+from fleet_server.access.errors import SecondPersonNeeded
+from fleet_server.access.rules import Action, Principal
+from fleet_server.access.two_person_rules import REQUEST_LIFE, Event, Refusal, State, step
+from fleet_server.audit.recording import record
+from fleet_server.audit.rules import Outcome
+from fleet_server.context import Context
+from fleet_server.errors import Conflict, Forbidden, NotFound
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Request", "State", "actions", "approve", "digest", "get", "listed", "need", "refuse", "withdraw"]
+
+TEXT_MOST_CHARACTERS = 500
+LIST_MOST = 1000
+COULD_AGREE_LEAST = 2  # with fewer, "auto" asks for nobody
+
+
+@cache
+def actions() -> frozenset[str]:
+    """Actions that take two people, as the policies say."""
+    return actions_in(shipped_text()[0])
+
+
+def actions_in(policies: str) -> frozenset[str]:
+    found: set[str] = set()
+    for policy in json.loads(cedarpy.policies_to_json_str(policies))["staticPolicies"].values():
+        if policy.get("annotations", {}).get("two_person") == "yes":
+            scope = policy["action"]
+            found |= {each["id"] for each in scope.get("entities", [scope.get("entity")])}
+    unknown = found - set(Action)
+    if unknown:
+        raise ValueError(f"@two_person names no single action: {', '.join(sorted(unknown))}")
+    return frozenset(found)
+
+
+def digest(**arguments: object) -> bytes:
+    """What exactly is to be done, as 32 bytes: JSON values by name."""
+    return hashlib.sha256(json.dumps(arguments, sort_keys=True, ensure_ascii=True).encode()).digest()
+
+
+def need(
+    ctx: Context,
+    principal: Principal,
+    action: Action,
+    resource: str,
+    arguments: bytes,
+    *,
+    what: str = "",
+    reason: str = "",
+    tenant: str | None = None,
+    session: Session | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Returns where one person is enough, or another has agreed to exactly this; that agreement is then used up.
+
+    arguments: `digest(...)` of what is to be done. what, reason: for who decides. session: the transaction of the
+    change, so that a change that fails leaves the agreement in force. Raises SecondPersonNeeded.
+    """
+    whose = tenant_of(principal, resource) if tenant is None else tenant
+    if str(action) not in actions() or not _holds(ctx, whose):
+        return
+    instant = sessions.real(now)
+    wanted = Wanted(whose, str(action), resource, arguments, principal.name)
+    if session is not None and _used(session, wanted, instant):
+        return
+    with ctx.db.session() as own:
+        if session is None and _used(own, wanted, instant):
+            return
+        request = _asked(own, principal, wanted, (what, reason), instant)
+    raise SecondPersonNeeded(
+        f"Nothing was done: another person has to agree to request {request.id} first.",
+        remedy=f"They do: lamppost fleet approvals approve {request.id}. Then do the same again.",
+        members={"request": request.id, "state": str(request.state)},
+    )
+
+
+def listed(
+    ctx: Context, principal: Principal, state: State | None = None, before: int = 2**31 - 1, limit: int = 100
+) -> list[Request]:
+    """Those of the tenant, the newest first. Raises Forbidden."""
+    authorize(principal, Action.APPROVALS_READ)
+    with ctx.db.session(principal.tenant) as session:
+        approval_store.expire(session, sessions.real(None))
+        return approval_store.listed(session, principal.within, state, before, max(1, min(limit, LIST_MOST)))
+
+
+def get(ctx: Context, principal: Principal, number: int) -> Request:
+    """Raises Forbidden, NotFound. Who asked may look after their own."""
+    with ctx.db.session(principal.tenant) as session:
+        approval_store.expire(session, sessions.real(None))
+        return _seen(session, principal, number)
+
+
+def approve(ctx: Context, principal: Principal, number: int, note: str = "") -> Request:
+    """Agree. Raises Forbidden (the one who asked, a token, no approver), NotFound, Conflict."""
+    return _decide(ctx, principal, number, Event.APPROVE, note)
+
+
+def refuse(ctx: Context, principal: Principal, number: int, note: str = "") -> Request:
+    """Raises as `approve`; also possible after somebody agreed, until it is done."""
+    return _decide(ctx, principal, number, Event.REFUSE, note)
+
+
+def withdraw(ctx: Context, principal: Principal, number: int) -> Request:
+    """Who asked does not want it any more. Raises Forbidden, NotFound, Conflict."""
+    with ctx.db.session(principal.tenant) as session:
+        found = _seen(session, principal, number, lock=True)
+        if found.asked_by != principal.name:
+            raise Forbidden("Only who asked withdraws a request.", remedy="Refuse it.")
+        return _move(session, principal, found, Event.WITHDRAW, "")
+
+
+def could_agree(session: Session, tenant: str) -> int:
+    """How many accounts could be the second person in `tenant`."""
+    return sum(
+        1
+        for each in store.operators(session)
+        if not each.disabled
+        and (each.has_password or any(grant.source == "oidc" for grant in each.grants))
+        and permitted(
+            Principal("operator", each.name, grants.roles_in(each.grants, tenant), tenant),
+            Action.APPROVALS_DECIDE,
+            tenant=tenant,
+        )
+    )
+
+
+def _holds(ctx: Context, tenant: str) -> bool:
+    match ctx.config.access.two_person:
+        case "on":
+            return True
+        case "off":
+            return False
+        case _:
+            with ctx.db.session() as session:
+                return could_agree(session, tenant) >= COULD_AGREE_LEAST
+
+
+def _used(session: Session, wanted: Wanted, now: datetime) -> bool:
+    """Was there an agreement? It is used up by this. Locks nothing else: `_asked` comes beside it."""
+    after = step(State.APPROVED, Event.USE)
+    assert isinstance(after, State)
+    found = approval_store.use(session, wanted, after, now)
+    if found is None:
+        return False
+    log.info("request %d: agreed to by %s, done by %s", found.id, found.decided_by, wanted.asked_by)
+    return True
+
+
+def _asked(
+    session: Session, principal: Principal, wanted: Wanted, told: tuple[str, str], now: datetime
+) -> Request:
+    """The request: the open one for exactly this, or a new one."""
+    approval_store.expire(session, now)
+    found = approval_store.same(session, wanted)
+    if found is not None:
+        return found
+    what, reason = (text[:TEXT_MOST_CHARACTERS] for text in told)
+    made = approval_store.insert(session, wanted, what, reason, now, now + REQUEST_LIFE)
+    record(
+        session, principal, wanted.action, wanted.resource,
+        after={"request": made.id}, reason=reason, tenant=wanted.tenant, outcome=Outcome.REFUSED,
+    )  # fmt: skip
+    return made
+
+
+def _decide(ctx: Context, principal: Principal, number: int, event: Event, note: str) -> Request:
+    with ctx.db.session(principal.tenant) as session:
+        approval_store.expire(session, sessions.real(None))
+        found = _seen(session, principal, number, lock=True)
+        authorize(principal, Action.APPROVALS_DECIDE, tenant=found.tenant)
+        if principal.kind != "operator" or principal.via != "session":
+            raise Forbidden("A person who has signed in decides, no token and no command of the machine's.")
+        if principal.name == found.asked_by:
+            raise Forbidden("The second person is another one than who asked.")
+        return _move(session, principal, found, event, note[:TEXT_MOST_CHARACTERS])
+
+
+def _move(session: Session, principal: Principal, found: Request, event: Event, note: str) -> Request:
+    wanted = step(found.state, event)
+    if isinstance(wanted, Refusal):
+        raise Conflict(f"Nothing was changed: {wanted}.")
+    approval_store.move(session, found.id, wanted, principal.name, sessions.real(None), note)
+    record(
+        session, principal, Action.APPROVALS_DECIDE, f"request {found.id}",
+        before={"state": str(found.state)}, after={"state": str(wanted), "action": found.action},
+        reason=note, tenant=found.tenant,
+    )  # fmt: skip
+    moved = approval_store.get(session, found.id)
+    assert moved is not None
+    return moved
+
+
+def _seen(session: Session, principal: Principal, number: int, *, lock: bool = False) -> Request:
+    found = approval_store.get(session, number, lock=lock)
+    if found is None or principal.within not in {None, found.tenant}:
+        raise NotFound(f"There is no request {number}.")
+    if found.asked_by != principal.name:
+        authorize(principal, Action.APPROVALS_READ, tenant=found.tenant)
+    return found
