@@ -220,6 +220,21 @@ def test_ready_tells_each_part(empty_database_url: str, tmp_path: Path) -> None:
     assert not parts["broker"]["ok"]
 
 
+def test_head_says_what_get_would_without_the_body(signed_in: TestClient) -> None:
+    whole = signed_in.get("/api/v1/telemetry/latest")
+    head = signed_in.head("/api/v1/telemetry/latest")
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("etag", "content-type", "cache-control"):
+        assert head.headers[name] == whole.headers[name]
+    assert signed_in.head("/api/v1/session/of/nobody").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/devices?limt=3", "/districts?distrct=x", "/incidents?sate=open"])
+def test_a_mistyped_parameter_is_told(signed_in: TestClient, path: str) -> None:
+    answer = signed_in.get(f"/api/v1{path}")
+    assert "no parameter" in assert_problem(answer, 422, "invalid-request")["detail"]
+
+
 def test_security_headers_are_on_every_answer(client: TestClient) -> None:
     for answer in (client.get("/healthz"), client.get("/api/v1/devices"), client.get("/nothing")):
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
