@@ -2,6 +2,8 @@
 
 python -m edge_agent.renewal request CONFIG    makes the next key; prints {"csr": base64 of PKCS#10 DER}
 python -m edge_agent.renewal accept CONFIG     reads the chain (PEM) from standard input; puts it in place
+python -m edge_agent.renewal reenrol CONFIG    asks over EST, by the certificate, or its key where it ran out
+python -m edge_agent.renewal trust CONFIG      takes over what the city trusts now; prints {"news": true}
 python -m edge_agent.renewal mend CONFIG       finishes what a power cut interrupted
 """
 
@@ -10,18 +12,24 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edge_agent.config import load
 from edge_agent.config_keys import AgentConfig
-from edge_agent.errors import AgentError
+from edge_agent.errors import AgentError, ConfigError
+from edge_agent.io.certificate_dates import validity
+from edge_agent.io.enrol_http import EstEnroller
 from edge_agent.io.identity_files import (
     IdentityFiles,
     checked_chain,
     ensure_key,
     finish_renewal,
     install_renewal,
+    learn_trust,
     make_csr,
+    signed_by_the_old_key,
 )
 from wire_contract.topics import Address
 
@@ -46,20 +54,63 @@ def accept(config: AgentConfig, chain_pem: str) -> dict[str, str]:
     return {}
 
 
+def reenrol(config: AgentConfig) -> dict[str, str]:
+    """The next certificate over EST, put in place. Raises EnrolmentPending and the other IdentityErrors."""
+    files = files_of(config)
+    key, address = ensure_key(files.next_key), Address(config.device.tenant, config.device.name)
+    if validity(files.certificate).left_days(time.time()) > 0:
+        chain = _enroller(config, shown=True).reenrol(make_csr(key, address))
+    else:
+        asked = _enroller(config)
+        csr = make_csr(key, address, asked.challenge())
+        chain = asked.reenrol_signed(signed_by_the_old_key(files, csr))
+    trust = _enroller(config).trust_bundle()
+    install_renewal(files, checked_chain(chain, key, address, trust))
+    learn_trust(files, trust)
+    return {}
+
+
+def trust(config: AgentConfig) -> dict[str, bool]:
+    """What the city trusts, from its server. Raises the IdentityErrors."""
+    return {"news": learn_trust(files_of(config), _enroller(config).trust_bundle())}
+
+
+def _enroller(config: AgentConfig, *, shown: bool = False) -> EstEnroller:
+    """The server is verified by what the city trusts; by `enrolment.ca_file` where that is not there."""
+    files = files_of(config)
+    if not config.enrolment.url:
+        raise ConfigError(f"{config.source}: [enrolment] url is needed", "Write the server's device address.")
+    ca_file = str(files.ca) if files.ca.exists() else config.enrolment.ca_file
+    return EstEnroller(config.enrolment.url, ca_file, (files.certificate, files.key) if shown else None)
+
+
 def main(argv: list[str]) -> int:
     step, path = argv
     try:
         config = load(Path(path))
-        if step == "mend":
-            finish_renewal(files_of(config))
-            told = {}
-        else:
-            told = request(config) if step == "request" else accept(config, sys.stdin.read())
+        told: Mapping[str, object] = _STEPS[step](config)
     except AgentError as error:
         print(json.dumps({"code": error.code, "detail": error.detail, "remedy": error.remedy}))
         return 1
+    except (OSError, ValueError) as error:
+        print(json.dumps({"code": "identity_wrong", "detail": str(error), "remedy": ""}))
+        return 1
     print(json.dumps(told))
     return 0
+
+
+def _mend(config: AgentConfig) -> dict[str, str]:
+    finish_renewal(files_of(config))
+    return {}
+
+
+_STEPS: dict[str, Callable[[AgentConfig], Mapping[str, object]]] = {
+    "request": request,
+    "accept": lambda config: accept(config, sys.stdin.read()),
+    "reenrol": reenrol,
+    "trust": trust,
+    "mend": _mend,
+}
 
 
 if __name__ == "__main__":

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fleet_server import collector
 from fleet_server.api import create_app, create_device_app
 from fleet_server.config import Listen, ServerConfig
 from fleet_server.context import Context
+from fleet_server.enrolment.est import PEER_CERTIFICATE
 from fleet_server.errors import ConfigurationError
+from provisioning.authority_files import AuthorityFiles
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,16 @@ class QuietServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class DeviceProtocol(H11Protocol):
+    """HTTP of one device's connection; what it showed in TLS stands in `request.state`, verified, as DER."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        shown = tls.getpeercert(binary_form=True) if tls is not None else None
+        self.app_state = {**self.app_state, PEER_CERTIFICATE: shown or b""}
 
 
 def main(config: ServerConfig) -> int:
@@ -62,6 +75,7 @@ def _server(app: FastAPI, tls: ssl.SSLContext | None = None, *, behind_proxy: bo
         timeout_graceful_shutdown=STOP_WITHIN_S,
         proxy_headers=behind_proxy,  # else one stranger's failures would throttle everybody behind it
         lifespan="on" if tls is None else "off",
+        http="auto" if tls is None else DeviceProtocol,
     )
     settings.load()
     settings.ssl = tls
@@ -109,6 +123,7 @@ def _tls(config: ServerConfig) -> ssl.SSLContext:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 9325, section 3.1.1
     tls.set_alpn_protocols(["http/1.1"])
+    tls.verify_mode = ssl.CERT_OPTIONAL  # renewal is by certificate; a new device has none
     _load(tls, config)
     return tls
 
@@ -117,6 +132,7 @@ def _load(tls: ssl.SSLContext, config: ServerConfig) -> None:
     certificate, key = config.api.device_certificate_file, config.api.device_key_file
     try:
         tls.load_cert_chain(certificate, key)
+        tls.load_verify_locations(AuthorityFiles(config.authority.directory).trust)
     except (OSError, ssl.SSLError) as refused:
         raise ConfigurationError(
             f"The device listener's certificate {certificate} with the key {key} cannot be used: {refused}.",

@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -179,6 +180,18 @@ class Authority:
             return self._replace_list(
                 current, revocation.without_held(current, serial, self.issuing, self._key, self.clock())
             )
+
+    def signed(self, certificate: x509.Certificate) -> bool:
+        """Is it from this issuing authority? Dates and revocation are not looked at."""
+        try:
+            certificate.verify_directly_issued_by(self.issuing)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
+    def is_revoked(self, serial: int) -> bool:
+        """For good or on hold."""
+        return self.revocation_list().get_revoked_certificate_by_serial_number(serial) is not None
 
     def revocation_list(self) -> x509.CertificateRevocationList:
         return x509.load_pem_x509_crl(self.files.crl.read_bytes())

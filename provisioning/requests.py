@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AttributeOID, NameOID
 
 from provisioning.errors import RequestGarbled, WeakKey, WrongName
 from wire_contract.limits import MAX_CSR_BYTES
@@ -97,6 +97,15 @@ def asked_common_name(request: x509.CertificateSigningRequest) -> str | None:
         return None
     value = names[0].value
     return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
+def challenge(request: x509.CertificateSigningRequest) -> str | None:
+    """Its challengePassword (RFC 2985, section 5.4.1), or None."""
+    try:
+        value = request.attributes.get_attribute_for_oid(AttributeOID.CHALLENGE_PASSWORD).value
+    except (x509.AttributeNotFound, ValueError, TypeError):
+        return None
+    return value.decode("utf-8", "replace")
 
 
 def check_asks_only_for(request: x509.CertificateSigningRequest, address: Address) -> None:

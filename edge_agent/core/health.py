@@ -73,7 +73,9 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         "certificate_expiring": Known(
             "warning", "Renewal is tried by itself; check the server if this stays."
         ),
-        "certificate_expired": Known("error", "Enrol again with a new claim: lamppost agent enrol."),
+        "certificate_expired": Known(
+            "error", "A person or a rule of the city's lets it renew; without enrolment.url: enrol again."
+        ),
         "renewal_refused": Known("error", "Ask the city why the certificate is not renewed."),
         "identity_wrong": Known("error", "Enrol again: lamppost agent enrol."),
     }

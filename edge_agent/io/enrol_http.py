@@ -1,10 +1,11 @@
-"""The Enroller port over HTTPS: EST (RFC 7030 with RFC 8951), `cacerts` and `simpleenroll` with a claim."""
+"""The Enroller port over HTTPS: EST (RFC 7030 with RFC 8951), first enrolment and re-enrolment."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,29 @@ from edge_agent.ports import Plea
 
 TIMEOUT_S = 20.0
 RETRY_DEFAULT_S = 10.0  # where a server that asks to wait does not say how long
+# challengePassword and its PrintableString of less than 128 characters, in DER (RFC 7030, section 4.5.2)
+_CHALLENGE = re.compile(
+    rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07\x31.\x13(.)([0-9a-f-]{1,100})", re.DOTALL
+)
 MAX_ANSWER_BYTES = 64 * 1024  # a chain of three certificates is 3 kB
 
 
 class EstEnroller:
-    """See `edge_agent.ports.Enroller`. `ca_file` verifies the server; empty: the system's authorities."""
+    """See `edge_agent.ports.Enroller`. `ca_file` verifies the server; empty: the system's authorities.
 
-    def __init__(self, url: str, ca_file: str) -> None:
+    identity: the certificate and key to show in TLS, for `reenrol`.
+    """
+
+    def __init__(self, url: str, ca_file: str, identity: tuple[Path, Path] | None = None) -> None:
         self._base = url.rstrip("/") + "/.well-known/est"
         if ca_file and not Path(ca_file).exists():
             raise EnrolmentUnreachable(f"enrolment.ca_file {ca_file} is not there")
-        self._context = ssl.create_default_context(cafile=ca_file or None)
+        try:
+            self._context = ssl.create_default_context(cafile=ca_file or None)
+            if identity is not None:
+                self._context.load_cert_chain(*identity)
+        except (ssl.SSLError, OSError) as error:
+            raise EnrolmentUnreachable(f"key, certificate or authority cannot be used: {error}") from error
 
     def trust_bundle(self) -> str:
         return _pem(self._call(Request(f"{self._base}/cacerts"))[1])  # noqa: S310 https only
@@ -34,14 +47,33 @@ class EstEnroller:
     def enrol(self, plea: Plea) -> str:
         claim_id, _, secret = plea.claim.partition(".")
         basic = base64.b64encode(f"{claim_id}:{secret}".encode()).decode()
+        shown = {"Authorization": f"Basic {basic}"} if plea.claim else {}
+        return self._ask("simpleenroll", "application/pkcs10", plea.csr_der, shown)
+
+    def challenge(self) -> str:
+        """What a request signed by an expired certificate's key has to carry. Raises EnrolmentUnreachable."""
+        body = self._call(Request(f"{self._base}/csrattrs"))[1]  # noqa: S310 https only
+        try:
+            found = _CHALLENGE.search(base64.b64decode(b"".join(body.split()), validate=True))
+        except binascii.Error:
+            found = None
+        if found is None:
+            raise EnrolmentUnreachable("the server's csrattrs hold no challenge")
+        return found[2].decode("ascii")
+
+    def reenrol(self, csr_der: bytes) -> str:
+        """The next chain, PEM, by the certificate that this connection shows. Raises as `enrol`."""
+        return self._ask("simplereenroll", "application/pkcs10", csr_der, {})
+
+    def reenrol_signed(self, signed_der: bytes) -> str:
+        """The next chain, PEM, for a request signed by an expired certificate's key. Raises as `enrol`."""
+        return self._ask("simplereenroll", "application/pkcs7-mime; smime-type=signed-data", signed_der, {})
+
+    def _ask(self, what: str, kind: str, body: bytes, more: dict[str, str]) -> str:
         request = Request(  # noqa: S310 https only, by the configuration
-            f"{self._base}/simpleenroll",
-            data=base64.b64encode(plea.csr_der),
-            headers={
-                "Content-Type": "application/pkcs10",
-                "Content-Transfer-Encoding": "base64",
-                "Authorization": f"Basic {basic}",
-            },
+            f"{self._base}/{what}",
+            data=base64.b64encode(body),
+            headers={"Content-Type": kind, "Content-Transfer-Encoding": "base64", **more},
         )
         status, body, retry_after = self._call(request)
         if status == 202:

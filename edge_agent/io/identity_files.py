@@ -65,15 +65,37 @@ def ensure_key(path: Path) -> EllipticCurvePrivateKey:
     return made
 
 
-def make_csr(key: EllipticCurvePrivateKey, address: Address) -> bytes:
-    """A PKCS#10 request for the common name tenant/device, DER."""
+def make_csr(key: EllipticCurvePrivateKey, address: Address, challenge: str = "") -> bytes:
+    """A PKCS#10 request for the common name tenant/device, DER; with a challengePassword where given."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.x509.oid import NameOID
+    from cryptography.x509.oid import AttributeOID, NameOID
 
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(address))])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    return request.public_bytes(serialization.Encoding.DER)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    if challenge:
+        builder = builder.add_attribute(AttributeOID.CHALLENGE_PASSWORD, challenge.encode())
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def signed_by_the_old_key(files: IdentityFiles, csr_der: bytes) -> bytes:
+    """The request as CMS SignedData (RFC 5652, DER) by the key of the certificate that we have.
+
+    Raises IdentityError, OSError.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.serialization import pkcs7
+
+    try:
+        leaf = x509.load_pem_x509_certificates(files.certificate.read_bytes())[0]
+        builder = pkcs7.PKCS7SignatureBuilder().set_data(csr_der)
+        builder = builder.add_signer(leaf, ensure_key(files.key), hashes.SHA256())
+    except (ValueError, IndexError) as error:
+        raise IdentityError(
+            f"{files.certificate}: not a certificate in PEM: {error}", "Enrol again."
+        ) from error
+    return builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
 
 
 def fingerprint(key: EllipticCurvePrivateKey) -> str:
@@ -143,6 +165,40 @@ def install_chain(files: IdentityFiles, chain_pem: str, trust_pem: str) -> None:
     if trust_pem:
         write_atomically(files.ca, trust_pem.encode())
     write_atomically(files.certificate, chain_pem.encode())
+
+
+def learn_trust(files: IdentityFiles, trust_pem: str) -> bool:
+    """Take over what the city trusts now; True where it is news. Raises IdentityError, OSError.
+
+    It came from a server that we trust. It must hold authorities only, and our own certificate must lead to
+    them: a bundle that shuts us out is a mistake of somebody's.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    try:
+        told = x509.load_pem_x509_certificates(trust_pem.encode())
+        ours = x509.load_pem_x509_certificates(files.certificate.read_bytes())
+    except ValueError as error:
+        raise IdentityError(f"what the city trusts cannot be read: {error}") from error
+    if not told or not all(_is_authority(each) for each in told):
+        raise IdentityError("what the server says the city trusts are not only authorities")
+    if not any(_issued(each, authority) for each in ours for authority in told):
+        raise IdentityError("our certificate does not lead to what the server says the city trusts")
+    following = "".join(each.public_bytes(Encoding.PEM).decode() for each in told)
+    if files.ca.exists() and files.ca.read_text() == following:
+        return False
+    write_atomically(files.ca, following.encode())
+    return True
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    from cryptography import x509
+
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return False
 
 
 def install_renewal(files: IdentityFiles, chain_pem: str) -> None:

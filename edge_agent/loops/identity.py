@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_agent.config_keys import AgentConfig
-from edge_agent.core.renewing import Validity, advise
+from edge_agent.core.renewing import Validity, Way, Ways, advise, renew_at
 from edge_agent.loops.board import Board
 from edge_agent.loops.gate import Gate
 from edge_agent.loops.link import LinkLoop
@@ -29,7 +29,9 @@ log = logging.getLogger("lamppost")
 LOOK_EVERY_S = 60.0
 ENROL_EVERY_S = 30.0  # the server's Retry-After is obeyed by `enrol --wait`; here a person is awaited
 CHILD_TIMEOUT_S = 60.0
+TRUST_EVERY_S = 86_400.0
 SUBJECT = "identity"
+_EST_CODES = frozenset({"enrolment_pending", "enrolment_refused", "enrolment_unreachable"})
 
 
 class IdentityLoop:
@@ -52,6 +54,8 @@ class IdentityLoop:
         self._running = True
         self._issued: CertificateIssued | None = None
         self._asked_at_s: float | None = None  # wire clock
+        self._mqtt_tries = 0  # since the last certificate came
+        self._trust_at_s: float | None = None  # wire clock: when it was asked what the city trusts
         self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned, or will turn next
 
     def issued(self, message: CertificateIssued) -> None:
@@ -98,9 +102,7 @@ class IdentityLoop:
             self._board.clear_subject(SUBJECT)
             self._link.reconnect()
             return
-        self._board.clear_subject(
-            SUBJECT, *({"enrolment_pending", "enrolment_refused", "enrolment_unreachable"} - {code})
-        )
+        self._board.clear_subject(SUBJECT, *(_EST_CODES - {code}))
         self._board.raise_(code, SUBJECT, str(told.get("detail", "")), str(told.get("remedy", "")))
 
     def _renew_in_time(self) -> None:
@@ -110,16 +112,24 @@ class IdentityLoop:
             self._board.raise_("identity_wrong", SUBJECT, f"{self._config.certificate_file}: {error}")
             return
         self._board.clear("identity_wrong", SUBJECT)
-        now_s = time.time()
+        now_s, device = time.time(), self._config.device
         asked_s_ago = None if self._asked_at_s is None else self._clock.wire_s() - self._asked_at_s
-        advice = advise(dates.used(now_s), dates.left_days(now_s), asked_s_ago)
+        ways = Ways(self._link.view.connected, bool(self._config.enrolment.url), self._mqtt_tries)
+        due_at = renew_at(dates, f"{device.tenant}/{device.name}")
+        advice = advise(dates.used(now_s), dates.left_days(now_s), asked_s_ago, ways, due_at)
         for code in ("certificate_expiring", "certificate_expired"):
             if code == advice.code:
                 self._board.raise_(code, SUBJECT, advice.detail)
             else:
                 self._board.clear(code, SUBJECT)
-        if advice.renew and self._link.view.connected:
-            self._ask()
+        match advice.renew:
+            case Way.MQTT:
+                self._mqtt_tries += 1
+                self._ask()
+            case Way.EST:
+                self._reenrol()
+            case Way.NOT:
+                self._look_at_trust()
 
     def _ask(self) -> None:
         self._asked_at_s = self._clock.wire_s()
@@ -130,6 +140,38 @@ class IdentityLoop:
             if payload is not None:
                 self._link.publish_now(Up.CERTIFICATE, payload)
 
+    def _reenrol(self) -> None:
+        """Over EST. While a person decides the condition says so; it is asked again."""
+        self._asked_at_s = self._clock.wire_s()
+        told = self._child(["edge_agent.renewal", "reenrol", str(self._config.source)])
+        code = str(told.get("code", ""))
+        if code:
+            self._board.clear_subject(SUBJECT, *({*_EST_CODES, "renewal_refused"} - {code}))
+            shown = "renewal_refused" if code == "enrolment_refused" else code
+            self._board.raise_(shown, SUBJECT, str(told.get("detail", "")), str(told.get("remedy", "")))
+            return
+        self._renewed()
+
+    def _look_at_trust(self) -> None:
+        """Once a day: what the city trusts may have grown by the authority that comes next."""
+        now_s = self._clock.wire_s()
+        if not self._config.enrolment.url or not self._link.view.connected:
+            return
+        if self._trust_at_s is not None and now_s - self._trust_at_s < TRUST_EVERY_S:
+            return
+        self._trust_at_s = now_s
+        told = self._child(["edge_agent.renewal", "trust", str(self._config.source)])
+        if told.get("code"):
+            log.warning("what the city trusts could not be asked: %s", told.get("detail", ""))
+        elif told.get("news"):
+            log.info("the city trusts another authority from now on")
+
+    def _renewed(self) -> None:
+        self._board.clear_subject(SUBJECT, "renewal_refused", *_EST_CODES)
+        self._asked_at_s, self._mqtt_tries = None, 0
+        log.info("the certificate was renewed")
+        self._link.reconnect()
+
     def _accept(self, answer: CertificateIssued) -> None:
         if answer.refused:
             self._board.raise_("renewal_refused", SUBJECT, answer.refused)
@@ -139,10 +181,7 @@ class IdentityLoop:
         if told.get("code"):
             self._board.raise_("renewal_refused", SUBJECT, str(told.get("detail", "")))
             return
-        self._board.clear("renewal_refused", SUBJECT)
-        self._asked_at_s = None
-        log.info("the certificate was renewed")
-        self._link.reconnect()
+        self._renewed()
 
     def _child(self, module_and_arguments: list[str], given: str = "") -> dict[str, object]:
         """Run one of our modules; its last line is JSON: {}, or code, detail and remedy when it failed."""

@@ -26,6 +26,18 @@ class ClaimSpent(Forbidden):
     """403: the claim was used with another key, or its request was rejected."""
 
 
+class CertificateRefused(NotAuthenticated):
+    """401: not the city's certificate, or a revoked one."""
+
+
+class StaleChallenge(NotAuthenticated):
+    """401: the signed request carries no challenge of this server, or an old one."""
+
+
+class RenewalRefused(Forbidden):
+    """403: the lamppost is not active, or has had enough certificates for a day."""
+
+
 class ClaimEarly(Forbidden):
     """403: the claim's day has not come."""
 

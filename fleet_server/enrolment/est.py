@@ -1,6 +1,8 @@
 """Enrolment over Secure Transport (RFC 7030 with RFC 8951): /.well-known/est, on the device listener only.
 
-`simpleenroll` with HTTP Basic (claim id, claim secret) answers 202 and Retry-After until a person decided.
+`simpleenroll` with HTTP Basic (claim id, claim secret), or without where the key is registered, answers 202
+and Retry-After until it is decided. `simplereenroll` is for whoever shows its certificate in TLS; one that
+ran out cannot be shown: then the request comes as CMS SignedData by its key, with the challenge of `csrattrs`.
 Errors are problem+json with the status RFC 7030 asks for.
 """
 
@@ -17,7 +19,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from fleet_server.access.asker import context_of
-from fleet_server.enrolment import issuing, service
+from fleet_server.enrolment import est_attributes, issuing, reenrolling, service
+from fleet_server.enrolment.challenges import Challenges
 from fleet_server.enrolment.errors import BadRequest
 from fleet_server.enrolment.limiter import RateLimiter
 from fleet_server.errors import (
@@ -28,11 +31,13 @@ from fleet_server.errors import (
     UnsupportedMedia,
 )
 from fleet_server.problems import respond
-from wire_contract.limits import MAX_CSR_BYTES
+from provisioning.proofs import MAX_PROOF_BYTES
 
 log = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 2 * MAX_CSR_BYTES  # base64 takes four for three, and line breaks
+MAX_BODY_BYTES = 2 * MAX_PROOF_BYTES  # base64 takes four for three, and line breaks
+PKCS10, SIGNED = "application/pkcs10", "application/pkcs7-mime"
+PEER_CERTIFICATE = "peer_certificate"  # of `request.state`: DER, as the listener took it from TLS
 MAX_CREDENTIAL_CHARACTERS = 256
 BURST = 60  # six posts that one technician sets up behind one address, asking every two seconds
 PER_SECOND = 10.0
@@ -59,7 +64,7 @@ async def simple_enroll(request: Request) -> Response:
     try:
         _slow_down(request)
         shown = _credentials(request) if request.headers.get("authorization") else None
-        csr_der = _decoded(request, await _body(request))
+        csr_der = _decoded(await _body(request), {PKCS10}, request)
         ctx = context_of(request)
         if shown is None:
             answer = await run_in_threadpool(service.request_with_key, ctx, csr_der)
@@ -67,11 +72,60 @@ async def simple_enroll(request: Request) -> Response:
             answer = await run_in_threadpool(service.request_certificate, ctx, *shown, csr_der)
     except LamppostError as error:
         return _problem(request, error)
+    return _answer(answer)
+
+
+@est_router.get("/csrattrs", response_class=Response)
+async def attributes(request: Request) -> Response:
+    """What a request should hold: a P-256 key, and a challenge that is good for ten minutes."""
+    try:
+        _slow_down(request)
+    except LamppostError as error:
+        return _problem(request, error)
+    encoded = base64.b64encode(est_attributes.attributes(_challenges(request).new())) + b"\n"
+    return Response(
+        encoded,
+        media_type="application/csrattrs",
+        headers={"Content-Transfer-Encoding": "base64", "Cache-Control": "no-store"},
+    )
+
+
+@est_router.post("/simplereenroll", response_class=Response)
+async def simple_reenroll(request: Request) -> Response:
+    """The next certificate: 200 with it; 202 while a person decides about one that ran out."""
+    try:
+        _slow_down(request)
+        ctx, signed = context_of(request), _media_type(request) == SIGNED
+        body = _decoded(await _body(request), {PKCS10, SIGNED}, request)
+        if signed:
+            fresh = _challenges(request).is_fresh
+            answer = await run_in_threadpool(reenrolling.renew_expired, ctx, body, fresh)
+            return _answer(answer)
+        certificate = getattr(request.state, PEER_CERTIFICATE, b"")
+        if not certificate:
+            raise NotAuthenticated(
+                "Show your certificate in TLS.", remedy="One that ran out: sign the request with its key."
+            )
+        chain = await run_in_threadpool(reenrolling.renew_with_certificate, ctx, certificate, body)
+        return certificates_only(chain)
+    except LamppostError as error:
+        return _problem(request, error)
+
+
+def _answer(answer: service.Waiting | service.Issued) -> Response:
     match answer:
         case service.Issued():
             return certificates_only(answer.chain_pem)
         case service.Waiting():
             return Response(status_code=202, headers={"Retry-After": str(answer.retry_after_s)})
+
+
+def _challenges(request: Request) -> Challenges:
+    state = request.app.state
+    if not hasattr(state, "est_challenges"):  # of this application; we are on its one event loop
+        state.est_challenges = Challenges()
+    challenges: Challenges = state.est_challenges
+    return challenges
 
 
 def certificates_only(chain_pem: str) -> Response:
@@ -119,14 +173,17 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _decoded(request: Request, body: bytes) -> bytes:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/pkcs10":
-        raise UnsupportedMedia("Send application/pkcs10: the request's DER in base64.")
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _decoded(body: bytes, allowed: set[str], request: Request) -> bytes:
+    if _media_type(request) not in allowed:
+        raise UnsupportedMedia(f"Send {' or '.join(sorted(allowed))}: DER in base64.")
     try:
         return base64.b64decode(b"".join(body.split()), validate=True)
     except binascii.Error as error:
-        raise BadRequest("The body is not base64 (of the request's DER).") from error
+        raise BadRequest("The body is not base64 (of DER).") from error
 
 
 def _problem(request: Request, error: LamppostError) -> Response:

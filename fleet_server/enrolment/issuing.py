@@ -77,6 +77,12 @@ def ca_certificates(ctx: Context) -> str:
     return _authority(ctx).trust_bundle()
 
 
+def signed_and_revoked(ctx: Context, certificate: x509.Certificate) -> tuple[bool, bool]:
+    """Did the city's authority sign it, and is it on its revocation list? Raises AuthorityUnavailable."""
+    authority = _authority(ctx)
+    return authority.signed(certificate), authority.is_revoked(certificate.serial_number)
+
+
 def renew(ctx: Context, address: Address, csr_der: bytes, now: datetime | None = None) -> Renewal:
     """A device's next certificate. That it is this device is proven by the topic it asked on (mTLS).
 

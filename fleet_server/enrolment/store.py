@@ -122,15 +122,13 @@ def claim_of_key(session: Session, key_fingerprint: str) -> str | None:
     return found
 
 
-def open_renewal(session: Session, tenant: str, device: str) -> Enrolment | None:
-    """The open request of this lamppost's that an expired certificate's key signed."""
-    where = (
-        (col(E.tenant) == tenant)
-        & (col(E.device) == device)
-        & col(E.state).in_(OPEN_STATES)
-        & (col(C.way) == str(Way.EXPIRED))
+def renewals(session: Session, tenant: str, device: str) -> list[Enrolment]:
+    """This lamppost's requests that an expired certificate's key signed, the newest first, locked."""
+    statement = _joined().where(
+        col(E.tenant) == tenant, col(E.device) == device, col(C.way) == str(Way.EXPIRED)
     )
-    return _one(session, where, lock=True)
+    statement = statement.order_by(col(E.id).desc()).limit(20).with_for_update(of=E)
+    return [enrolment_of(*row) for row in session.execute(statement)]
 
 
 def insert_alarm(session: Session, alarm: Alarm, most: int) -> bool:

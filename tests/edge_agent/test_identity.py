@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from edge_agent import cli
 from edge_agent.config import check
 from edge_agent.config_keys import AgentConfig
-from edge_agent.core.renewing import advise
+from edge_agent.core.renewing import RENEW_AT, Validity, Way, Ways, advise, renew_at
 from edge_agent.enrolment import enrol
 from edge_agent.errors import (
     ConfigError,
@@ -248,23 +248,44 @@ def test_a_power_cut_inside_a_renewal_is_mended_at_the_next_start(tmp_path: Path
     context.load_cert_chain(config.certificate_file, config.key_file)
 
 
+BOTH, AWAY, ALONE = Ways(True, True), Ways(False, True), Ways(True, False)
+
+
 @pytest.mark.parametrize(
-    ("used", "left_days", "asked_s_ago", "renew", "code"),
+    ("used", "left_days", "asked_s_ago", "ways", "renew", "code"),
     [
-        (0.1, 81, None, False, ""),
-        (0.66, 31, None, False, ""),
-        (0.67, 29.7, None, True, ""),
-        (0.67, 29.7, 60, False, ""),
-        (0.67, 29.7, 3600, True, ""),
-        (0.9, 9, 60, False, "certificate_expiring"),
-        (1.1, -9, None, False, "certificate_expired"),
+        (0.1, 81, None, BOTH, Way.NOT, ""),
+        (0.66, 31, None, BOTH, Way.NOT, ""),
+        (0.67, 29.7, None, BOTH, Way.MQTT, ""),
+        (0.67, 29.7, 60, BOTH, Way.NOT, ""),
+        (0.67, 29.7, 3600, BOTH, Way.MQTT, ""),
+        (0.67, 29.7, 3600, replace(BOTH, mqtt_tries=2), Way.EST, ""),
+        (0.67, 29.7, 3600, replace(ALONE, mqtt_tries=2), Way.MQTT, ""),
+        (0.67, 29.7, None, AWAY, Way.EST, ""),
+        (0.67, 29.7, None, Ways(False, False), Way.NOT, ""),
+        (0.9, 9, 60, BOTH, Way.NOT, "certificate_expiring"),
+        (1.1, -9, None, BOTH, Way.EST, "certificate_expired"),
+        (1.1, -9, 59, AWAY, Way.NOT, "certificate_expired"),
+        (1.1, -9, 60, AWAY, Way.EST, "certificate_expired"),
+        (1.1, -9, None, ALONE, Way.NOT, "certificate_expired"),
     ],
 )
-def test_renewal_is_asked_for_at_two_thirds(
-    used: float, left_days: float, asked_s_ago: float | None, renew: bool, code: str
+def test_renewal_is_asked_for_at_two_thirds_over_what_is_there(
+    used: float, left_days: float, asked_s_ago: float | None, ways: Ways, renew: Way, code: str
 ) -> None:
-    advice = advise(used, left_days, asked_s_ago)
+    advice = advise(used, left_days, asked_s_ago, ways)
     assert (advice.renew, advice.code) == (renew, code)
+
+
+def test_certificates_of_one_day_are_renewed_within_an_hour_each_at_its_own_time() -> None:
+    dates = Validity(1_780_000_000.0, 1_780_000_000.0 + 90 * 86_400)
+    names = [f"city/lamp-{n}" for n in range(1000)]
+    due_s = sorted((renew_at(dates, name) - RENEW_AT) * dates.life_s for name in names)
+    assert 0 <= due_s[0] < due_s[-1] < 3600
+    assert max(sum(at <= other < at + 60 for other in due_s) for at in due_s) < 50, "a minute's share is 17"
+    assert renew_at(dates, names[0]) == renew_at(dates, names[0])
+    short = Validity(0.0, 600.0)
+    assert max(renew_at(short, name) for name in names) < RENEW_AT + 0.05
 
 
 @pytest.mark.system

@@ -1,0 +1,133 @@
+"""A lamppost's next certificate over EST: by its certificate in TLS, or, when that ran out, by its key.
+
+The first way is renewal over MQTT (`issuing.renew`); this is for when the broker cannot be reached, or
+refuses.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from cryptography import x509
+from sqlmodel import Session
+
+from fleet_server.accept_policy import Way
+from fleet_server.access.rules import ENROLMENT, Action, device_principal
+from fleet_server.access.service import authorize
+from fleet_server.audit.recording import record
+from fleet_server.context import Context
+from fleet_server.devices import service as devices
+from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import asking, issuing, rules, store
+from fleet_server.enrolment.asking import Issued, Read, Waiting
+from fleet_server.enrolment.errors import (
+    BadRequest,
+    CertificateRefused,
+    NameTaken,
+    RenewalRefused,
+    StaleChallenge,
+)
+from fleet_server.enrolment.rules import Event, Refusal, State
+from fleet_server.enrolment.store import Certificate
+from provisioning import claims, proofs, requests
+from provisioning.errors import RequestRefused
+from wire_contract.errors import InvalidName
+from wire_contract.topics import Address
+
+log = logging.getLogger(__name__)
+
+
+def renew_with_certificate(
+    ctx: Context, certificate_der: bytes, csr_der: bytes, now: datetime | None = None
+) -> str:
+    """The next chain (PEM) for whoever showed this certificate in its TLS handshake.
+
+    Raises CertificateRefused, RenewalRefused.
+    """
+    certificate = x509.load_der_x509_certificate(certificate_der)
+    address, _ = _held(ctx, certificate)
+    made = issuing.renew(ctx, address, csr_der, now)
+    if made.refused:
+        raise RenewalRefused(f"{made.refused[0].upper()}{made.refused[1:].rstrip('.')}.")
+    return made.chain_pem
+
+
+def renew_expired(
+    ctx: Context, proof_der: bytes, is_fresh: Callable[[str], bool], now: datetime | None = None
+) -> Waiting | Issued:
+    """What a device asks whose certificate ran out: a request of a new key, signed by the old one.
+
+    `is_fresh` knows the challenge that the request has to carry. Raises BadRequest, StaleChallenge,
+    CertificateRefused, RenewalRefused, NameTaken, and what `asking.ask` raises.
+    """
+    instant = now or datetime.now(UTC)
+    try:
+        proof = proofs.read_proof(proof_der)
+    except RequestRefused as refused:
+        raise BadRequest(f"{refused.what}.", remedy=refused.remedy) from refused
+    address, old = _held(ctx, proof.certificate)
+    authorize(device_principal(str(address)), Action.CERTIFICATES_RENEW, str(address))
+    asked = asking.read(proof.content)
+    if not is_fresh(requests.challenge(asked.request) or ""):
+        raise StaleChallenge(
+            "The request does not carry a fresh challenge.",
+            remedy="Get one from /.well-known/est/csrattrs and sign again.",
+        )
+    state = devices.state_of(ctx, ENROLMENT, address)
+    if state not in (DeviceState.ACTIVE, DeviceState.QUARANTINED):
+        raise RenewalRefused(f"The lamppost is {state or 'unknown'}.", remedy="A new claim brings it back.")
+    return asking.ask(ctx, _claim(ctx, address, old, asked, instant), asked, instant)
+
+
+def _held(ctx: Context, certificate: x509.Certificate) -> tuple[Address, Certificate]:
+    """Whose it is, when we issued it and never revoked it. Raises CertificateRefused."""
+    signed, revoked = issuing.signed_and_revoked(ctx, certificate)
+    if not signed:
+        raise CertificateRefused("This certificate is not from the city's authority.")
+    with ctx.db.session() as session:
+        found = store.certificate(session, f"{certificate.serial_number:x}")
+    if found is None or found.revoked_at is not None or revoked:
+        raise CertificateRefused("This certificate is revoked, or no lamppost's.")
+    try:
+        return Address(found.tenant, found.device), found
+    except InvalidName as error:
+        raise CertificateRefused("This certificate is no lamppost's.") from error
+
+
+def _claim(ctx: Context, address: Address, old: Certificate, asked: Read, now: datetime) -> str:
+    """The claim that this request stands under: the one that it has opened before, or a new one."""
+    with ctx.db.session() as session:
+        store.lock_certificates(session, address.tenant, address.device)
+        store.expire_due(session, now)
+        before = store.renewals(session, address.tenant, address.device)
+        for each in before:
+            if each.key_fingerprint == asked.fingerprint and each.state not in (
+                State.EXPIRED,
+                State.WITHDRAWN,
+            ):
+                return each.claim_id
+        for each in before:  # another key asked and was not decided: the key is proven, the newer one counts
+            outcome = rules.step(each.state, Event.WITHDRAW)
+            if not isinstance(outcome, Refusal) and outcome is not each.state:
+                store.change(session, each.id, state=str(outcome))
+        return _new_claim(session, address, old, now)
+
+
+def _new_claim(session: Session, address: Address, old: Certificate, now: datetime) -> str:
+    token = claims.new_token()  # its secret is told to nobody: the old key is the proof, each time
+    claim = store.NewClaim(
+        token.id, claims.secret_hash(token.secret), address.tenant, address.device, "", False,
+        str(address), now, now + rules.PENDING_LIFE, devices.NOWHERE, Way.EXPIRED,
+    )  # fmt: skip
+    made = store.insert_claim(session, claim)
+    if made is None:
+        raise NameTaken(f"There is an open claim for {address}.", remedy="Use it, or have it withdrawn.")
+    store.change(session, made.id, old_serial=old.serial)
+    record(
+        session, device_principal(str(address)), Action.CERTIFICATES_RENEW, str(address),
+        reason="its certificate ran out", after={"old": old.serial, "claim": token.id},
+    )  # fmt: skip
+    log.info("%s asks for a certificate by the key of one that ran out", address)
+    return token.id

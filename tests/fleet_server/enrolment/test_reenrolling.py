@@ -1,0 +1,338 @@
+"""Renewal over EST on a real listener: by certificate, by the key of one that ran out; curl, openssl too."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.config_keys import AgentConfig
+from edge_agent.errors import EnrolmentPending, EnrolmentRefused, EnrolmentUnreachable
+from edge_agent.io.enrol_http import EstEnroller
+from edge_agent.io.identity_files import ensure_key, make_csr
+from edge_agent.renewal import files_of, reenrol, trust
+from fleet_server import accept_policy, api_role
+from fleet_server.api import create_device_app
+from fleet_server.config import EnrolmentConfig
+from fleet_server.context import Context
+from fleet_server.devices import service as devices
+from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import challenges, reenrolling, service, standing
+from fleet_server.enrolment.errors import (
+    BadRequest,
+    CertificateRefused,
+    NotNow,
+    RenewalRefused,
+    StaleChallenge,
+)
+from fleet_server.enrolment.rules import State
+from fleet_server.enrolment.service import Issued, Waiting
+from provisioning import proofs
+from provisioning.authority import Authority, utc_now
+from provisioning.errors import RequestGarbled
+from tests.edge_agent.making import make_config
+from tests.support.server_context import OPERATOR, VIEWER
+from wire_contract.topics import Address
+
+POST = Address("city", "post-1")
+OLD = timedelta(days=120)  # a certificate of then ran out a month ago
+
+
+@dataclass(frozen=True)
+class Listener:
+    url: str
+    ctx: Context
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Older than its certificates live, so that some have run out."""
+    made = Authority.init(tmp_path / "authority", "Testing", clock=lambda: utc_now() - timedelta(days=400))
+    return replace(made, clock=utc_now)
+
+
+@pytest.fixture
+def listener(ctx: Context, authority: Authority) -> Iterator[Listener]:
+    """The device listener as the role `api` sets it up, in a thread."""
+    api = ctx.config.api
+    api.device_certificate_file.parent.mkdir(parents=True)
+    made = authority.issue_server("api", ["127.0.0.1"])
+    made.save(api.device_certificate_file, api.device_key_file)
+    server = api_role._server(create_device_app(ctx), api_role._tls(ctx.config))
+    socket = api_role._listen("api.device_listen", replace(api.listen, port=0))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[socket])), daemon=True)
+    thread.start()
+    yield Listener(f"https://127.0.0.1:{socket.getsockname()[1]}", ctx)
+    server.should_exit = True
+    thread.join(20)
+
+
+def enrolled(
+    folder: Path, listener: Listener, authority: Authority, age: timedelta = timedelta(0)
+) -> AgentConfig:
+    """A lamppost with key and certificate, as if it had enrolled `age` ago."""
+    config = make_config(folder, enrolment={"url": listener.url, "claim": "", "ca_file": ""})
+    files = files_of(config)
+    csr = make_csr(ensure_key(files.key), POST)
+    then = replace(authority, clock=lambda: utc_now() - age)
+    chain = then.issue_device(csr, POST)
+    files.certificate.write_text(chain)
+    files.ca.write_text(authority.trust_bundle())
+    devices.register(listener.ctx, OPERATOR, POST)
+    with listener.ctx.db.session() as session:
+        from fleet_server.enrolment import issuing, store
+
+        store.insert_certificate(session, issuing.certificate(POST, chain, utc_now() - age))
+    return config
+
+
+def leaf(config: AgentConfig) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(config.certificate_file.read_bytes())[0]
+
+
+def ruled(ctx: Context, *rules: str) -> Context:
+    enrolment = EnrolmentConfig(accept_policy.read_rules(rules))
+    return replace(ctx, config=replace(ctx.config, enrolment=enrolment))
+
+
+def test_an_agent_renews_over_est_by_its_certificate(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    config = enrolled(tmp_path, listener, authority)
+    before, key = leaf(config), config.key_file.read_bytes()
+    assert reenrol(config) == {}
+    assert leaf(config).serial_number != before.serial_number
+    assert config.key_file.read_bytes() != key
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_cert_chain(config.certificate_file, config.key_file)
+    assert trust(config) == {"news": False}
+    standing.change_state(listener.ctx, OPERATOR, POST, DeviceState.QUARANTINED)
+    with pytest.raises(EnrolmentRefused, match="revoked"):
+        reenrol(config)
+    with pytest.raises(EnrolmentRefused, match="Show your certificate"):
+        EstEnroller(listener.url, str(config.ca_file)).reenrol(b"x")
+
+
+def test_an_agent_that_was_away_renews_by_its_old_key(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    config = enrolled(tmp_path, listener, authority, OLD)
+    before = leaf(config)
+    assert before.not_valid_after_utc < datetime.now(UTC)
+    assert reenrol(config) == {}, "the default lets it in: it ran out a month ago"
+    assert leaf(config).not_valid_after_utc > datetime.now(UTC)
+    [found] = service.list_enrolments(listener.ctx, VIEWER)
+    assert (found.state, found.decided_by) == (State.ISSUED, "policy: expired days=90")
+    assert devices.state_of(listener.ctx, VIEWER, POST) is DeviceState.ACTIVE
+
+
+def test_one_that_was_away_for_long_waits_for_a_person(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    config = enrolled(tmp_path, listener, authority, timedelta(days=300))
+    for _ in range(2):
+        with pytest.raises(EnrolmentPending):
+            reenrol(config)
+    [pending] = service.list_enrolments(listener.ctx, VIEWER, (State.PENDING,))
+    assert (pending.way, pending.device, pending.known) == (accept_policy.Way.EXPIRED, "post-1", False)
+    service.accept(listener.ctx, OPERATOR, pending.id)
+    assert reenrol(config) == {}
+    assert leaf(config).not_valid_after_utc > datetime.now(UTC)
+
+
+def test_an_expired_certificate_is_not_taken_in_tls(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    config = enrolled(tmp_path, listener, authority, OLD)
+    shown = EstEnroller(listener.url, str(config.ca_file), (config.certificate_file, config.key_file))
+    with pytest.raises((EnrolmentUnreachable, EnrolmentRefused)):
+        shown.reenrol(make_csr(ensure_key(tmp_path / "next.key"), POST))
+
+
+def openssl(folder: Path, *words: str) -> bytes:
+    done = subprocess.run(["openssl", *words], cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def curl(folder: Path, url: str, *words: str) -> tuple[int, bytes]:
+    told = subprocess.run(
+        ["curl", "-sS", "--cacert", "ca.pem", "-o", "answer", "-w", "%{http_code}", *words, url],
+        cwd=folder, capture_output=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr.decode()
+    return int(told.stdout), (folder / "answer").read_bytes()
+
+
+def test_curl_and_openssl_renew_before_and_after_the_end(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    config = enrolled(tmp_path / "a", listener, authority, OLD)
+    folder, est = config.identity_dir, f"{listener.url}/.well-known/est"
+    status, told = curl(folder, f"{est}/csrattrs")
+    assert status == 200
+    (folder / "attributes").write_bytes(base64.b64decode(told))
+    shown = openssl(folder, "asn1parse", "-inform", "DER", "-in", "attributes").decode()
+    assert "prime256v1" in shown
+    assert "ecdsa-with-SHA256" in shown
+    challenge = next(line for line in shown.splitlines() if "PRINTABLESTRING" in line).rpartition(":")[2]
+    (folder / "req.cnf").write_text(
+        "[req]\nprompt = no\ndistinguished_name = dn\nattributes = more\n[dn]\nCN = city/post-1\n"
+        f"[more]\nchallengePassword = {challenge}\n"
+    )
+    openssl(folder, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "new.key")
+    request = ("req", "-new", "-key", "new.key", "-config", "req.cnf", "-outform", "DER", "-out", "new.csr")
+    openssl(folder, *request)
+    openssl(
+        folder, "cms", "-sign", "-binary", "-nodetach", "-md", "sha256", "-signer", "device.pem",
+        "-inkey", "device.key", "-in", "new.csr", "-outform", "DER", "-out", "signed.der",
+    )  # fmt: skip
+    (folder / "body").write_bytes(base64.encodebytes((folder / "signed.der").read_bytes()))
+    kind = ("-H", "Content-Type: application/pkcs7-mime; smime-type=signed-data", "--data-binary", "@body")
+    status, told = curl(folder, f"{est}/simplereenroll", *kind)
+    assert status == 200
+    (folder / "answer.der").write_bytes(base64.b64decode(told))
+    chain = openssl(folder, "pkcs7", "-inform", "DER", "-in", "answer.der", "-print_certs").decode()
+    (folder / "new.pem").write_text(chain)
+    made = x509.load_pem_x509_certificates(chain.encode())
+    (folder / "leaf.pem").write_bytes(
+        next(each for each in made if "post-1" in each.subject.rfc4514_string()).public_bytes(Encoding.PEM)
+    )
+    assert b"OK" in openssl(folder, "verify", "-CAfile", "ca.pem", "leaf.pem")
+    (folder / "body").write_bytes(base64.encodebytes((folder / "new.csr").read_bytes()))
+    by_tls = ("--cert", "leaf.pem", "--key", "new.key", "-H", "Content-Type: application/pkcs10")
+    status, told = curl(folder, f"{est}/simplereenroll", *by_tls, "--data-binary", "@body")
+    assert status == 200
+    assert len(pkcs7.load_der_pkcs7_certificates(base64.b64decode(told))) == 2
+
+
+def signed(config: AgentConfig, csr: bytes) -> bytes:
+    key = ensure_key(config.key_file)
+    return proofs.sign(csr, leaf(config), key)
+
+
+def test_whom_no_old_key_helps(tmp_path: Path, listener: Listener, authority: Authority) -> None:
+    ctx = ruled(listener.ctx, "expired days=90")
+    config = enrolled(tmp_path, listener, authority, OLD)
+    csr = make_csr(ensure_key(tmp_path / "next.key"), POST, "now")
+
+    def ask(proof: bytes, fresh: str = "now", now: datetime | None = None) -> Waiting | Issued:
+        return reenrolling.renew_expired(ctx, proof, lambda told: told == fresh, now)
+
+    with pytest.raises(StaleChallenge):
+        ask(signed(config, csr), "then")
+    with pytest.raises(BadRequest, match="lamp-9"):
+        ask(signed(config, make_csr(ensure_key(tmp_path / "k"), Address("city", "lamp-9"), "now")))
+    stranger = Authority.init(tmp_path / "stranger", "Testing")
+    forged = x509.load_pem_x509_certificate(
+        stranger.issue_device(make_csr(ensure_key(config.key_file), POST), POST).encode()
+    )
+    with pytest.raises(CertificateRefused, match="not from"):
+        ask(proofs.sign(csr, forged, ensure_key(config.key_file)))
+    with pytest.raises(BadRequest, match="signature is wrong"):
+        ask(proofs.sign(csr, leaf(config), ensure_key(tmp_path / "thief.key")))
+    devices.change_state(ctx, OPERATOR, POST, DeviceState.QUARANTINED)
+    waiting = ask(signed(config, csr))
+    assert isinstance(waiting, Waiting), "a person decides about one that was shut out"
+    with pytest.raises(NotNow, match="quarantined"):
+        service.accept(ctx, OPERATOR, waiting.enrolment.id)
+    devices.change_state(ctx, OPERATOR, POST, DeviceState.DECOMMISSIONED)
+    with pytest.raises(RenewalRefused, match="decommissioned"):
+        ask(signed(config, csr))
+    devices.change_state(ctx, OPERATOR, POST, DeviceState.ACTIVE)
+    another = make_csr(ensure_key(tmp_path / "another.key"), POST, "now")  # its card was written anew
+    assert isinstance(ask(signed(config, another)), Issued)
+    assert service.get_enrolment(ctx, VIEWER, waiting.enrolment.id).state is State.WITHDRAWN
+    older = ask(signed(config, make_csr(ensure_key(tmp_path / "third.key"), POST, "now")))
+    assert isinstance(older, Waiting), "a newer certificate was given: a person looks"
+    authority.revoke(leaf(config).serial_number)
+    with pytest.raises(CertificateRefused, match="revoked"):
+        ask(signed(config, csr))
+
+
+def test_a_challenge_is_good_for_ten_minutes_here_alone() -> None:
+    now = [1000.0]
+    mine, other = challenges.Challenges(lambda: now[0]), challenges.Challenges(lambda: now[0])
+    told = mine.new()
+    assert mine.is_fresh(told)
+    assert not other.is_fresh(told)
+    for garbage in (
+        "",
+        "x",
+        "-",
+        told + "0",
+        told.replace("-", "", 1),
+        "f" * 12 + told[3:],
+        "\x00",
+        told.upper(),
+    ):
+        assert not mine.is_fresh(garbage), garbage
+    now[0] += challenges.FRESH_S
+    assert mine.is_fresh(told)
+    now[0] += 1
+    assert not mine.is_fresh(told)
+
+
+CONTENT = b"what is signed"
+
+
+def made_proof(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "city/post-1")])
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(7).not_valid_before(datetime(2026, 1, 1)).not_valid_after(datetime(2027, 1, 1))
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(CONTENT).add_signer(certificate, key, hashes.SHA256())
+    return builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
+
+
+PROOF = made_proof(ec.generate_private_key(ec.SECP256R1()))
+
+
+def test_a_proof_is_read_by_what_it_is() -> None:
+    assert proofs.read_proof(PROOF).content == CONTENT
+    by_rsa = made_proof(rsa.generate_private_key(65537, 2048))
+    assert proofs.read_proof(by_rsa).certificate.serial_number == 7
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_proof_that_was_touched_proves_nothing_else(data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(PROOF) - 1))
+    touched = PROOF[:at] + bytes([PROOF[at] ^ data.draw(st.integers(1, 255))]) + PROOF[at + 1 :]
+    try:
+        found = proofs.read_proof(touched)
+    except RequestGarbled:
+        return
+    assert found.content == CONTENT  # what does not count for the signature may differ
+
+
+@given(
+    st.binary(max_size=300) | st.integers(0, len(PROOF)).map(lambda n: PROOF[:n]).filter(lambda p: p != PROOF)
+)
+@settings(max_examples=100, deadline=None)
+def test_garbage_is_no_proof(garbage: bytes) -> None:
+    with pytest.raises(RequestGarbled):
+        proofs.read_proof(garbage)
+
+
+def test_the_proofs_of_others_are_refused() -> None:
+    with pytest.raises(RequestGarbled):
+        proofs.read_proof(bytes(proofs.MAX_PROOF_BYTES + 1))
+    with pytest.raises(RequestGarbled):
+        proofs.read_proof(PROOF + b"\x30\x00")
