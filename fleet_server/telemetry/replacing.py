@@ -19,8 +19,9 @@ WITH RECURSIVE reading AS (
     FROM reading v JOIN pg_depend d ON d.refobjid = v.view JOIN pg_rewrite r ON r.oid = d.objid
     WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND r.ev_class <> v.view
 )
-SELECT c.relname, pg_get_viewdef(c.oid), obj_description(c.oid, 'pg_class')
-FROM reading JOIN pg_class c ON c.oid = reading.view WHERE c.relkind = 'v' ORDER BY c.oid
+SELECT n.nspname, c.relname, pg_get_viewdef(c.oid), obj_description(c.oid, 'pg_class')
+FROM reading JOIN pg_class c ON c.oid = reading.view JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'v' ORDER BY c.oid
 """
 
 
@@ -31,11 +32,11 @@ def without_views(connection: Connection[Any], tables: Sequence[str]) -> Iterato
     Grants on the views are lost: whoever gave them (`dashboards/grafana/role.sql`) gives them again.
     """
     found = connection.execute(_VIEWS, (list(tables),)).fetchall()
-    for name, _, _ in reversed(found):
-        connection.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier(name)))
+    for schema, name, _, _ in reversed(found):
+        connection.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier(schema, name)))
     yield
-    for name, query, comment in found:
-        view = sql.Identifier(name)
+    for schema, name, query, comment in found:
+        view = sql.Identifier(schema, name)
         connection.execute(sql.SQL("CREATE VIEW {} AS ").format(view) + sql.SQL(query))
         if comment is not None:
             connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(comment)))
