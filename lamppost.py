@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "db": ("fleet_server.db_cli", "the city's database: upgrade, backup, restore, verify", "server"),
     "ingest": ("fleet_server.ingest_cli", "what could not be stored: list, show, replay", "server"),
+    "audit": ("fleet_server.audit_cli", "who did what: list, export, verify the log", "server"),
+    "privacy": ("fleet_server.privacy_cli", "somebody's personal data: find, export, erase", "server"),
     "replay": ("fleet_server.replay_cli", "a stretch of stored samples as the stream it was", "server"),
     "simulate": ("simulator.cli", "as many lampposts as you like against a real server", "demo"),
     "demo": ("demo.cli", "a whole city on this machine, six lampposts included", "demo"),

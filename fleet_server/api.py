@@ -12,10 +12,12 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from fleet_server import health_routes, live_routes, problems
+from fleet_server import health_routes, live_routes, problems, tunnel
+from fleet_server.access import account_routes, approval_routes, operator_routes, token_routes
 from fleet_server.access import routes as access_routes
 from fleet_server.access.asker import signed_in
 from fleet_server.air import routes as air_routes
+from fleet_server.auditor import routes as auditor_routes
 from fleet_server.commands import routes as commands_routes
 from fleet_server.context import Context
 from fleet_server.decisions import routes as decisions_routes
@@ -34,12 +36,17 @@ from fleet_server.telemetry import routes as telemetry_routes
 TITLE = "Lamppost"
 OPENAPI_PATH = "/api/v1/openapi.json"
 GUARDED: tuple[APIRouter, ...] = (
+    account_routes.router,
+    operator_routes.router,
+    token_routes.router,
+    approval_routes.router,
     devices_routes.router,
     commands_routes.router,
     telemetry_routes.router,
     air_routes.router,
     enrolment_routes.router,
     decisions_routes.router,
+    auditor_routes.router,
     technician_routes.router,
     live_routes.router,
 )
@@ -48,6 +55,8 @@ OPEN = {
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("POST", "/api/v1/session"),
+    ("POST", "/api/v1/session/second-factor"),  # by the ticket of the first step
+    ("POST", "/api/v1/session/second-factor/set-up"),
     ("DELETE", "/api/v1/session"),  # signing out twice is no error
 }
 
@@ -77,6 +86,7 @@ def create_device_app(context: Context) -> FastAPI:
     app = FastAPI(title=f"{TITLE} enrolment", docs_url=None, redoc_url=None, openapi_url=None)
     _outfit(app, context)
     app.include_router(enrolment_routes.est_router)
+    app.include_router(tunnel.router)
     return app
 
 

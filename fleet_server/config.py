@@ -141,6 +141,9 @@ class RetentionConfig:
     days_days: int
     verdicts_days: int
     dead_letters_days: int
+    audit_days: int = 730
+    names_days: int = 730
+    addresses_days: int = 90
 
     def of_class(self, name: str) -> int:
         return {"short": self.short_days, "standard": self.standard_days, "long": self.long_days}[name]

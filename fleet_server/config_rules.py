@@ -236,6 +236,10 @@ RULES: dict[str, Rule] = {
     "retention.days_days": days(14),
     "retention.verdicts_days": days(7),
     "retention.dead_letters_days": days(7),
+    # a quarter: what is found out late has to be looked into
+    "retention.audit_days": days(90),
+    "retention.names_days": days(30),
+    "retention.addresses_days": days(1),
     "log.json": yes_no,
     "log.files": yes_no,
     "bench.clock_file": path,

@@ -12,6 +12,7 @@ import os
 from fleet_server import migrations
 from fleet_server.access import service
 from fleet_server.access.rules import CONSOLE, Role
+from fleet_server.audit import keys as audit_keys
 from fleet_server.certificates import ensure_authority, ensure_certificates
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context
@@ -48,6 +49,11 @@ def certify(config: ServerConfig) -> None:
                 root,
             )
         ensure_certificates(config, authority)
+        if audit_keys.ensure(config.data_dir):
+            folder = config.data_dir / audit_keys.FOLDER
+            log.info(
+                "a key for the audit log's checkpoints was made in %s; keep its public part elsewhere", folder
+            )
     except ProvisioningError as refused:
         raise ConfigurationError(str(refused)) from refused
     except OSError as refused:

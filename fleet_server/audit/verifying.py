@@ -40,10 +40,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Line:
-    """beside None: the values were left out, there is nothing to compare. copied: columns beside the body."""
+    """body None: somebody else's, of whom a tenant's export tells the hash alone.
+
+    beside None: the values were left out, there is nothing to compare. copied: columns beside the body.
+    """
 
     number: int
-    body: str
+    body: str | None
     hash: bytes
     beside: tuple[Personal, ...] | None = None
     copied: Mapping[str, Any] | None = None
@@ -99,14 +102,17 @@ def verify(
     *,
     start: Place | None = None,
     head: Place | None = None,
+    seen: Sequence[Place] = (),
 ) -> Verified:
     """Walk the log once, in the order given.
 
     start: where a part of a log is said to begin; None: the whole log, whose first lines may be gone only if
-    a checkpoint of retention stands for them. head: the newest line by the log's own word.
+    a checkpoint of retention stands for them. head: the newest line by the log's own word. seen: what
+    somebody noted down elsewhere.
     """
-    walk = _Walk(checkpoints, signed)
-    fault = walk.bad_signature() or walk.through(lines, start) or walk.end(head, whole=start is None)
+    walk = _Walk(checkpoints, signed, seen)
+    fault = walk.bad_signature() or walk.through(lines, start)
+    fault = fault or walk.end(head, whole=start is None) or walk.not_seen()
     return Verified(
         walk.count, walk.first, walk.at.number, len(checkpoints), walk.erased, walk.signed_to, fault
     )
@@ -115,8 +121,9 @@ def verify(
 class _Walk:
     """Where a verification is: `at` is the last line that was right."""
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], signed: Signed) -> None:
+    def __init__(self, checkpoints: Sequence[Checkpoint], signed: Signed, seen: Sequence[Place]) -> None:
         self._checkpoints, self._signed = checkpoints, signed
+        self._seen = {each.number: each.hash for each in seen}
         self._by_number: dict[int, list[Checkpoint]] = {}
         for each in checkpoints:
             self._by_number.setdefault(each.number, []).append(each)
@@ -176,15 +183,16 @@ class _Walk:
                 FaultKind.REORDERED,
                 f"Line {line.number} stands after line {self.at.number}: moved, or put in twice.",
             )
-        computed = chained(self.at.hash, line.number, line.body)
-        if computed != line.hash:
-            return Fault(line.number, FaultKind.CHANGED, self._how_changed(line, computed, following))
+        if line.body is not None:
+            computed = chained(self.at.hash, line.number, line.body)
+            if computed != line.hash:
+                return Fault(line.number, FaultKind.CHANGED, self._how_changed(line, computed, following))
         return self._against_checkpoints(line) or self._beside(line)
 
     @staticmethod
     def _how_changed(line: Line, computed: bytes, following: Line | None) -> str:
         n = line.number
-        if following is not None and following.number == n + 1:
+        if following is not None and following.number == n + 1 and following.body is not None:
             if chained(line.hash, n + 1, following.body) == following.hash:
                 return (
                     f"What line {n} says was changed after it was written, or another line put in its place."
@@ -197,6 +205,13 @@ class _Walk:
         )
 
     def _against_checkpoints(self, line: Line) -> Fault | None:
+        if self._seen.pop(line.number, line.hash) != line.hash:
+            return Fault(
+                self.signed_to + 1,
+                FaultKind.FORGED,
+                f"Line {line.number} is not the one that was noted down: between line {self.signed_to + 1}"
+                f" and line {line.number} the log was written anew.",
+            )
         for each in self._by_number.get(line.number, ()):
             if each.hash != line.hash:
                 since = self.signed_to + 1
@@ -210,7 +225,7 @@ class _Walk:
         return None
 
     def _beside(self, line: Line) -> Fault | None:
-        told = _told(line.body)
+        told = {} if line.body is None else _told(line.body)
         wrong = _copies_differ(told, line.copied)
         if wrong:
             return Fault(
@@ -236,6 +251,14 @@ class _Walk:
             return Fault(
                 line.number, FaultKind.PERSONAL, f"The value {name!r} beside line {line.number} {what}."
             )
+        return None
+
+    def not_seen(self) -> Fault | None:
+        """A line that was noted down and is not there (any more)."""
+        for number in sorted(self._seen):
+            last = self.at.number
+            where = f"the log ends with line {last}" if number > last else f"it begins with line {self.first}"
+            return Fault(number, FaultKind.CUT, f"Line {number} was noted down, and {where}.")
         return None
 
     def end(self, head: Place | None, *, whole: bool) -> Fault | None:

@@ -14,7 +14,9 @@ import psycopg
 
 from fleet_server.access.rules import WORKER, Action
 from fleet_server.air import upkeep as air
+from fleet_server.audit.checkpoints import LINES_REMOVED_A_TICK
 from fleet_server.audit.recording import record_by
+from fleet_server.auditor import upkeep as audit
 from fleet_server.commands import upkeep as commands
 from fleet_server.context import Context
 from fleet_server.decisions.deciding import VERDICTS_A_TICK, decide
@@ -110,6 +112,8 @@ LOOPS = (
         lambda b: retain(b.connection, b.context.config.retention, b.context.clock.now()),
         1,
     ),
+    Loop("audit checkpoints", 30.0, lambda b: audit.sign_when_due(b.context), 2),
+    Loop("audit retention", 600.0, lambda b: audit.remove_old(b.context), LINES_REMOVED_A_TICK),
     Loop("forget surpassed readings", 60.0, lambda b: forget_surpassed(b.connection), LATEST_A_TICK),
     Loop("months ahead", 600.0, lambda b: months_ahead(b.connection, b.context.clock.now()), MAX_VIEWS),
     Loop("floods", 5.0, lambda b: follow_floods(b.connection, b.context), FLOODS_A_TICK + 1),

@@ -1,0 +1,1 @@
+"""The audit log for whoever may read it: list, show, export, verify, sign."""

@@ -1,0 +1,144 @@
+"""/api/v1/audit: who did what, on what, from where and why; exports and their verification."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from fleet_server.access.asker import Asker, Ctx
+from fleet_server.auditor import service
+from fleet_server.auditor.service import FaultKind, LineView, Wanted
+from fleet_server.paging import MOST_CHARACTERS, Pages
+
+router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
+
+FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+
+
+class LineModel(BaseModel):
+    """One line. Where who, address, reason or one of `more` was erased, a tombstone stands."""
+
+    number: int
+    at: datetime
+    tenant: str
+    who: str
+    kind: str = Field(examples=["operator"])
+    via: str = Field(examples=["session"])
+    roles: list[str]
+    action: str = Field(examples=["devices:change"])
+    resource: str = Field(examples=["city/lamp-01"])
+    outcome: str = Field(examples=["done"])
+    way: str = Field(description="api, pages, command, broker or server")
+    address: str
+    request: str = Field(description="the X-Request-Id of the answer")
+    reason: str
+    before: Any
+    after: Any
+    more: dict[str, str]
+    hash: str = Field(description="hexadecimal; of this line and the one before")
+
+
+class LinePage(BaseModel):
+    """Newest first. `next`: give it as `cursor` for the next page; null on the last one."""
+
+    lines: list[LineModel]
+    next: str | None
+
+
+class FaultView(BaseModel):
+    line: int
+    kind: FaultKind
+    means: str
+
+
+class VerifiedView(BaseModel):
+    """fault null: the log is the one that was written. signed_to: the newest line that a signature covers."""
+
+    sound: bool
+    lines: int
+    first: int
+    last: int
+    checkpoints: int
+    erased: int
+    signed_to: int
+    fault: FaultView | None
+
+
+class KeysView(BaseModel):
+    """Public keys (PEM) of checkpoints, by the key's id."""
+
+    keys: dict[str, str]
+
+
+Since = Annotated[datetime | None, Query(alias="from", description="real time, with a zone")]
+Until = Annotated[datetime | None, Query(alias="to")]
+Word = Annotated[str, Query(max_length=300)]
+
+
+@router.get("")
+def listed(
+    ctx: Ctx,
+    asker: Asker,
+    request: Request,
+    response: Response,
+    action: Annotated[
+        str, Query(max_length=64, description="with a colon at its end: all that begin so")
+    ] = "",
+    who: Word = "",
+    resource: Word = "",
+    begins: Since = None,
+    ends: Until = None,
+    limit: Annotated[int, Query(ge=1, le=service.MOST)] = 100,
+    cursor: Annotated[str | None, Query(max_length=MOST_CHARACTERS)] = None,
+) -> LinePage:
+    """Lines of the asker's tenant, the newest first."""
+    pages = Pages(request, cursor, int)
+    before = None if pages.key is None else pages.key[0]
+    wanted = Wanted(before, action, who, resource, begins, ends)
+    found = service.lines(ctx, asker, wanted, limit)
+    following = pages.next([found[-1].number] if len(found) == limit else None)
+    response.headers.update(pages.headers)
+    return LinePage(lines=[_model(each) for each in found], next=following)
+
+
+@router.get("/verification")
+def verification(ctx: Ctx, asker: Asker) -> VerifiedView:
+    """Walk the whole log now, and tell the first line that is not as it was written."""
+    found = service.verify(ctx, asker)
+    fault = found.fault and FaultView(**vars(found.fault))
+    return VerifiedView(**{**vars(found), "sound": fault is None, "fault": fault})
+
+
+@router.get("/keys")
+def public_keys(ctx: Ctx, asker: Asker) -> KeysView:
+    """What an auditor verifies an export with; better taken once and kept elsewhere."""
+    return KeysView(keys=service.public_keys(ctx, asker))
+
+
+@router.get("/export", response_class=StreamingResponse)
+def export(
+    ctx: Ctx,
+    asker: Asker,
+    begins: Since = None,
+    ends: Until = None,
+    form: Annotated[Literal["jsonl", "csv"], Query(alias="format")] = "jsonl",
+    names: bool = True,
+) -> StreamingResponse:
+    """The log as a file: JSON lines, which `lamppost audit verify FILE` checks anywhere, or CSV."""
+    taken = service.export_jsonl if form == "jsonl" else service.export_csv
+    rows = taken(ctx, asker, begins, ends, names=names)
+    headers = {"Content-Disposition": f'attachment; filename="audit.{form}"'}
+    return StreamingResponse(rows, media_type=FORMATS[form], headers=headers)
+
+
+@router.get("/{number}")
+def line(ctx: Ctx, asker: Asker, number: Annotated[int, Field(ge=1, le=2**63 - 1)]) -> LineModel:
+    return _model(service.line(ctx, asker, number))
+
+
+def _model(view: LineView) -> LineModel:
+    return LineModel.model_validate(vars(view))
