@@ -32,6 +32,8 @@ from fleet_server.parameters import known_parameters
 from fleet_server.sensorthings import routes as sensorthings_routes
 from fleet_server.technician import routes as technician_routes
 from fleet_server.telemetry import routes as telemetry_routes
+from fleet_server.twin import group_routes
+from fleet_server.twin import routes as twin_routes
 
 TITLE = "Lamppost"
 OPENAPI_PATH = "/api/v1/openapi.json"
@@ -42,6 +44,8 @@ GUARDED: tuple[APIRouter, ...] = (
     approval_routes.router,
     devices_routes.router,
     commands_routes.router,
+    twin_routes.router,
+    group_routes.router,
     telemetry_routes.router,
     air_routes.router,
     enrolment_routes.router,

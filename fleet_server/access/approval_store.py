@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
+from fleet_server.access.store import reading
 from fleet_server.access.two_person_rules import State
 
 _COLUMNS = (
@@ -51,38 +52,41 @@ class Wanted:
 def insert(
     session: Session, wanted: Wanted, what: str, reason: str, now: datetime, expires_at: datetime
 ) -> Request:
-    row = session.execute(
+    number = session.execute(
         text(
             "INSERT INTO second_person_request"
             " (tenant, action, resource, digest, what, reason, state, asked_by, asked_at, expires_at)"
             " VALUES (:tenant, :action, :resource, :digest, :what, :reason, 'waiting', :by, :now, :expires)"
-            f" RETURNING {_COLUMNS}"
+            " RETURNING id"
         ),
         _key(wanted) | {"what": what, "reason": reason, "now": now, "expires": expires_at},
-    )
-    return _request(row.one())
+    ).scalar_one()
+    made = get(session, number)
+    assert made is not None
+    return made
 
 
 def use(session: Session, wanted: Wanted, after: State, now: datetime) -> Request | None:
     """An agreement to exactly this becomes `after`, once: two that come together queue. None: no such."""
-    row = session.execute(
+    number = session.execute(
         text(
             "UPDATE second_person_request SET state = :after WHERE tenant = :tenant AND action = :action"
             " AND resource = :resource AND digest = :digest AND asked_by = :by"
-            f" AND state = 'approved' AND expires_at > :now RETURNING {_COLUMNS}"
+            " AND state = 'approved' AND expires_at > :now RETURNING id"
         ),
         _key(wanted) | {"after": str(after), "now": now},
-    ).first()
-    return None if row is None else _request(row)
+    ).scalar_one_or_none()
+    return None if number is None else get(session, number)
 
 
 def same(session: Session, wanted: Wanted) -> Request | None:
     """The open request of this person for exactly this, locked."""
     row = session.execute(
-        text(
-            f"SELECT {_COLUMNS} FROM second_person_request WHERE tenant = :tenant AND action = :action"
+        reading(
+            _COLUMNS,
+            "FROM second_person_request WHERE tenant = :tenant AND action = :action"
             " AND resource = :resource AND digest = :digest AND asked_by = :by"
-            " AND state IN ('waiting', 'approved') ORDER BY id DESC LIMIT 1 FOR UPDATE"
+            " AND state IN ('waiting', 'approved') ORDER BY id DESC LIMIT 1 FOR UPDATE",
         ),
         _key(wanted),
     ).first()
@@ -92,7 +96,8 @@ def same(session: Session, wanted: Wanted) -> Request | None:
 def get(session: Session, number: int, *, lock: bool = False) -> Request | None:
     held = " FOR UPDATE" if lock else ""
     row = session.execute(
-        text(f"SELECT {_COLUMNS} FROM second_person_request WHERE id = :id{held}"), {"id": number}
+        reading(_COLUMNS, f"FROM second_person_request WHERE id = :id{held}"),
+        {"id": number},
     ).first()
     return None if row is None else _request(row)
 
@@ -100,10 +105,11 @@ def get(session: Session, number: int, *, lock: bool = False) -> Request | None:
 def listed(session: Session, tenant: str | None, state: str | None, before: int, limit: int) -> list[Request]:
     """The newest first. None: of every tenant, of every state."""
     rows = session.execute(
-        text(
-            f"SELECT {_COLUMNS} FROM second_person_request WHERE id < :before"
+        reading(
+            _COLUMNS,
+            "FROM second_person_request WHERE id < :before"
             " AND (CAST(:tenant AS text) IS NULL OR tenant = :tenant)"
-            " AND (CAST(:state AS text) IS NULL OR state = :state) ORDER BY id DESC LIMIT :limit"
+            " AND (CAST(:state AS text) IS NULL OR state = :state) ORDER BY id DESC LIMIT :limit",
         ),
         {"tenant": tenant, "state": state, "before": before, "limit": limit},
     )
@@ -146,5 +152,6 @@ def _key(wanted: Wanted) -> dict[str, Any]:
 def _request(row: Any) -> Request:
     return Request(
         row.id, row.tenant, row.action, row.resource, bytes(row.digest), row.what, row.reason,
-        State(row.state), row.asked_by, row.asked_at, row.expires_at, row.decided_by, row.decided_at, row.note,
+        State(row.state), row.asked_by, row.asked_at, row.expires_at, row.decided_by, row.decided_at,
+        row.note,
     )  # fmt: skip

@@ -1,9 +1,10 @@
 """Who asks, for every route: the context of the process and the signed-in principal, as FastAPI dependencies.
 
-A session's token, or a machine's, comes as `Authorization: Bearer TOKEN` (programs); a session's in a cookie as
-well (browsers). The cookie is HttpOnly and SameSite=Strict, so another site's page cannot use it; a page of the
-same site, but another port or a sibling host, can, so a browser's change must come from this very origin. Over
-https its name begins with `__Host-`, so that no sibling host can plant one. The header goes before the cookie.
+A session's token, or a machine's, comes as `Authorization: Bearer TOKEN` (programs); a session's in a cookie
+as well (browsers). The cookie is HttpOnly and SameSite=Strict, so another site's page cannot use it; a page
+of the same site, but another port or a sibling host, can, so a browser's change must come from this very
+origin. Over https its name begins with `__Host-`, so that no sibling host can plant one. The header goes
+before the cookie.
 """
 
 from __future__ import annotations

@@ -18,9 +18,11 @@ def authorize(principal: Principal, action: str, resource: str = "*", *, tenant:
     if permitted(principal, action, resource, tenant=tenant):
         return
     own = principal.tenant
+    refused = Forbidden(f"{principal.name} may not do {action} on {resource}.")
     if (tenant or tenant_of(principal, resource)) != own and permitted(principal, action, tenant=own):
-        raise OtherTenant(f"There is no device {resource}." if tenant is None else "There is no such thing.")
-    raise Forbidden(f"{principal.name} may not do {action} on {resource}.")
+        refused = OtherTenant(f"There is no device {resource}." if tenant is None else "There is no such thing.")
+    refused.attempt = (principal, str(action), resource)
+    raise refused
 
 
 def permitted(principal: Principal, action: str, resource: str = "*", *, tenant: str | None = None) -> bool:

@@ -44,7 +44,8 @@ def put(session: Session, operator_id: int, sealed: bytes, now: datetime) -> boo
     made = session.execute(
         text(
             "INSERT INTO second_factor (operator_id, sealed, created_at) VALUES (:id, :sealed, :now)"
-            " ON CONFLICT (operator_id) DO UPDATE SET sealed = EXCLUDED.sealed, created_at = EXCLUDED.created_at"
+            " ON CONFLICT (operator_id) DO UPDATE SET sealed = EXCLUDED.sealed,"
+            " created_at = EXCLUDED.created_at"
             " WHERE second_factor.confirmed_at IS NULL RETURNING operator_id"
         ),
         {"id": operator_id, "sealed": sealed, "now": now},

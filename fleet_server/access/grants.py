@@ -1,7 +1,7 @@
 """Who has which roles where: an account's grants, and what it is within one tenant. Pure.
 
-A grant gives an account a set of roles in one tenant; in EVERY_TENANT it counts in all of them. Grants come from
-here ("local") or from the groups that an OpenID provider tells ("oidc"); what both give is added up.
+A grant gives an account a set of roles in one tenant; in EVERY_TENANT it counts in all of them. Grants come
+from here ("local") or from the groups that an OpenID provider tells ("oidc"); what both give is added up.
 """
 
 from __future__ import annotations

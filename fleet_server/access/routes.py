@@ -1,7 +1,7 @@
 """/api/v1/session: sign in, in one step or two, who am I, in which tenant, sign out.
 
-The own account is in `account_routes.py`, others' in `operator_routes.py`, machines' tokens in `token_routes.py`,
-requests for a second person in `approval_routes.py`.
+The own account is in `account_routes.py`, others' in `operator_routes.py`, machines' tokens in
+`token_routes.py`, requests for a second person in `approval_routes.py`.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class NewSession(BaseModel):
 
 @router.post("", status_code=201)
 def sign_in(ctx: Ctx, request: Request, response: Response, body: SignIn) -> NewSession:
-    """Sign in. 401 for a wrong name or password; 401 with the type `second-factor-needed` and a ticket where the
-    password was right and a code is still to come; 429 after too many."""
+    """Sign in. 401 for a wrong name or password; 401 with the type `second-factor-needed` and a ticket where
+    the password was right and a code is still to come; 429 after too many."""
     address, agent = from_where(request)
     made = service.sign_in(ctx, body.name, body.password, address, tenant=body.tenant, agent=agent)
     return _begun(ctx, response, made)
@@ -97,7 +97,8 @@ def second_factor(ctx: Ctx, request: Request, response: Response, body: SecondFa
 
 @router.post("/second-factor/set-up")
 def prepare_second_factor(ctx: Ctx, body: Ticket) -> SetUpView:
-    """For whom `second-factor-needed` told `set_up`: what the authenticator is told. Then give its first code."""
+    """For whom `second-factor-needed` told `set_up`: what the authenticator is told. Then give its first
+    code."""
     made = service.prepare_by_ticket(ctx, body.ticket)
     return SetUpView(secret=made.secret, address=made.address, picture=made.picture)
 

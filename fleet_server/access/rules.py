@@ -24,7 +24,8 @@ FAILURES_FREE = 5  # typing errors a person makes before anything slows down
 THROTTLE_FIRST_S = 2.0  # doubled with every further failure: 2, 4, 8, ...
 THROTTLE_LONGEST_S = 900.0  # 15 minutes: 96 guesses a day and name+address
 FAILURES_FORGOTTEN_AFTER = timedelta(hours=24)
-# From one address, whatever the names: an office behind one address mistypes that much, a guesser is held to 60 an hour
+# From one address, whatever the names: an office behind one address mistypes that much, a guesser is held to
+# 60 an hour
 ADDRESS_FAILURES_FREE = 30
 ADDRESS_LEAK_S = 60  # one is forgotten a minute
 EVERYBODY = "*"  # no account's name: stands for all of an address in the count

@@ -1,8 +1,8 @@
 """Secrets that must be read again, encrypted where they lie: AES-256-GCM with the server's key file.
 
-The file holds 256 random bits and never goes into the database or its backups. Who has only the database reads no
-authenticator's key. Every role of the server that signs people in needs the same file; without it, second factors
-have to be set up anew.
+The file holds 256 random bits and never goes into the database or its backups. Who has only the database
+reads no authenticator's key. Every role of the server that signs people in needs the same file; without it,
+second factors have to be set up anew.
 """
 
 from __future__ import annotations

@@ -71,7 +71,8 @@ def right_code(ctx: Context, session: Session, operator: Operator, code: str, no
 def confirm(
     ctx: Context, session: Session, operator: Operator, code: str, now: datetime
 ) -> tuple[str, ...] | None:
-    """The first code of a factor that was prepared: recovery codes; None where it is wrong or nothing waits."""
+    """The first code of a factor that was prepared: recovery codes; None where it is wrong or nothing
+    waits."""
     found = factor_store.locked(session, operator.id)
     if found is None or found.confirmed:
         return None

@@ -2,7 +2,8 @@
 
 What it offers is made in the modules beside it; each function takes the context and, where somebody acts, the
 principal. Hashing a password blocks for tens of milliseconds: from an event loop call `sign_in`,
-`create_operator` and `set_password` in a thread (FastAPI does it by itself for routes that are plain functions).
+`create_operator` and `set_password` in a thread (FastAPI does it by itself for routes that are plain
+functions).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from fleet_server.access.errors import CodeRefused, SecondFactorNeeded
 from fleet_server.access.second_factor import (
     Changed,
     SetUp,
+    confirm_own,
     new_recovery_codes,
     remove_own,
     set_up,
@@ -55,6 +57,7 @@ __all__ = [
     "act_in",
     "authorize",
     "change_own_password",
+    "confirm_own",
     "create_operator",
     "end_others",
     "end_own",

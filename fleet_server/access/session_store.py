@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlmodel import Session
 
-from fleet_server.access.store import OPERATOR, Operator, operator_of
+from fleet_server.access.store import OPERATOR, Operator, operator_of, reading
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def insert(
 
 def find(session: Session, token_hash: bytes) -> LiveSession | None:
     row = session.execute(
-        text(
-            f"SELECT {OPERATOR}, s.number, s.tenant, s.via, s.created_at AS began_at, s.expires_at"
-            " FROM operator_session s JOIN operator o ON o.id = s.operator_id WHERE s.token_hash = :hash"
+        reading(
+            OPERATOR + ", s.number, s.tenant, s.via, s.created_at AS began_at, s.expires_at",
+            "FROM operator_session s JOIN operator o ON o.id = s.operator_id WHERE s.token_hash = :hash",
         ),
         {"hash": token_hash},
     ).first()
@@ -128,7 +128,8 @@ def delete_number(session: Session, operator_id: int, number: int) -> bool:
 
 
 def delete_of(session: Session, operator_id: int, *, but: bytes = b"") -> int:
-    """End every session of an account, and what waits for a second factor; `but` the one of this hash stays."""
+    """End every session of an account, and what waits for a second factor; `but` the one of this hash
+    stays."""
     session.execute(text("DELETE FROM sign_in_ticket WHERE operator_id = :id"), {"id": operator_id})
     ended = session.execute(
         text("DELETE FROM operator_session WHERE operator_id = :id AND token_hash <> :but RETURNING number"),

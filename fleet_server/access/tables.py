@@ -50,7 +50,8 @@ class Operator(SQLModel, table=True):
 
 
 class OperatorGrant(SQLModel, table=True):
-    """An account's roles in a tenant ("*": in every one). source: "local", given here; "oidc", by its groups."""
+    """An account's roles in a tenant ("*": in every one). source: "local", given here; "oidc", by its
+    groups."""
 
     __tablename__: ClassVar[str] = "operator_grant"
 

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
-from fleet_server.access.store import OPERATOR, Operator, operator_of
+from fleet_server.access.store import OPERATOR, Operator, operator_of, reading
 
-_COLUMNS = (
-    "t.id, t.tenant, (SELECT name FROM operator WHERE id = t.operator_id) AS owner, t.name, t.roles, t.scopes,"
-    " t.created_by, t.created_at, t.expires_at, t.last_used_at, t.revoked_at, t.revoked_by"
-)
+_COLUMNS = """
+    t.id, t.tenant, (SELECT name FROM operator WHERE id = t.operator_id) AS owner, t.name, t.roles, t.scopes,
+    t.created_by, t.created_at, t.expires_at, t.last_used_at, t.revoked_at, t.revoked_by
+"""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,13 @@ def insert(session: Session, token_hash: bytes, new: NewToken) -> ApiToken:
     made = session.execute(
         text(
             "INSERT INTO api_token (tenant, operator_id, name, roles, scopes, token_hash, created_by,"
-            " created_at, expires_at) VALUES (:tenant, :owner, :name, :roles, :scopes, :hash, :by, :at, :expires)"
+            " created_at, expires_at)"
+            " VALUES (:tenant, :owner, :name, :roles, :scopes, :hash, :by, :at, :expires)"
             " RETURNING id"
         ),
         {
-            "tenant": new.tenant, "owner": new.owner_id, "name": new.name, "roles": sorted(map(str, new.roles)),
+            "tenant": new.tenant, "owner": new.owner_id, "name": new.name,
+            "roles": sorted(map(str, new.roles)),
             "scopes": sorted(map(str, new.scopes)), "hash": token_hash, "by": new.created_by,
             "at": new.created_at, "expires": new.expires_at,
         },
@@ -68,17 +70,18 @@ def insert(session: Session, token_hash: bytes, new: NewToken) -> ApiToken:
 
 def get(session: Session, number: int, *, lock: bool = False) -> ApiToken | None:
     held = " FOR UPDATE OF t" if lock else ""
-    row = session.execute(text(f"SELECT {_COLUMNS} FROM api_token t WHERE t.id = :id{held}"), {"id": number})
+    row = session.execute(reading(_COLUMNS, f"FROM api_token t WHERE t.id = :id{held}"), {"id": number})
     return _token(row.first())
 
 
 def listed(session: Session, tenant: str | None, after: int, limit: int) -> list[ApiToken]:
     """By number. tenant None: of all."""
     rows = session.execute(
-        text(
-            f"SELECT {_COLUMNS} FROM api_token t"
+        reading(
+            _COLUMNS,
+            "FROM api_token t"
             " WHERE t.id > :after AND (CAST(:tenant AS text) IS NULL OR t.tenant = :tenant)"
-            " ORDER BY t.id LIMIT :limit"
+            " ORDER BY t.id LIMIT :limit",
         ),
         {"tenant": tenant, "after": after, "limit": limit},
     )
@@ -95,7 +98,8 @@ def find(session: Session, token_hash: bytes) -> tuple[ApiToken, Operator] | Non
     found = get(session, row.id)
     assert found is not None
     owner = session.execute(
-        text(f"SELECT {OPERATOR} FROM operator o WHERE o.id = :id"), {"id": row.operator_id}
+        reading(OPERATOR, "FROM operator o WHERE o.id = :id"),
+        {"id": row.operator_id},
     )
     return found, operator_of(owner.one())
 

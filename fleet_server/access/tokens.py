@@ -1,8 +1,8 @@
 """API tokens for machines: limited to actions, to one tenant and to a year; shown once, revoked at once.
 
-A token acts in its owner's name with roles that the owner had when it was made *and* still has, and within its
-scopes. It is never worth more than its owner, and nothing any more when the owner is disabled. It makes no
-token, changes no account and decides for nobody (rules.NOT_FOR_TOKENS).
+A token acts in its owner's name with roles that the owner had when it was made *and* still has, and within
+its scopes. It is never worth more than its owner, and nothing any more when the owner is disabled. It makes
+no token, changes no account and decides for nobody (rules.NOT_FOR_TOKENS).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from fleet_server.context import Context
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound
 
 log = logging.getLogger(__name__)
+
+__all__ = ["ApiToken", "MadeToken", "Wanted", "listed", "make", "resolve", "revoke", "scopes_there_are"]
 
 PREFIX = "lp_"  # so that a scanner of repositories, or a person, knows one that lies about
 TOKEN_BYTES = 32  # 256 random bits: a plain hash keeps it

@@ -1,15 +1,15 @@
 """Two people for what does not come back: one asks, another agrees, then the first does it, once.
 
-Which actions it takes is policy: those of policies annotated `@two_person("yes")` in policies.cedar. A service
-that does such a thing calls `need` after it has authorized:
+Which actions it takes is policy: those of policies annotated `@two_person("yes")` in policies.cedar. A
+service that does such a thing calls `need` after it has authorized:
 
     two_person.need(ctx, principal, Action.PRIVACY_ERASE, name, two_person.digest(name=name, reason=reason))
 
-The first time this raises SecondPersonNeeded with the request's number. Once another person, signed in and never a
-token, has approved it, the same call by the same person with the same arguments passes, once.
+The first time this raises SecondPersonNeeded with the request's number. Once another person, signed in and
+never a token, has approved it, the same call by the same person with the same arguments passes, once.
 
-Configuration, [access] two_person: "auto" holds where at least two accounts of the tenant could agree, so that
-a city of one administrator is not locked out; "on" always; "off" never.
+Configuration, [access] two_person: "auto" holds where at least two accounts of the tenant could agree, so
+that a city of one administrator is not locked out; "on" always; "off" never.
 """
 
 from __future__ import annotations
@@ -80,10 +80,11 @@ def need(
     session: Session | None = None,
     now: datetime | None = None,
 ) -> None:
-    """Returns where one person is enough, or another has agreed to exactly this; that agreement is then used up.
+    """Returns where one person is enough, or another has agreed to exactly this; that agreement is then used
+    up.
 
-    arguments: `digest(...)` of what is to be done. what, reason: for who decides. session: the transaction of the
-    change, so that a change that fails leaves the agreement in force. Raises SecondPersonNeeded.
+    arguments: `digest(...)` of what is to be done. what, reason: for who decides. session: the transaction
+    of the change, so that a change that fails leaves the agreement in force. Raises SecondPersonNeeded.
     """
     whose = tenant_of(principal, resource) if tenant is None else tenant
     if str(action) not in actions() or not _holds(ctx, whose):
