@@ -63,7 +63,7 @@ def claims(shop: Workshop, options: argparse.Namespace) -> Facts:
         body["technician"] = options.technician or server.get("/api/v1/session")["name"]
         made = server.post("/api/v1/claim-batches", body)
     tokens = [str(each) for each in made["tokens"]]
-    path = shop.home.folder(".") / CLAIMS_FILE
+    path = options.out or shop.home.folder(".") / CLAIMS_FILE
     had = path.read_text(encoding="ascii") if path.exists() else ""
     write_atomically(path, (had + "".join(f"{token}\n" for token in tokens)).encode())
     return {"claims": len(tokens), "waiting": len((had + "\n".join(tokens)).split()), "file": str(path)}

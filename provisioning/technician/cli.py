@@ -93,6 +93,7 @@ def _at_the_desk(commands: Commands[argparse.ArgumentParser]) -> None:
     claims.add_argument("--hours", type=_number(1, 24 * 31), default=24, help="valid for (24)")
     claims.add_argument("--district", default="", metavar="NAME")
     claims.add_argument("--technician", default="", metavar="ACCOUNT", help="for whom; default: yours")
+    claims.add_argument("--out", type=Path, metavar="FILE", help="default: your own, where --offline looks")
     bundle = _command(commands, "bundle", "what a lamppost's computer is given", desk.bundle)
     _bundle_options(bundle)
     bundle.add_argument("--replaces", action="store_true", help="it takes the name of one that exists")

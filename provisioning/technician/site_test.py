@@ -129,7 +129,7 @@ def readings_line(courses: Sequence[Course], sensors: Sequence[str]) -> Line:
         return Line("readings", False, "no sensor is configured", "lamppost sensors probe")
     if silent:
         return Line("readings", False, f"silent: {', '.join(silent)}", "Look at plug and port; test again")
-    return Line("readings", True, f"{len(courses)} channels of {len(sensors)} sensors")
+    return Line("readings", True, f"{len(courses)} channels, sensors: {len(sensors)}")
 
 
 def acked(spool: Mapping[str, Any]) -> int:

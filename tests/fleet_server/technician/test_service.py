@@ -1,0 +1,184 @@
+"""What technicians tell is carried out once, by those who may, in their own city; garbage has an answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fleet_server.devices import service as devices
+from fleet_server.devices.rules import DeviceState
+from fleet_server.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from fleet_server.technician import service
+from fleet_server.technician.service import Kind, NewWork
+from provisioning.technician import report
+from provisioning.technician.report_page import render
+from tests.fleet_server.technician.conftest import ANA, FAR, LAMP, VIC, Town
+from tests.provisioning.technician.test_photos import JPEG, PLACE
+from tests.provisioning.technician.test_report import REPORT
+from tests.support.server_context import ADMIN
+from wire_contract.topics import Address
+
+HOUR = timedelta(hours=1)
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def told(
+    number: int, kind: Kind, body: dict[str, Any], done_at: datetime | None = None, lamp: Address = LAMP
+) -> NewWork:
+    return NewWork(f"{number:032x}", kind, lamp, done_at or now(), body)
+
+
+def test_work_is_carried_out_once_and_written_into_the_sites_history(town: Town) -> None:
+    place = told(1, Kind.PLACE, {"latitude": 41.1, "longitude": -8.6, "district": "Harbour", "height_m": 3.5})
+    first = service.do_work(town.ctx, ANA, place)
+    assert service.do_work(town.ctx, ANA, place) == first, "told again, the answer is the same"
+    record = devices.get_device(town.ctx, ADMIN, LAMP).record
+    assert (record.latitude, record.longitude, record.district) == (41.1, -8.6, "Harbour")
+    with pytest.raises(Conflict):
+        service.do_work(town.ctx, ANA, replace(place, body={"district": "Elsewhere"}))
+    service.do_work(town.ctx, ANA, told(2, Kind.NOTE, {"text": "the lid is loose"}, now() - HOUR))
+    history = service.site_history(town.ctx, VIC, LAMP)
+    assert [each.kind for each in history] == [Kind.PLACE, Kind.NOTE], "by when it was done"
+    assert history[0].body["height_m"] == 3.5
+    assert history[0].done_by == "ana"
+
+
+def test_what_was_done_before_something_newer_is_refused_and_nothing_changes(town: Town) -> None:
+    lamp = Address("city", "lamp-08")
+    service.do_work(town.ctx, ANA, told(11, Kind.PLACE, {"district": "New"}, lamp=lamp))
+    late = told(12, Kind.PLACE, {"district": "Old"}, now() - HOUR, lamp)
+    with pytest.raises(Conflict, match="ana did place"):
+        service.do_work(town.ctx, ANA, late)
+    assert devices.get_device(town.ctx, ADMIN, lamp).record.district == "New"
+    service.do_work(town.ctx, ANA, told(13, Kind.REPLACE_DEVICE, {"reason": "drowned"}, lamp=lamp))
+    with pytest.raises(Conflict):
+        service.do_work(town.ctx, ANA, told(14, Kind.DECOMMISSION, {"reason": "x"}, now() - HOUR, lamp))
+    assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.ACTIVE
+
+
+def test_who_may(town: Town) -> None:
+    note = told(21, Kind.NOTE, {"text": "x"})
+    with pytest.raises(Forbidden):
+        service.do_work(town.ctx, VIC, note)
+    for act in (
+        lambda: service.do_work(town.ctx, FAR, note),
+        lambda: service.site_history(town.ctx, FAR, LAMP),
+        lambda: service.list_photos(town.ctx, FAR, LAMP),
+        lambda: service.put_photo(town.ctx, FAR, LAMP, JPEG),
+        lambda: service.list_reports(town.ctx, FAR, LAMP),
+    ):
+        with pytest.raises((Forbidden, NotFound)):
+            act()  # type: ignore[no-untyped-call]
+    with pytest.raises(NotFound):
+        service.do_work(town.ctx, ANA, told(22, Kind.NOTE, {"text": "x"}, lamp=Address("city", "nobody")))
+
+
+def report_of(number: int, key: Ed25519PrivateKey, **more: Any) -> tuple[str, bytes]:
+    made = replace(
+        REPORT, id=f"{number:032x}", device=str(LAMP), made_at=now().isoformat(), test=None, **more
+    )
+    return made.id, report.signed(render(report.checked(made)), key)
+
+
+def test_a_report_is_kept_as_it_was_signed_and_its_key_is_remembered(town: Town) -> None:
+    mine, another = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    number, document = report_of(31, mine)
+    first = service.put_report(town.ctx, ANA, number, document)
+    assert first.key_known, "the first key of an account is taken"
+    assert service.put_report(town.ctx, ANA, number, document) == first
+    assert service.report_document(town.ctx, VIC, number) == document
+    assert not service.put_report(town.ctx, ANA, *report_of(32, another)).key_known
+    assert service.put_report(town.ctx, ANA, *report_of(33, mine)).key_known
+    with pytest.raises(Conflict):
+        service.put_report(town.ctx, ANA, *report_of(31, mine, note="another"))
+    with pytest.raises(NotFound):
+        service.get_report(town.ctx, FAR, number)
+    assert service.list_reports(town.ctx, FAR) == []
+    assert {each.id for each in service.list_reports(town.ctx, VIC, LAMP)} >= {number}
+    kinds = [each.kind for each in service.site_history(town.ctx, VIC, LAMP)]
+    assert kinds.count(Kind.HANDOVER) == 3
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"<html>", b"\xff\xfe", report.signed("<p>no data</p>", Ed25519PrivateKey.generate())]
+)
+def test_what_is_no_report(town: Town, garbage: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        service.put_report(town.ctx, ANA, f"{40:032x}", garbage)
+
+
+def test_a_picture_says_no_longer_where_it_was_taken(town: Town) -> None:
+    kept = service.put_photo(town.ctx, ANA, LAMP, JPEG, "front")
+    again = service.put_photo(town.ctx, ANA, LAMP, JPEG, "the front")
+    assert kept.sha256 == again.sha256
+    assert [each.caption for each in service.list_photos(town.ctx, VIC, LAMP)] == ["the front"]
+    found, content = service.get_photo(town.ctx, VIC, LAMP, kept.sha256)
+    assert PLACE not in content
+    assert found.media_type == "image/jpeg"
+    wanted = service.put_photo(town.ctx, ANA, LAMP, JPEG, keep_metadata=True)
+    assert service.get_photo(town.ctx, VIC, LAMP, wanted.sha256)[1] == JPEG
+    for each in (kept, wanted):
+        service.remove_photo(town.ctx, ANA, LAMP, each.sha256)
+    with pytest.raises(NotFound):
+        service.remove_photo(town.ctx, ANA, LAMP, kept.sha256)
+
+
+def test_over_http_garbage_has_an_answer_and_a_document_is_not_shown(town: Town) -> None:
+    with httpx.Client(
+        base_url=f"{town.url}/api/v1", headers={"Authorization": f"Bearer {town.token()}"}
+    ) as client:
+        work, good = f"/field/work/{51:032x}", told(51, Kind.NOTE, {})
+        body = {
+            "kind": "note",
+            "device": str(LAMP),
+            "done_at": good.done_at.isoformat(),
+            "body": {"text": "x"},
+        }
+        cases: list[tuple[str, str, Any]] = [
+            ("/field/work/x", "json", body),
+            (work, "json", body | {"device": "lamp-07"}),
+            (work, "json", body | {"device": "city/../x"}),
+            (work, "json", body | {"done_at": "2026-11-21T10:00:00"}),
+            (work, "json", body | {"done_at": 10**30}),
+            (work, "json", body | {"kind": "handover"}),
+            (work, "json", body | {"kind": "x"}),
+            (work, "json", body | {"body": {"text": "\x00"}}),
+            (work, "json", body | {"body": []}),
+            (work, "content", b"{"),
+            (f"/field/reports/{52:032x}", "content", b"x" * 100),
+            (f"/devices/{LAMP}/photos", "content", b"GIF89a"),
+            (f"/devices/{LAMP}/photos?caption=%00", "content", JPEG),
+            (f"/devices/{LAMP}/photos?what=1", "content", JPEG),
+        ]
+        for path, how, sent in cases:
+            answer = client.put(path, **{how: sent})
+            assert answer.status_code in (400, 422), (path, sent, answer.text)
+            assert answer.headers["content-type"] == "application/problem+json"
+        assert client.put(f"/devices/{LAMP}/photos", content=b"\xff" * (7 << 20)).status_code == 413
+        for path in (
+            "/field/labels/x",
+            "/field/labels/22222222",
+            "/field/reports/0",
+            f"/devices/{LAMP}/photos/{'0' * 64}",
+        ):
+            assert client.get(path).status_code == 404, path
+        assert client.put(work, json=body).status_code == 200
+        number, document = report_of(53, Ed25519PrivateKey.generate())
+        assert client.put(f"/field/reports/{number}", content=document).json()["device"] == str(LAMP)
+        shown = client.get(f"/field/reports/{number}/document")
+        assert shown.content == document
+        assert shown.headers["content-disposition"].startswith("attachment")
+        assert "sandbox" in shown.headers["content-security-policy"]
+        assert [each["kind"] for each in client.get(f"/devices/{LAMP}/history?limit=1").json()]
+        assert number in [each["id"] for each in client.get(f"/field/reports?device={LAMP}").json()]
+        settings = client.get("/field/settings").json()
+        assert settings["tenant"] == "city"
+        assert settings["trust_pem"].count("BEGIN CERTIFICATE") == 2

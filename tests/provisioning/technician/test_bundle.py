@@ -1,0 +1,210 @@
+"""A bundle is what the agent takes, goes where it should, and to nothing else; labels are read back."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import tarfile
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import segno
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.config import check
+from provisioning.claims import new_token
+from provisioning.errors import BadSetting
+from provisioning.technician import bundle as bundles
+from provisioning.technician import delivering, label
+from provisioning.technician.bundle import Bundle, Sensor
+from provisioning.technician.errors import LamppostUnreachable, WrongInput
+from provisioning.technician.home import Settings
+from provisioning.technician.lamppost import Lamppost
+from wire_contract.topics import Address
+
+TOKEN = new_token()
+SETTINGS = Settings(
+    tenant="porto",
+    pages_url="https://lamps.porto.example",
+    enrolment_url="https://fleet.porto.example:8443",
+    broker_host="fleet.porto.example",
+    trust_pem="-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n",
+)
+BUNDLE = Bundle(
+    Address("porto", "lamp-07"),
+    SETTINGS,
+    str(TOKEN),
+    'Market "Square" 3, \\ Praça',
+    (Sensor("pm", "pms5003", "/dev/ttyAMA0"), Sensor("pm 2", "sds011", "/dev/ttyUSB0", "a1b2")),
+    41.1496,
+    -8.6109,
+)
+
+
+def test_the_agent_takes_the_configuration_as_it_is() -> None:
+    config = check(tomllib.loads(bundles.agent_toml(BUNDLE)), Path("agent.toml"))
+    assert (config.device.tenant, config.device.name) == ("porto", "lamp-07")
+    assert config.device.site == BUNDLE.site
+    assert (config.device.latitude, config.device.longitude) == (41.1496, -8.6109)
+    assert config.device.wait_for_time_sync
+    assert config.enrolment.claim == str(TOKEN)
+    assert config.enrolment.url == SETTINGS.enrolment_url
+    assert [(s.name, s.kind, s.port, s.serial) for s in config.sensors] == [
+        ("pm", "pms5003", "/dev/ttyAMA0", ""),
+        ("pm 2", "sds011", "/dev/ttyUSB0", "a1b2"),
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(exclude_categories=["C"]), max_size=60))
+def test_any_words_come_out_as_they_went_in(site: str) -> None:
+    assert tomllib.loads(bundles.agent_toml(replace(BUNDLE, site=site)))["device"]["site"] == site
+
+
+def test_the_secret_is_in_one_file_and_in_no_repr() -> None:
+    files = bundles.files(BUNDLE)
+    assert [name for name, content in files.items() if TOKEN.secret.encode() in content] == ["agent.toml"]
+    assert TOKEN.secret not in repr(BUNDLE)
+    assert subprocess.run(["sh", "-n"], input=files["install.sh"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(BUNDLE, claim="7k3m9qxd"),
+        replace(BUNDLE, site="a\nb"),
+        replace(BUNDLE, settings=replace(SETTINGS, trust_pem="")),
+        replace(BUNDLE, settings=replace(SETTINGS, enrolment_url="")),
+        replace(BUNDLE, settings=replace(SETTINGS, pages_url="javascript:alert(1)")),
+    ],
+)
+def test_what_is_no_bundle(wrong: Bundle) -> None:
+    with pytest.raises(BadSetting):
+        bundles.files(wrong)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "pm", "pm:pms5003", "pm:PMS:/dev/x", "pm:pms5003:ttyUSB0", "a:b:/dev/x y"]
+)
+def test_what_is_no_sensor(text: str) -> None:
+    with pytest.raises(BadSetting):
+        bundles.sensor_of(text)
+
+
+def test_a_units_serial_is_changed_and_nothing_else() -> None:
+    text = bundles.agent_toml(BUNDLE) + "# a remark\n"
+    for name, serial in (("pm", "2F81"), ("pm 2", "c3")):
+        changed = bundles.with_serial(text, name, serial)
+        before, after = tomllib.loads(text), tomllib.loads(changed)
+        for sensor in before["sensor"]:
+            if sensor["name"] == name:
+                sensor["serial"] = serial
+        assert after == before
+        assert changed.endswith("# a remark\n")
+    with pytest.raises(BadSetting):
+        bundles.with_serial(text, "front", "1")
+
+
+def card(folder: Path, filesystem: str = "vfat") -> Path:
+    """A folder that /proc/mounts would call a boot partition; returns the pretended /proc/mounts."""
+    boot = folder / "boot fs"
+    boot.mkdir()
+    for name in ("config.txt", "cmdline.txt"):
+        (boot / name).touch()
+    mounts = folder / "mounts"
+    where = str(boot).replace(" ", "\\040")
+    mounts.write_text(f"proc /proc proc rw 0 0\n/dev/sdb1 {where} {filesystem} rw 0 0\n")
+    return mounts
+
+
+def test_a_card_is_looked_at_before_anything_is_written(tmp_path: Path) -> None:
+    mounts, boot = card(tmp_path), tmp_path / "boot fs"
+    where = delivering.to_card(bundles.files(BUNDLE), boot, mounts)
+    assert where == boot / "lamppost"
+    assert (where / "agent.toml").read_bytes() == bundles.files(BUNDLE)["agent.toml"]
+    for wrong in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(WrongInput):
+            delivering.to_card(bundles.files(BUNDLE), wrong, mounts)
+    assert not (tmp_path / "lamppost").exists()
+
+
+def test_a_folder_is_private_and_another_bundle_is_kept(tmp_path: Path) -> None:
+    folder = delivering.to_folder(bundles.files(BUNDLE) | {"packages/a.whl": b"x"}, tmp_path / "b")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "agent.toml").stat().st_mode & 0o777 == 0o600
+    assert (folder / "packages" / "a.whl").read_bytes() == b"x"
+    with pytest.raises(WrongInput):
+        delivering.check_folder(folder)
+    delivering.check_folder(folder, replace=True)
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `ssh` that runs the command here, in a folder of its own; the folder."""
+    there = tmp_path / "there"
+    there.mkdir()
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n'
+        'while [ "$1" != -- ]; do [ "$1" = -O ] && exit 0; shift; done\n'
+        f'[ "$2" = gone ] && {{ echo "no route to host" >&2; exit 255; }}\ncd {there} && exec sh -c "$3"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return there
+
+
+def test_over_ssh_it_is_as_private_and_no_secret_is_in_the_command_line(ssh: Path, tmp_path: Path) -> None:
+    with Lamppost("pi@lamp.local") as post:
+        delivering.over_ssh(bundles.files(BUNDLE), post)
+    folder = ssh / "lamppost-bundle"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "agent.toml").stat().st_mode & 0o777 == 0o600
+    assert {each.name for each in folder.iterdir()} == set(bundles.files(BUNDLE))
+    assert TOKEN.secret not in (tmp_path / "asked").read_text()
+    with Lamppost("gone") as post, pytest.raises(LamppostUnreachable, match="no route to host"):
+        delivering.over_ssh(bundles.files(BUNDLE), post)
+    with pytest.raises(WrongInput):
+        Lamppost("-oProxyCommand=true")
+
+
+def test_the_archive_has_no_other_names() -> None:
+    with tarfile.open(fileobj=io.BytesIO(delivering.archive(bundles.files(BUNDLE)))) as tar:
+        assert {entry.name for entry in tar if entry.isfile()} == set(bundles.files(BUNDLE))
+
+
+def test_a_label_says_the_claim_and_never_its_secret() -> None:
+    made = BUNDLE.label
+    assert made.url == f"https://lamps.porto.example/c/{TOKEN.id}"
+    drawn = label.svg(replace(made, site="<b>&"))
+    ElementTree.fromstring(drawn)
+    assert TOKEN.secret not in drawn
+    assert TOKEN.id in drawn
+    assert "<b>" not in drawn
+    dark = sum(map(sum, segno.make(made.url, error="q", micro=False).matrix))
+    again = label._code(made)
+    assert sum(map(sum, again.matrix)) == dark
+    assert again.error == "Q"
+    assert made.url in label.terminal(made)
+    assert label.html([made, made]).count("<li>") == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        label.Label("https://x.example", str(TOKEN), "a"),
+        label.Label("https://x.example", "../../x", "a"),
+        label.Label("", TOKEN.id, "a"),
+        label.Label("ftp://x", TOKEN.id, "a"),
+        label.Label('https://x"y', TOKEN.id, "a"),
+    ],
+)
+def test_what_is_no_label(wrong: label.Label) -> None:
+    with pytest.raises(BadSetting):
+        label.svg(wrong)
