@@ -20,7 +20,9 @@ def authorize(principal: Principal, action: str, resource: str = "*", *, tenant:
     own = principal.tenant
     refused = Forbidden(f"{principal.name} may not do {action} on {resource}.")
     if (tenant or tenant_of(principal, resource)) != own and permitted(principal, action, tenant=own):
-        refused = OtherTenant(f"There is no device {resource}." if tenant is None else "There is no such thing.")
+        refused = OtherTenant(
+            f"There is no device {resource}." if tenant is None else "There is no such thing."
+        )
     refused.attempt = (principal, str(action), resource)
     raise refused
 

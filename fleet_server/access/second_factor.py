@@ -101,13 +101,14 @@ def confirm_own(
     """Show the first code. Raises Forbidden, CodeRefused, TooManyAttempts."""
     sessions.person(principal)
     instant = sessions.real(now)
-    _count(ctx, principal, instant)
+    with ctx.db.session() as session:
+        throttling.count_code(session, principal.name, "", instant)
     with ctx.db.session() as session:
         operator = sessions.account(session, principal, lock=True)
         codes = confirm(ctx, session, operator, code, instant)
         if codes is None:
             raise CodeRefused("The code is wrong, or no second factor is being set up.")
-        throttling.forget(session, operator.name, "")
+        throttling.right_code(session, operator.name, "")
         record(session, principal, Action.SESSION_CHANGE, operator.name, after={"second_factor": True})
         return Changed(sessions.rotate(session, operator.id, token), codes)
 
@@ -120,13 +121,14 @@ def remove_own(
     instant = sessions.real(now)
     if principal.roles & set(ctx.config.sign_in.second_factor_roles):
         raise Conflict("A role of yours needs a second factor here.")
-    _count(ctx, principal, instant)
+    with ctx.db.session() as session:
+        throttling.count_code(session, principal.name, "", instant)
     with ctx.db.session() as session:
         operator = sessions.account(session, principal, lock=True)
         if not right_code(ctx, session, operator, code, instant):
             raise CodeRefused("The code is wrong or was used before.")
         factor_store.remove(session, operator.id)
-        throttling.forget(session, operator.name, "")
+        throttling.right_code(session, operator.name, "")
         record(session, principal, Action.SESSION_CHANGE, operator.name, after={"second_factor": False})
         return Changed(sessions.rotate(session, operator.id, token))
 
@@ -137,13 +139,14 @@ def new_recovery_codes(
     """Ten new ones in place of the old. Raises Forbidden, CodeRefused, TooManyAttempts."""
     sessions.person(principal)
     instant = sessions.real(now)
-    _count(ctx, principal, instant)
+    with ctx.db.session() as session:
+        throttling.count_code(session, principal.name, "", instant)
     with ctx.db.session() as session:
         operator = sessions.account(session, principal, lock=True)
         if not right_code(ctx, session, operator, code, instant):
             raise CodeRefused("The code is wrong or was used before.")
         codes = _new_codes(session, operator)
-        throttling.forget(session, operator.name, "")
+        throttling.right_code(session, operator.name, "")
         record(session, principal, Action.SESSION_CHANGE, operator.name, after={"recovery_codes": len(codes)})
         return Changed(sessions.rotate(session, operator.id, token), codes)
 
@@ -151,7 +154,8 @@ def new_recovery_codes(
 def _with_password(ctx: Context, principal: Principal, password: str, now: datetime) -> Operator:
     """The own account, once its password was right. Raises Forbidden, SignInRefused, TooManyAttempts."""
     sessions.person(principal)
-    _count(ctx, principal, now)
+    with ctx.db.session() as session:  # somebody who is in guesses as slowly as at the door
+        throttling.count_attempt(session, principal.name, "", now)
     with ctx.db.session() as session:
         found = credential(session, principal.name)
     if found is None or found.password_hash is None:
@@ -168,12 +172,6 @@ def own_password_right(ctx: Context, principal: Principal, password: str, now: d
     """As `_with_password`, in its place of the queue; for a change of the password itself."""
     with room():
         return _with_password(ctx, principal, password, now)
-
-
-def _count(ctx: Context, principal: Principal, now: datetime) -> None:
-    """Somebody who is in guesses as slowly as at the door."""
-    with ctx.db.session() as session:
-        throttling.count_attempt(session, principal.name, "", now)
 
 
 def _secret(ctx: Context, operator: Operator, factor: factor_store.Factor) -> bytes:

@@ -78,15 +78,13 @@ def _sign_in(ctx: Context, attempt: Attempt, password: str, now: datetime) -> Se
     with ctx.db.session() as session:
         if renewed is not None:
             store.set_password_hash(session, operator.id, renewed)
+        throttling.forget(session, counted, attempt.address)
         tenant = grants.chosen_tenant(operator.grants, attempt.tenant)
         if tenant is None:
-            throttling.forgive(session, counted, attempt.address)
             needed: Forbidden | SecondFactorNeeded = _no_role(attempt)
         elif operator.has_factor or _must_have_one(ctx, operator):
-            throttling.forgive(session, counted, attempt.address)
             needed = _ticket(session, operator, tenant, now)
         else:
-            throttling.forget(session, counted, attempt.address)
             return sessions.begin(
                 session, operator, NewSession(tenant, "password", attempt.address, attempt.agent), now
             )
@@ -104,7 +102,7 @@ def with_second_factor(
     with ctx.db.session() as session:
         held = _held_ticket(session, hashed, instant)
         operator = store.operator_by_id(session, held.operator_id)
-        throttling.count_attempt(session, operator.name, address, instant)
+        throttling.count_code(session, operator.name, address, instant)
         codes: tuple[str, ...] | None = ()
         if operator.has_factor:
             right = second_factor.right_code(ctx, session, operator, code, instant)
@@ -113,7 +111,7 @@ def with_second_factor(
             right = codes is not None
         if right:
             factor_store.drop_ticket(session, hashed)
-            throttling.forget(session, operator.name, address)
+            throttling.right_code(session, operator.name, address)
             new = NewSession(held.wanted, "password and code", address, agent)
             made = sessions.begin(session, operator, new, instant)
             return SessionToken(made.token, made.expires_at, made.principal, codes or ())

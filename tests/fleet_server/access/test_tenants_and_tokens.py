@@ -41,11 +41,11 @@ def ana(ctx: Context) -> str:
 
 def test_a_session_acts_in_one_tenant_and_changes_over(ctx: Context, ana: str) -> None:
     first = service.sign_in(ctx, ana, PASSWORD)
-    assert (first.principal.tenant, first.principal.roles) == ("lisboa", {Role.VIEWER})
+    assert (first.principal.tenant, first.principal.roles) == ("lisboa", frozenset({Role.VIEWER}))
     made = service.sign_in(ctx, ana, PASSWORD, tenant="porto", agent="Firefox " * 99)
     found = service.resolve_session(ctx, made.token)
     assert found is not None
-    assert (found.principal.tenant, found.principal.roles) == ("porto", {Role.ADMIN})
+    assert (found.principal.tenant, found.principal.roles) == ("porto", frozenset({Role.ADMIN}))
     assert found.tenants == ("lisboa", "porto")
     changed = service.act_in(ctx, found.principal, made.token, "lisboa")
     assert service.resolve(ctx, made.token) == changed.principal
