@@ -11,9 +11,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from air_quality.place import BadCell, cell_centre
 from dashboards import words
+from dashboards.asked_from import asked_from
 from dashboards.model import Condition, Detail, Lamppost, Pending, Place, Reading, Sensor
 from fleet_server.access import service as access
 from fleet_server.access.service import SignedIn
+from fleet_server.auditor import service as auditor
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context
 from fleet_server.decisions import service as decisions
@@ -68,7 +70,8 @@ class Services:
         """The session's token. Raises SignInBusy beside the service's own refusals."""
 
         def attempt() -> str:
-            return access.sign_in(self._context, name, password, address).token
+            with auditor.of_pages(self._context, address):
+                return access.sign_in(self._context, name, password, address).token
 
         return await asyncio.get_running_loop().run_in_executor(self._doorkeepers, attempt)
 
@@ -165,9 +168,13 @@ class Services:
         return await self._call(function, self._context, *args, **kwargs)
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._lookers, lambda: function(*args, **kwargs)
-        )
+        address = asked_from()
+
+        def act() -> T:
+            with auditor.of_pages(self._context, address):
+                return function(*args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._lookers, act)
 
 
 def _lamppost(device: DeviceView, shown: LatestReading | None) -> Lamppost:

@@ -12,6 +12,7 @@ from fleet_server import admin_commands as run
 from fleet_server import enrolment_commands as ahead
 from fleet_server import incident_commands as on
 from fleet_server import retention_commands as keeping
+from fleet_server import telling_commands as telling
 from fleet_server.access.rules import HUMAN_ROLES
 from fleet_server.admin_commands import Row, coordinates, duration
 from fleet_server.admit_commands import enrolments_admit
@@ -24,6 +25,7 @@ from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment.rules import CLAIM_LIFE, State
 from fleet_server.errors import ConfigurationError, LamppostError
 from fleet_server.health import database_parts
+from fleet_server.origin import coming_from
 
 EXAMPLES = """\
 examples:
@@ -67,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     _calibrations(_group(groups, "calibration", "what a sensor unit's raw values become"))
     _incidents(_group(groups, "incidents", "what happens in the city, and who looks after it", on.EXAMPLES))
     _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
+    telling.add(_group(groups, "command", "what lampposts are told to do", telling.EXAMPLES), _command)
     keeping.add(_group(groups, "retention", "how long samples are kept", keeping.EXAMPLES), _command)
     return made
 
@@ -234,7 +237,7 @@ def main(argv: list[str]) -> int:
     try:
         config = load_config(options.config, data_dir=options.data)
         _check_there_is_a_server(config)
-        with command_context(config) as ctx:
+        with command_context(config) as ctx, coming_from("command"):
             _check_schema(ctx)
             rows = options.act(ctx, options)
     except LamppostError as refused:

@@ -12,6 +12,7 @@
     │   ├── NotAcceptable    406   the answer has no form that the asker takes
     │   ├── Conflict         409   right in itself, not in this state
     │   │   └── SecondPersonNeeded   another person has to agree first
+    │   ├── PreconditionFailed 412 what the asker has seen has changed since
     │   ├── Gone             410   it was there, and has expired or been used
     │   ├── TooLarge         413
     │   ├── UnsupportedMedia 415
@@ -69,7 +70,9 @@ class SecondFactorNeeded(NotAuthenticated):
 
 
 class Forbidden(InputError):
-    """Somebody is signed in, and may not do this."""
+    """Somebody is signed in, and may not do this. `attempt`: who, what, on what, for the audit log alone."""
+
+    attempt: tuple[Any, str, str] | None = None
 
 
 class OtherTenant(Forbidden):
@@ -94,6 +97,10 @@ class Conflict(InputError):
 
 class SecondPersonNeeded(Conflict):
     """Nothing was done: another person has to agree to the request `members["request"]` first."""
+
+
+class PreconditionFailed(InputError):
+    """What the asker has seen is not what is there any more (If-Match)."""
 
 
 class Gone(InputError):
@@ -178,6 +185,7 @@ PROBLEMS: dict[type[LamppostError], Problem] = {
     NotAcceptable: Problem(406, "not-acceptable", "There is no such form of the answer"),
     Conflict: Problem(409, "conflict", "The present state does not allow it"),
     SecondPersonNeeded: Problem(409, "second-person-needed", "Another person has to agree first"),
+    PreconditionFailed: Problem(412, "precondition-failed", "It has changed since you looked"),
     Gone: Problem(410, "gone", "It has expired or been used"),
     TooLarge: Problem(413, "too-large", "The body is too large"),
     UnsupportedMedia: Problem(415, "unsupported-media-type", "The body is of the wrong type"),

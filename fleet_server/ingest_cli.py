@@ -16,6 +16,7 @@ from fleet_server.config import load_config
 from fleet_server.context import command_context
 from fleet_server.errors import ConfigurationError, LamppostError
 from fleet_server.ingest_commands import Answer
+from fleet_server.origin import coming_from
 from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
 
@@ -135,7 +136,7 @@ def main(argv: list[str]) -> int:
         if options.command != "show":
             options.device = _address(options.device, config.tenant.name)
         run.check_there_is_a_server(config)
-        with command_context(config) as ctx:
+        with command_context(config) as ctx, coming_from("command"):
             run.check_schema(ctx)
             answer = act(ctx, options)
     except LamppostError as refused:

@@ -10,10 +10,12 @@ import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy import exc
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from fleet_server import errors
+from fleet_server.auditor import refusals
 from fleet_server.envelope import PROBLEM_TYPE, problem_body, request_id_of
 from fleet_server.errors import InternalError, InvalidRequest, LamppostError, LinkError, problem_of
 
@@ -64,6 +66,8 @@ def respond(request: Request, error: LamppostError, headers: dict[str, str] | No
 
 async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, LamppostError)
+    if isinstance(error, errors.Forbidden):
+        await run_in_threadpool(refusals.note, request.app.state.context, error)
     return respond(request, error)
 
 

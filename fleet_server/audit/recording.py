@@ -14,7 +14,10 @@ taken care of here.
 from __future__ import annotations
 
 import secrets
+import threading
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,8 +27,9 @@ from sqlalchemy.orm import Session as AnySession
 from sqlmodel import Session
 
 from fleet_server.audit import rules, store
+from fleet_server.audit.bounding import Bounded
 from fleet_server.audit.rules import Actor, Draft, Outcome
-from fleet_server.origin import origin
+from fleet_server.origin import Way, coming_from, origin
 
 _PENDING = "lamppost_audit"
 
@@ -102,3 +106,57 @@ def _chain(session: AnySession) -> None:
     session.flush()
     assert isinstance(session, Session)
     store.append(session, drafts)
+
+
+@dataclass(frozen=True)
+class _Often:
+    """What is told once a minute at most: who, from where, what, on what, in which tenant, how it ended."""
+
+    way: Way
+    address: str
+    actor: Actor
+    action: str
+    resource: str
+    tenant: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class _Many:
+    kind: str = "nobody"
+    name: str = "many"
+    roles: frozenset[str] = frozenset()
+    tenant: str = "*"
+    via: str = "none"
+
+
+_often: Bounded[_Often] = Bounded(
+    _Often("server", "", _Many(), "access:refused", "many", "*", Outcome.REFUSED)
+)
+_often_lock = threading.Lock()
+
+
+def record_often(
+    session: Session,
+    principal: Actor,
+    action: str,
+    resource: str,
+    *,
+    outcome: Outcome,
+    tenant: str | None = None,
+) -> None:
+    """As `record`, for what somebody can make happen as often as they like: refusals.
+
+    One line a minute at most for the same thing by this process, with how often it happened (`times`).
+    """
+    whose, here = _tenant(principal, resource) if tenant is None else tenant, origin()
+    this = _Often(here.way, here.address, principal, action, resource, whose, outcome)
+    with _often_lock:
+        told = _often.happened(this, time.monotonic())
+    for each, times in told:
+        after = {"times": times} if times > 1 else None
+        with coming_from(each.way, each.address, here.request_id if each == this else ""):
+            record(
+                session, each.actor, each.action, each.resource,
+                after=after, tenant=each.tenant, outcome=each.outcome,
+            )  # fmt: skip

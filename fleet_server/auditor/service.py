@@ -7,6 +7,8 @@ whether the chain holds is the same answer for everybody: it is one chain. Insta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,13 +17,14 @@ from fleet_server.access.service import authorize
 from fleet_server.audit import checkpoints, keys
 from fleet_server.audit import store as log
 from fleet_server.audit.recording import record
-from fleet_server.audit.rules import Happening
+from fleet_server.audit.rules import Happening, clean
 from fleet_server.audit.verifying import Checkpoint, FaultKind, Line, Place, Verified
 from fleet_server.audit.verifying import verify as verify_chain
-from fleet_server.auditor import formats, store
+from fleet_server.auditor import formats, refusals, store
 from fleet_server.auditor.rules import MOST, LineView, Wanted, view
 from fleet_server.context import Context
-from fleet_server.errors import InvalidRequest, NotFound
+from fleet_server.errors import Forbidden, InvalidRequest, NotFound
+from fleet_server.origin import coming_from
 
 __all__ = [
     "MOST",
@@ -35,6 +38,7 @@ __all__ = [
     "export_jsonl",
     "line",
     "lines",
+    "of_pages",
     "public_keys",
     "sign",
     "verify",
@@ -48,8 +52,10 @@ def lines(ctx: Context, principal: Principal, wanted: Wanted, limit: int = 100) 
     if not 1 <= limit <= MOST:
         raise InvalidRequest(f"The limit is from 1 to {MOST}.")
     _check_span(wanted.begins, wanted.ends)
+    words = {name: clean(getattr(wanted, name)) for name in ("action", "who", "resource")}
     with ctx.db.session(principal.tenant) as session:
-        return [view(each) for each in store.listed(session, wanted, principal.within, limit)]
+        found = store.listed(session, replace(wanted, **words), principal.within, limit)
+    return [view(each) for each in found]
 
 
 def line(ctx: Context, principal: Principal, number: int) -> LineView:
@@ -212,3 +218,14 @@ def _check_span(begins: datetime | None, ends: datetime | None) -> None:
             )
     if begins is not None and ends is not None and begins >= ends:
         raise InvalidRequest(f"from {begins.isoformat()} is not before to {ends.isoformat()}.")
+
+
+@contextmanager
+def of_pages(ctx: Context, address: str) -> Iterator[None]:
+    """What the pages ask for within, on behalf of a browser at this IP address; refusals are written down."""
+    with coming_from("pages", address):
+        try:
+            yield
+        except Forbidden as refused:
+            refusals.note(ctx, refused)
+            raise
