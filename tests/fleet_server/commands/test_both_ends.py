@@ -265,7 +265,8 @@ def test_on_a_quiet_day_it_succeeds(city: City, name: CommandName) -> None:
     assert city.state() is State.SENT
     while city.down or city.lamppost.spooled:
         city.step("bring down", rng)
-        city.lamppost.spooled and city.answer(city.lamppost.spooled.pop(0))
+        while city.lamppost.spooled:
+            city.answer(city.lamppost.spooled.pop(0))
     assert city.state() is State.SUCCEEDED
     city.send()
     assert not city.down, "nothing is said of what has ended"
