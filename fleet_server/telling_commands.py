@@ -118,7 +118,7 @@ def cancel(ctx: Context, options: argparse.Namespace) -> list[Row]:
     if len(options.id) == 16:
         found = service.cancel_bulk(ctx, console(), options.id, options.reason)
         counts: Row = {str(state): n for state, n in found.counts.items()}
-        return [{"bulk": found.id} | counts]
+        return [{"bulk": found.id, **counts}]
     return [_row(service.cancel(ctx, console(), _number(options.id), options.reason))]
 
 
