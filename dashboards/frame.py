@@ -38,6 +38,7 @@ AREAS = (  # the navigation: key, address, words
 MAY = {  # what a page may offer, by its name in the browser's store; the services check it again
     "decide": "enrolments:decide",
     "claim": "claims:create",
+    "look": "devices:read",
 }
 # What is there until the scripts are: the header's ground and its city. header.js takes it away.
 FIRST = (

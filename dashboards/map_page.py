@@ -77,8 +77,10 @@ class MapViewer(PageViewer):
         self.hours = key if key in HOURS else self.hours
 
     def topics(self, snapshot: Snapshot) -> Iterable[Topic]:
-        yield Topic(LAMPPOSTS, self._read_lampposts)
         yield districts(self._source, self.index)
+        if not self.looks:
+            return
+        yield Topic(LAMPPOSTS, self._read_lampposts)
         posts: dict[int, Lamppost] = snapshot.found.get(LAMPPOSTS, {})
         if self._wanted and posts:
             found = next((p.id for p in posts.values() if p.address == self._wanted), None)

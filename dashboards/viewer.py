@@ -9,7 +9,7 @@ from typing import Any
 from dashboards import topics, view
 from dashboards.hub import Snapshot
 from dashboards.topics import INCIDENTS_OPEN, PENDING, CommonSource, Topic
-from fleet_server.access.service import SignedIn
+from fleet_server.access.service import SignedIn, permitted
 
 Message = dict[str, Any]
 
@@ -32,6 +32,7 @@ class PageViewer:
 
     def __init__(self, line: Line, source: CommonSource) -> None:
         self.who = line.who
+        self.looks = permitted(line.who.principal, "devices:read")  # a data partner sees districts alone
         self._line = line
         self._common = source
         self._sent: Message = {}
@@ -52,7 +53,8 @@ class PageViewer:
         return await self._line.welcome()
 
     def wants(self, snapshot: Snapshot) -> Iterable[Topic]:
-        yield from topics.common(self._common)
+        if self.looks:
+            yield from topics.common(self._common)
         yield from self.topics(snapshot)
 
     def show(self, snapshot: Snapshot) -> None:

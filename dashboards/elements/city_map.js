@@ -47,6 +47,7 @@ export default {
       return counts;
     },
     note() {
+      if (!this.s.may.look) return { title: "Districts only", text: "Your account sees what the lampposts of a district come to, below." };
       if (!this.s.loaded) return this.s.fault ? { title: "The map waits for the database", text: "Lampposts appear by themselves when it answers." } : null;
       if (!this.rows.length) return { title: "No lamppost yet", text: "The map fills with the first lamppost that is enrolled." };
       if (!this.placed) return { title: "No lamppost has a place yet", text: "All of them are in the list. Whoever runs the server tells where they stand:", code: "lamppost fleet lamppost place NAME --at LAT,LON" };

@@ -32,7 +32,8 @@ export default {
         <button v-if="s.only" type="button" class="chip" aria-pressed="true" @click="s.only = null">{{ s.only.words }} <span aria-hidden="true">×</span><span class="sr">, show all again</span></button>
         <button v-for="c in concerns" :key="c.key" type="button" class="chip" :aria-pressed="concern === c.key" @click="concern = c.key">{{ c.label }} <span class="num">{{ c.told }}</span></button>
       </div>
-      <p v-if="!s.loaded && s.fault" class="empty">The list appears when the database answers.</p>
+      <p v-if="!s.may.look" class="empty">Your account sees districts, no single lamppost.</p>
+      <p v-else-if="!s.loaded && s.fault" class="empty">The list appears when the database answers.</p>
       <p v-else-if="!s.loaded" class="empty">Reading the list of lampposts.</p>
       <div v-else-if="!all.length" class="empty">
         <h3>No lamppost yet</h3>
