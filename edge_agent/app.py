@@ -4,50 +4,49 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from edge_agent import __version__, settings
 from edge_agent.config_keys import AgentConfig, SensorKeys
-from edge_agent.core.cadence import Cadence
 from edge_agent.core.commanding import LINES_MOST, Allowed
 from edge_agent.core.declaring import declaration
 from edge_agent.core.sealing import Pace
-from edge_agent.core.spool_policy import Caps
 from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
 from edge_agent.io import diagnostics, systemd
+from edge_agent.io.budget_file import BudgetFile
 from edge_agent.io.certificate_dates import validity
-from edge_agent.io.clocks import FollowedClock, ScaledClock, SystemClock, kernel_is_synced
 from edge_agent.io.command_file import CommandFile
 from edge_agent.io.log_ring import LogRing
 from edge_agent.io.model_folder import MANIFEST_FILE, load_model, model_directory
 from edge_agent.io.model_trial import ModelTrial
-from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
+from edge_agent.io.paho_broker import PahoBroker
 from edge_agent.io.sqlite_spool import SqliteSpool
 from edge_agent.io.status_file import StatusFile
 from edge_agent.io.twin_file import TwinFile
 from edge_agent.io.watch_file import WatchFile
+from edge_agent.io.wire_meter import WireMeter
 from edge_agent.loops.board import Board
+from edge_agent.loops.budget import BudgetKeeper
 from edge_agent.loops.commanding import CommandLoop, Hands
 from edge_agent.loops.identity import IdentityLoop
 from edge_agent.loops.inbound import Inbound
 from edge_agent.loops.link import LinkLoop
 from edge_agent.loops.looking import SharedSensor
 from edge_agent.loops.room import RoomKeeper
-from edge_agent.loops.sampling import SamplingLoop, SensorPlan
+from edge_agent.loops.sampling import SamplingLoop
 from edge_agent.loops.spooler import Spooler
 from edge_agent.loops.status import Facts, Reporter
 from edge_agent.loops.twin import TwinKeeper
 from edge_agent.loops.watching import WatchingLoop
+from edge_agent.parts import broker_address, make_caps, make_clock, sensor_plan
 from edge_agent.ports import Broker, Clock, Model, Sensor
-from firmware_bridge.kinds import SPECS, SensorKind
+from firmware_bridge.kinds import SensorKind
 from wire_contract.topics import Address, Up
 
 log = logging.getLogger("lamppost")
@@ -58,35 +57,6 @@ JOIN_S = 5.0  # a serial read ends within 3 s
 STUCK_AFTER_S = 90.0  # a loop that has not turned for so long hangs: the watchdog is not fed any more
 
 Opener = Callable[[SensorKind, str], Sensor]
-
-
-def make_clock(config: AgentConfig) -> Clock:
-    """The system's clock, or the demo's."""
-    if config.bench.clock_file:
-        return FollowedClock(Path(config.bench.clock_file))
-    if config.bench.clock_speed != 1.0:
-        now_ms = SystemClock().now_ms()
-        return ScaledClock(config.bench.clock_speed, now_ms, now_ms)
-    return SystemClock(kernel_is_synced if config.device.wait_for_time_sync else None)
-
-
-def make_caps(config: AgentConfig) -> Caps:
-    return settings.caps_of(settings.configured(config))
-
-
-def broker_address(config: AgentConfig, client_id: str = "") -> BrokerAddress:
-    """The client id is made up for each process: whoever knew it could throw this connection out, and
-    nothing is kept for it at the broker (clean start)."""
-    return BrokerAddress(
-        host=config.server.host,
-        port=config.server.port,
-        client_id=client_id or f"{config.device.tenant}/{config.device.name}/{os.urandom(8).hex()}",
-        ca_file=config.ca_file,
-        certificate_file=config.certificate_file,
-        key_file=config.key_file,
-        keepalive_s=config.server.keepalive_s,
-        plain=config.bench.insecure_broker,
-    )
 
 
 def make_model(config: AgentConfig) -> Model | None:
@@ -104,14 +74,6 @@ def model_trial(config: AgentConfig) -> ModelTrial:
 
 def watch_file(config: AgentConfig) -> WatchFile:
     return WatchFile(config.data_dir / "watching.json")
-
-
-def sensor_plan(keys: SensorKeys) -> SensorPlan:
-    """One [[sensor]] table as the sampling loop wants it."""
-    spec = SPECS[SensorKind(keys.kind)]
-    warm_up_s = spec.warm_up_s if keys.warm_up_s < 0 else keys.warm_up_s
-    lead_s = warm_up_s if keys.duty_cycle and spec.can_sleep else 0.0
-    return SensorPlan(keys.name, keys.serial, keys.site or keys.name, Cadence(keys.every_s, lead_s))
 
 
 def facts(config: AgentConfig) -> Facts:
@@ -142,7 +104,16 @@ class Agent:
         self.spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes, self._clock.street_s)
         self._reporter = Reporter(facts(config), self._clock, self.spool, self.board)
         self._quiet = settings.QuietHours(self._clock)
-        self.link = self._make_link(broker or PahoBroker(broker_address(config)))
+        meter = WireMeter()
+        self._budget = BudgetKeeper(
+            self._clock,
+            self.board,
+            BudgetFile(config.data_dir / "data_used.json"),
+            meter.total,
+            self._keep_pace,
+            work=lambda: self.link.work(),
+        )
+        self.link = self._make_link(broker or PahoBroker(broker_address(config), meter))
         self.board.listen(lambda _news: self.link.conditions_changed())
         self.watching = self._make_watching()
         self.spooler = self._make_spooler()
@@ -180,7 +151,7 @@ class Agent:
             corrupt=lambda: self.spooler.rescue(),
             born=lambda: self._twin.tell(),
             backoff_max_s=self._config.bench.backoff_max_s,
-            paused=self._quiet.paused,
+            paused=lambda: self._quiet.paused() | self._budget.paused(),
         )
 
     def _make_spooler(self) -> Spooler:
@@ -212,24 +183,24 @@ class Agent:
             decides=decides,
         )
 
-    def _make_twin(self) -> TwinKeeper:
-        def keep_pace(pace: Pace) -> None:
-            self.spooler.keep_pace(pace)
-            self._reporter.flush_each(pace.live_s)
-            self.link.conditions_changed()
+    def _keep_pace(self, pace: Pace) -> None:
+        self.spooler.keep_pace(pace)
+        self._reporter.flush_each(pace.live_s)
+        self.link.conditions_changed()
 
+    def _make_twin(self) -> TwinKeeper:
         return TwinKeeper(
             self._shelf,
             self.board,
             settings.configured(self._file),
             [each.name for each in self._config.sensors],
             settings.Obedience(
-                pace=keep_pace,
+                pace=self._budget.keep_pace,
                 caps=self.spooler.keep_within,
                 refresh=self.link.refresh_each,
                 samplers=self._sampling,
                 quiet=self._quiet,
-                budget=lambda _megabytes: None,
+                budget=self._budget.limit,
             ),
             lambda payload: self.link.publish_now(Up.TWIN, payload),
         )
@@ -306,6 +277,7 @@ class Agent:
         while not self._stopping:
             if self._stop_sampling and self._sampling_threads:
                 self._end_sampling()
+            self._budget.look()
             self._status.write()
             if self.alive():
                 systemd.notify("WATCHDOG=1")
@@ -335,6 +307,8 @@ class Agent:
         self.commands.stop()
         self.link.stop()
         self._threads[1].join(JOIN_S)
+        self._budget.look()
+        self._budget.save()
         self.spooler.stop()
         self._threads[0].join(JOIN_S)
         self._status.write()
@@ -385,6 +359,7 @@ class Agent:
             "latest": dict(self.spooler.latest),
             "late_verdicts": self.spooler.late_verdicts,
             "watching": self.watching.figures(),
+            "data": self._budget.figures(),
         }
         return self._reporter.status(moment, self.spooler.pending())
 

@@ -96,6 +96,12 @@ class Server:
         allowed="a host name or an address, without https:// and port",
     )
     port: int = key("The broker's MQTT-over-TLS port.", 8883, low=1, high=65_535)
+    transport: str = key(
+        "tls: that port; websocket: through the web's, where a site lets nothing else out; auto: what works.",
+        "auto",
+        choices=("auto", "tls", "websocket"),
+    )
+    websocket_port: int = key("The server's device address, for websocket and auto.", 443, low=1, high=65_535)
     ca_file: str = key("The city's authority; empty: <data_dir>/identity/ca.pem.", "")
     certificate_file: str = key("This device's certificate; empty: <data_dir>/identity/device.pem.", "")
     key_file: str = key("This device's key; empty: <data_dir>/identity/device.key.", "")
@@ -137,9 +143,12 @@ class SensorKeys:
 
 @dataclass(frozen=True)
 class Telemetry:
-    """What is sent, and when."""
+    """What is sent, when, and how much of it."""
 
     flush_interval_s: float = key("Live samples are sent each so many seconds.", 10.0, low=1, high=60)
+    budget_mb: float = key(
+        "Megabytes on the wire in a calendar month; from 80 % on it saves. 0: no limit.", 0.0, low=0, high=1e6
+    )
 
 
 @dataclass(frozen=True)

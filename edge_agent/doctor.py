@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.app import broker_address
 from edge_agent.config import load
 from edge_agent.config_keys import AgentConfig, SensorKeys
 from edge_agent.core.health import KNOWN
@@ -31,6 +30,7 @@ from edge_agent.io.certificate_dates import validity
 from edge_agent.io.paho_broker import PahoBroker, tls_context
 from edge_agent.io.spool_view import ENDLESS_INODES, free_inodes, view
 from edge_agent.model_report import report
+from edge_agent.parts import broker_address
 from edge_agent.ports import BrokerEvents, Session
 from edge_agent.summary import given_up_lines
 from firmware_bridge.errors import SensorError, SensorWarmingUp

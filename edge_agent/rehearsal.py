@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
-from edge_agent.app import make_caps, sensor_plan, watch_file
+from edge_agent.app import watch_file
 from edge_agent.config_keys import AgentConfig
 from edge_agent.core.declaring import declaration
 from edge_agent.core.gathering import Seen
@@ -24,6 +24,7 @@ from edge_agent.loops.link import LinkView
 from edge_agent.loops.room import RoomKeeper
 from edge_agent.loops.sampling import IDENTITY_TIMEOUT_S, READ_TIMEOUT_S, SensorPlan
 from edge_agent.loops.spooler import Spooler
+from edge_agent.parts import make_caps, sensor_plan
 from edge_agent.ports import Sensor
 from firmware_bridge.errors import SensorError
 from firmware_bridge.kinds import SensorKind

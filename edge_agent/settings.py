@@ -31,6 +31,7 @@ def configured(config: AgentConfig) -> dict[str, Value]:
     spool = config.spool
     of_file: dict[str, Value] = {
         "telemetry.flush_interval_s": config.telemetry.flush_interval_s,
+        "data.budget_mb": config.telemetry.budget_mb,
         "spool.max_bytes": spool.max_bytes,
         "spool.min_free_bytes": spool.min_free_bytes,
         "spool.min_free_inodes": spool.min_free_inodes,

@@ -63,6 +63,9 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         ),
         "publish_refused": Known("error", "Ask the city: the broker's rules do not let this device publish."),
         "link_lost": Known("info", "Nothing: the agent connects again by itself."),
+        "data_budget": Known(
+            "warning", "Nothing, it is over with the month; or raise the setting data.budget_mb."
+        ),
         "server_silent": Known(
             "warning", "Look at the server's ingest role: the broker is there, it is not."
         ),

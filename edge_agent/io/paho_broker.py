@@ -6,11 +6,12 @@ network thread calls back; the callbacks only hand on.
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,25 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge_agent.core.ways import Outcome, Way, begin, step
 from edge_agent.errors import BrokerRefused, BrokerUnreachable, BrokerUntrusted, LinkLost, NotEnrolled
+from edge_agent.io.websocket_tunnel import open_tunnel
+from edge_agent.io.wire_meter import WireMeter
 from edge_agent.ports import BrokerEvents, Session
+
+log = logging.getLogger("lamppost")
 
 # TCP and TLS over a poor mobile line take seconds; a broker that the whole city calls at once, after it was
 # away, takes tens of them.
 CONNECT_TIMEOUT_S = 20.0
 CONNACK_TIMEOUT_S = 20.0
+TUNNEL_PATH = "/mqtt"  # on the server's device listener
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True)
 class BrokerAddress:
-    """Where the broker is and who we are to it. `plain`: TCP without TLS, to this machine only."""
+    """Where the broker is, how to get there, who we are to it. `plain`: without TLS, to this machine only."""
 
     host: str
     port: int
@@ -43,6 +50,8 @@ class BrokerAddress:
     key_file: Path
     keepalive_s: int
     plain: bool = False
+    transport: str = "tls"  # or "websocket", or "auto": core/ways.py decides
+    websocket_port: int = 443
 
 
 def tls_context(address: BrokerAddress) -> ssl.SSLContext:
@@ -70,15 +79,38 @@ def tls_context(address: BrokerAddress) -> ssl.SSLContext:
     return context
 
 
+class _Client(Client):
+    """paho, by way of a WebSocket where there is one to go through (paho's own would carry MQTT itself, and
+    the broker would see the door's certificate instead of ours)."""
+
+    tunnel: Callable[[], socket.socket] | None = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        return super()._create_socket_connection() if self.tunnel is None else self.tunnel()
+
+
 class PahoBroker:
     """See `edge_agent.ports.Broker`."""
 
-    def __init__(self, address: BrokerAddress) -> None:
-        self._address = address
+    def __init__(self, address: BrokerAddress, meter: WireMeter | None = None) -> None:
+        self._address, self._meter = address, meter or WireMeter()
+        self._ways = begin(address.transport)
         self._client: Client | None = None
         self._session = Session("", b"", "")
 
     def connect(self, session: Session, events: BrokerEvents) -> None:
+        tried, outcome = self._ways.way, Outcome.REACHED
+        try:
+            self._connect(session, events)
+        except (BrokerUnreachable, BrokerUntrusted):
+            outcome = Outcome.BLOCKED
+            raise
+        finally:
+            self._ways = step(self._ways, outcome)
+            if self._ways.way is not tried:
+                log.info("the next attempt goes by %s", self._ways.way.value)
+
+    def _connect(self, session: Session, events: BrokerEvents) -> None:
         self.disconnect()
         self._session = session
         client = self._new_client(session)
@@ -95,13 +127,11 @@ class PahoBroker:
             ) from error
         except ssl.SSLError as error:
             raise BrokerUntrusted(f"TLS with the broker failed: {error.reason or error}") from error
-        except (OSError, ValueError) as error:
-            where = f"{self._address.host}:{self._address.port}"
-            raise BrokerUnreachable(f"no broker at {where}: {_plainly(error)}") from error
+        except (OSError, ValueError) as error:  # BadFrame is one
+            raise BrokerUnreachable(f"no broker at {self._where()}: {_plainly(error)}") from error
         opened = client.socket()
-        if isinstance(
-            opened, socket.socket
-        ):  # a small message must not wait until the one before it is acknowledged
+        # a small message must not wait until the one before it is acknowledged
+        if isinstance(opened, socket.socket) and opened.family != socket.AF_UNIX:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.loop_start()
         self._client = client
@@ -115,8 +145,17 @@ class PahoBroker:
             raise BrokerUnreachable(f"the broker did not answer within {CONNACK_TIMEOUT_S:.0f} s")
         raise BrokerRefused(answer.refusal)
 
+    def _where(self) -> str:
+        if self._ways.way is Way.WEBSOCKET:
+            return f"wss://{self._address.host}:{self._address.websocket_port}{TUNNEL_PATH}"
+        return f"{self._address.host}:{self._address.port}"
+
+    def _open_tunnel(self) -> socket.socket:
+        host, port = self._address.host, self._address.websocket_port
+        return open_tunnel(host, port, TUNNEL_PATH, self._address.ca_file, CONNECT_TIMEOUT_S, self._meter)
+
     def _new_client(self, session: Session) -> Client:
-        client = Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._address.client_id,
             protocol=MQTTv5,
@@ -124,6 +163,9 @@ class PahoBroker:
             manual_ack=True,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
+        client.on_socket_open = lambda _c, _u, made: _if_socket(made, self._meter.opened)
+        client.on_socket_close = lambda _c, _u, made: _if_socket(made, self._meter.closing)
+        client.tunnel = self._open_tunnel if self._ways.way is Way.WEBSOCKET else None
         if session.will_topic:
             client.will_set(session.will_topic, session.will_payload, qos=1, retain=True)
         if not self._address.plain:
@@ -165,6 +207,11 @@ class PahoBroker:
         client.on_disconnect = None
         client.disconnect()
         client.loop_stop()
+
+
+def _if_socket(made: object, tell: Callable[[socket.socket], None]) -> None:
+    if isinstance(made, socket.socket):
+        tell(made)
 
 
 class _Answer:

@@ -1,0 +1,138 @@
+"""Where a site lets out nothing but the web: the agent's link by the device listener to a real broker."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from edge_agent.errors import BrokerUnreachable, LinkError
+from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
+from edge_agent.ports import BrokerEvents, Session
+from fleet_server.api import create_device_app
+from fleet_server.api_role import QuietServer
+from fleet_server.config import load_config
+from fleet_server.context import Context
+from tests.security.raw_mqtt import heard, publish, subscribe, tls
+from tests.support.mosquitto import IdentityFiles, MosquittoBroker
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+from wire_contract.topics import Address, Down, Up, down_filter, down_topic, up_topic
+
+ONE = Address("city", "lamp-01")
+LARGE = bytes(range(256)) * 1000  # 256,000 bytes: in many frames and TLS records
+
+
+@contextmanager
+def door(broker: MosquittoBroker, folder: Path) -> Iterator[int]:
+    """The device listener as the API role makes it, on a port of its own."""
+    made = load_config(None, data_dir=folder)
+    config = replace(made, broker=replace(made.broker, host=broker.host, port=broker.port))
+    port = free_port()
+    settings = uvicorn.Config(
+        create_device_app(Context.of(config)),
+        host="127.0.0.1",
+        port=port,
+        log_config=None,
+        lifespan="off",
+        ssl_certfile=str(broker.settings.certificate_file),
+        ssl_keyfile=str(broker.settings.key_file),
+    )
+    server = QuietServer(settings)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started, 10, "the device listener")
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def address(broker: MosquittoBroker, files: IdentityFiles, door_port: int, transport: str) -> BrokerAddress:
+    """Its MQTT port is one that nobody listens on."""
+    keys = (files.ca, files.certificate, files.key)
+    return BrokerAddress("localhost", free_port(), "", *keys, 30, False, transport, door_port)
+
+
+class Ear:
+    """What a broker reports."""
+
+    def __init__(self) -> None:
+        self.subscribed, self.gone = threading.Event(), threading.Event()
+        self.came: list[tuple[str, bytes]] = []
+        self.events = BrokerEvents(
+            self.subscribed.set, self._hear, lambda _why: self.gone.set(), lambda _why: None
+        )
+
+    def _hear(self, topic: str, payload: bytes, handled: object) -> None:
+        self.came.append((topic, payload))
+        assert callable(handled)
+        handled()
+
+
+SESSION = Session(up_topic(ONE, Up.PRESENCE), b"will", down_filter(ONE))
+
+
+def test_the_way_around(broker: MosquittoBroker, tmp_path: Path) -> None:
+    """Found by itself after two failures; large messages both ways; another authority's, a revoked one, and
+    whoever speaks something else stay out; when the broker goes, the link knows."""
+    files, ear = broker.device_identity(ONE), Ear()
+    with door(broker, tmp_path) as port, tls(broker, broker.server_identity()) as server:
+        assert server.opened("server") == 0
+        server.send(subscribe("lp/1/+/+/up/#"))
+        device = PahoBroker(address(broker, files, port, "auto"))
+        for _ in range(2):
+            with pytest.raises(BrokerUnreachable, match="nothing listens"):
+                device.connect(SESSION, ear.events)
+        device.connect(SESSION, ear.events)
+        device.subscribe()
+        assert ear.subscribed.wait(10)
+        device.publish(up_topic(ONE, Up.HISTORY), LARGE)
+        said = wait_until(lambda: heard(server.answers()), 10, "the batch at the server")
+        assert said == [(up_topic(ONE, Up.HISTORY), LARGE)]
+        for number in range(1, 6):
+            server.send(publish(down_topic(ONE, Down.COMMAND), LARGE, number))
+        server.answers()
+        wait_until(lambda: len(ear.came) == 5, 10, "what the server says")
+        assert set(ear.came) == {(down_topic(ONE, Down.COMMAND), LARGE)}
+
+        other = PahoBroker(address(broker, broker.expired_identity(ONE), port, "websocket"))
+        with pytest.raises(LinkError):
+            other.connect(SESSION, Ear().events)
+        lost = broker.device_identity(Address("city", "lamp-09"))
+        broker.authority.revoke(lost.serial)
+        broker.restart()  # where the broker's own WebSockets let it in
+        assert ear.gone.wait(10)
+        with pytest.raises(LinkError):
+            PahoBroker(address(broker, lost, port, "websocket")).connect(SESSION, Ear().events)
+        device.connect(SESSION, ear.events)
+        device.disconnect()
+        _refuses_what_is_no_tunnel(broker, port)
+        broker.kill()
+        with pytest.raises(LinkError):
+            device.connect(SESSION, ear.events)
+
+
+def _refuses_what_is_no_tunnel(broker: MosquittoBroker, port: int) -> None:
+    from websockets.exceptions import ConnectionClosed, InvalidStatus
+    from websockets.sync.client import connect
+
+    context = ssl.create_default_context(cafile=str(broker.authority.files.trust))
+    url = f"wss://localhost:{port}/mqtt"
+    for wrong in (None, ["mqtt"]):
+        with pytest.raises(InvalidStatus), connect(url, ssl=context, subprotocols=wrong):  # type: ignore[arg-type]
+            pass
+    for sent, code in (("text", 1003), (b"no TLS at all" * 100, 1001), (bytes(2 << 20), 1009)):
+        with connect(url, ssl=context, subprotocols=["tls.lamppost"]) as made:  # type: ignore[list-item]
+            made.send(sent)
+            with suppress(ConnectionClosed):
+                while True:
+                    made.recv(10)  # the broker's alert
+            assert made.close_code == code
