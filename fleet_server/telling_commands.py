@@ -103,7 +103,7 @@ def list_commands(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 def show(ctx: Context, options: argparse.Namespace) -> list[Row]:
     found = service.get_command(ctx, console(), _number(options.id))
-    more = {"reason": found.reason, "bulk": found.bulk or "", "sent": _at(found.sent_at)}
+    more: Row = {"reason": found.reason, "bulk": found.bulk or "", "sent": _at(found.sent_at)}
     more |= {"times sent": found.sendings, "began": _at(found.began_at), "late": found.late}
     file = "" if found.file is None else f"{found.file.name}, {found.file.pieces} of {found.file.of} pieces"
     return [_row(found) | more | {"file": file} | found.result]

@@ -243,6 +243,6 @@ CONFIG_KEYS = frozenset(
         *(f"spool.{key}" for key in ("history_ttl_days", "diagnostic_ttl_days")),
         "model.runtime",
         "commands.reboot",
-        "data.budget_mb",
+        "telemetry.budget_mb",
     }
 )

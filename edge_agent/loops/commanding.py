@@ -1,4 +1,4 @@
-"""Commands: `core/commanding.py` decides, this keeps the book, carries out, answers. In a thread of its own."""
+"""Commands: `core/commanding.py` decides, this keeps the book, carries out, answers. A thread of its own."""
 
 from __future__ import annotations
 

@@ -59,8 +59,9 @@ class SharedSensor:
 
     def close(self) -> None:
         with self._lock:
+            if self._open:
+                self._trouble = "its port was lost; it is looked for"
             self._open = False
-            self._trouble = "its port was lost, or not opened yet"
             self._sensor.close()
 
     def look(self) -> tuple[bool, str]:
