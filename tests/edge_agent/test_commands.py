@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,9 @@ def test_what_it_is_told_it_does_and_sends(
 
 def test_every_listed_key_of_the_configuration_is_one() -> None:
     known = {
-        f"{section}.{name}" for section, (_, kind) in SECTIONS.items() for name in kind.__dataclass_fields__
+        f"{section}.{name}"
+        for section, (_, kind) in SECTIONS.items()
+        for name in (each.name for each in fields(kind))
     }
     assert CONFIG_KEYS - known == set()
 
