@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from nicegui import app, ui
 from starlette.responses import PlainTextResponse, Response
 
-from dashboards import astray, headers, incident_pages, lamppost_page, map_page, sign_in
+from dashboards import astray, headers, incident_pages, lamppost_page, map_page, phone_pages, sign_in
 from dashboards.arrival import Arrival
 from dashboards.data import Services
 from dashboards.data_air import Air
@@ -69,6 +69,7 @@ def build(config: ServerConfig, services: Services) -> FastAPI:
     air = Air(services)
     incident_pages.register(frame, services, Incidents(services), air)
     lamppost_page.register(frame, services, Posts(services), air)
+    phone_pages.register(services, sessions)
     app.get("/healthz", include_in_schema=False)(_alive)
     app.add_middleware(ScriptNonce, images=headers.origin_of(config.ui.map_tiles))
     app.add_middleware(Guard, sessions=sessions)

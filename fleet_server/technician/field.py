@@ -15,6 +15,8 @@ from fleet_server.enrolment.service import Enrolment
 from fleet_server.errors import NotFound
 from provisioning.claims import parse_token
 from provisioning.technician import label
+from wire_contract.errors import InvalidName
+from wire_contract.topics import Address
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ANY_SECRET = "x" * 16  # a claim's id alone is checked by its form
@@ -43,6 +45,14 @@ class ClaimLabel:
     url: str
     svg: str
     enrolment_id: int
+
+
+def address_of(tenant: str, name: str) -> Address:
+    """Raises NotFound for one that no lamppost can have."""
+    try:
+        return Address(tenant, name)
+    except InvalidName:
+        raise NotFound(f"There is no lamppost {tenant[:64]}/{name[:64]}.") from None
 
 
 def field_settings(ctx: Context, principal: Principal) -> FieldSettings:

@@ -80,6 +80,43 @@ class ReportView(BaseModel):
     sha256: str
 
 
+class CheckLine(BaseModel):
+    name: str
+    ok: bool
+    detail: str
+    remedy: str
+
+
+class CheckCourse(BaseModel):
+    """points: seconds since the span began, and the value."""
+
+    sensor: str
+    channel: str
+    points: list[tuple[float, float]]
+
+
+class SiteCheckView(BaseModel):
+    """first_ack_s: of a test at the post only."""
+
+    device: str
+    version: str
+    made_at: datetime
+    span_s: float
+    passed: bool
+    lines: list[CheckLine]
+    courses: list[CheckCourse]
+    first_ack_s: float | None
+
+
+class NewHandover(BaseModel):
+    """Empty names: the account's."""
+
+    technician: str = Field("", max_length=100, examples=["Ana Reis"])
+    received_by: str = Field("", max_length=100)
+    note: str = Field("", max_length=2000)
+    height_m: float | None = Field(None, ge=0, le=100, description="of the sensors above the ground")
+
+
 class PhotoView(BaseModel):
     sha256: str
     media_type: str
@@ -130,6 +167,19 @@ def history(
 ) -> list[WorkView]:
     """What was done at the post: hand-overs, calibrations, units and computers changed. Newest first."""
     return [_work(each) for each in service.site_history(ctx, asker, address, before=before, limit=limit)]
+
+
+@router.get("/devices/{tenant}/{name}/site-check")
+def site_check(ctx: Ctx, asker: Asker, address: DeviceAddress) -> SiteCheckView:
+    """The site test as the city sees it: presence, clock, conditions, the readings of five minutes."""
+    return SiteCheckView.model_validate(service.site_check(ctx, asker, address).as_json())
+
+
+@router.post("/devices/{tenant}/{name}/handover", status_code=201)
+def hand_over(ctx: Ctx, asker: Asker, address: DeviceAddress, body: NewHandover) -> ReportView:
+    """Hand it over as the page for phones does: with that site test, signed by the server's key."""
+    told = service.Handover(body.technician, body.received_by, body.note, body.height_m)
+    return _report(service.hand_over(ctx, asker, address, told))
 
 
 @router.put(

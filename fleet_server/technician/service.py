@@ -23,7 +23,9 @@ from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.errors import Conflict, InvalidRequest, NotFound
 from fleet_server.technician import carrying_out, rules, store
-from fleet_server.technician.field import ClaimLabel, FieldSettings, field_settings, label_of
+from fleet_server.technician.checking import drawn, site_check
+from fleet_server.technician.field import ClaimLabel, FieldSettings, address_of, field_settings, label_of
+from fleet_server.technician.handing_over import Handover, written_report
 from fleet_server.technician.rules import BadWork, Kind
 from fleet_server.technician.store import PhotoRecord, ReportRecord, WorkRecord
 from provisioning.errors import ProvisioningError
@@ -34,15 +36,19 @@ from wire_contract.topics import Address
 __all__ = [
     "ClaimLabel",
     "FieldSettings",
+    "Handover",
     "Kind",
     "NewWork",
     "PhotoRecord",
     "ReportRecord",
     "WorkRecord",
+    "address_of",
     "do_work",
+    "drawn",
     "field_settings",
     "get_photo",
     "get_report",
+    "hand_over",
     "label_of",
     "list_photos",
     "list_reports",
@@ -50,6 +56,7 @@ __all__ = [
     "put_report",
     "remove_photo",
     "report_document",
+    "site_check",
     "site_history",
 ]
 
@@ -199,6 +206,12 @@ def put_report(
         )  # fmt: skip
     log.info("%s: handed over by %s, report %s", address, principal.name, report_id)
     return made
+
+
+def hand_over(ctx: Context, principal: Principal, address: Address, told: Handover) -> ReportRecord:
+    """From a phone: with the site test as the city sees it. Raises as `put_report`."""
+    report_id, document = written_report(ctx, principal, address, told)
+    return put_report(ctx, principal, report_id, document)
 
 
 def list_reports(

@@ -16,7 +16,9 @@ import binascii
 import hashlib
 import json
 import math
+import os
 import re
+import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -204,16 +206,9 @@ def _read(content: bytes) -> SiteReport:
 
 def technician_key(path: Path) -> Ed25519PrivateKey:
     """The key in this file (PKCS#8, 0600); made where there is none. Raises WrongInput, OSError."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        key = Ed25519PrivateKey.generate()
-        private_directory(path.parent)
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        write_atomically(path, pem)
-        return key
+    if not path.exists():
+        _make_key(path)
+    content = path.read_bytes()
     if path.stat().st_mode & 0o077:
         raise WrongInput(f"{path} can be read by others", f"Close it: chmod 600 {path}")
     try:
@@ -223,3 +218,19 @@ def technician_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(loaded, Ed25519PrivateKey):
         raise WrongInput(f"{path} is not an Ed25519 key")
     return loaded
+
+
+def _make_key(path: Path) -> None:
+    """Whole or not at all; of two that make one at once the first one's stays."""
+    private_directory(path.parent)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_atomically(draft, pem)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another was quicker
+    finally:
+        draft.unlink()

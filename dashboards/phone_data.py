@@ -1,0 +1,219 @@
+"""What the pages for a phone ask the services: claims, who waits to be let in, what was done at a post."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dashboards.data import Services
+from fleet_server.access.service import SignedIn, permitted
+from fleet_server.devices import service as devices
+from fleet_server.devices.service import Address, Place
+from fleet_server.enrolment import service as enrolment
+from fleet_server.enrolment.service import Enrolment
+from fleet_server.errors import Conflict, InvalidRequest
+from fleet_server.technician import service as field
+from fleet_server.technician.service import Kind
+
+__all__ = ["Address", "ClaimWish", "Claimed", "Phone", "Site", "Standing"]
+
+_NUMBER = re.compile(r"[+-]?\d{1,3}(?:[.,]\d{1,10})?")  # a phone's keyboard may write a comma
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A claim and what became of it; `label` is an SVG. device "": it proposes a name itself."""
+
+    id: int
+    claim: str
+    state: str
+    tenant: str
+    device: str
+    site: str
+    fingerprint: str
+    made_by: str
+    reason: str
+    label: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A claim that was just made: its token is shown once."""
+
+    token: str
+    standing: Standing
+
+
+@dataclass(frozen=True)
+class Site:
+    """A post, for the one who stands before it."""
+
+    tenant: str
+    name: str
+    site: str
+    district: str
+    latitude: float | None
+    longitude: float | None
+    height_m: float | None
+    state: str
+    check: Any  # provisioning's SiteTest, as the service gives it
+    photos: Sequence[Any]
+    reports: Sequence[Any]
+    history: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class ClaimWish:
+    """A claim as the form has it, every field as text."""
+
+    device: str = ""
+    site: str = ""
+    latitude: str = ""
+    longitude: str = ""
+    district: str = ""
+    replaces: str = ""
+
+
+class Phone:
+    """Raises what the services raise."""
+
+    def __init__(self, services: Services) -> None:
+        self._ask = services.ask
+
+    async def standing(self, by: SignedIn, states: Sequence[str]) -> list[Standing]:
+        """Claims in these states, the newest first."""
+        wanted = tuple(enrolment.State(state) for state in states)
+        found = await self._ask(enrolment.list_enrolments, by.principal, wanted)
+        return [_standing(each) for each in found]
+
+    async def claim(self, by: SignedIn, claim: str) -> Standing:
+        """One claim with its label. Raises NotFound."""
+        label = await self._ask(field.label_of, by.principal, claim)
+        found = await self._ask(enrolment.get_enrolment, by.principal, label.enrolment_id)
+        return _standing(found, label.svg, label.url)
+
+    async def make_claim(self, by: SignedIn, wish: ClaimWish) -> Claimed:
+        place = Place(number(wish.latitude), number(wish.longitude), wish.district.strip())
+        made = await self._ask(
+            enrolment.make_claim,
+            by.principal,
+            wish.device.strip() or None,
+            wish.site.strip(),
+            place=place,
+            replaces=bool(wish.replaces),
+        )
+        return Claimed(made.token, await self.claim(by, made.enrolment.claim_id))
+
+    async def decide(self, by: SignedIn, claim: str, last: str, accept: bool, reason: str = "") -> Standing:
+        """Let it in, or refuse it. Accepting takes the last group of the fingerprint that the lamppost shows:
+        whoever did not look cannot know it. Raises Conflict where it is another."""
+        found = await self.claim(by, claim)
+        if not accept:
+            await self._ask(enrolment.reject, by.principal, found.id, reason)
+        elif not found.fingerprint or last.strip().lower() != found.fingerprint.rpartition("-")[2]:
+            raise Conflict(
+                "Nothing was accepted: these are not the last four characters of this key.",
+                remedy="If the lamppost shows others, somebody else used the claim: refuse it.",
+            )
+        else:
+            await self._ask(enrolment.accept, by.principal, found.id)
+        return await self.claim(by, claim)
+
+    async def site(self, by: SignedIn, address: Address) -> Site:
+        """Raises NotFound."""
+        record = (await self._ask(devices.get_device, by.principal, address)).record
+        history = await self._ask(field.site_history, by.principal, address, limit=20)
+        heights = [each.body.get("height_m") for each in history if each.body.get("height_m") is not None]
+        return Site(
+            tenant=address.tenant,
+            name=address.device,
+            site=record.site,
+            district=record.district,
+            latitude=record.latitude,
+            longitude=record.longitude,
+            height_m=heights[0] if heights else None,
+            state=str(record.state),
+            check=await self._ask(field.site_check, by.principal, address),
+            photos=await self._ask(field.list_photos, by.principal, address),
+            reports=await self._ask(field.list_reports, by.principal, address),
+            history=history,
+        )
+
+    async def where(self, by: SignedIn, name: str) -> Address:
+        """The lamppost of this name, with or without its city. Raises NotFound."""
+        settings = await self._ask(field.field_settings, by.principal)
+        tenant, slash, device = name.strip().lower().rpartition("/")
+        address = address_of(tenant if slash else settings.tenant, device)
+        await self._ask(devices.get_device, by.principal, address)
+        return address
+
+    async def place(self, by: SignedIn, address: Address, work_id: str, told: Mapping[str, str]) -> None:
+        body = {
+            "latitude": number(told.get("latitude", "")),
+            "longitude": number(told.get("longitude", "")),
+            "height_m": number(told.get("height", "")),
+            "district": told.get("district", "").strip() or None,
+        }
+        work = field.NewWork(work_id, Kind.PLACE, address, datetime.now(UTC), body)
+        await self._ask(field.do_work, by.principal, work)
+
+    async def hand_over(self, by: SignedIn, address: Address, told: Mapping[str, str]) -> str:
+        """The report's id."""
+        given = field.Handover(
+            technician=told.get("technician", ""),
+            received_by=told.get("received_by", ""),
+            note=told.get("note", "").replace("\r\n", "\n"),
+            height_m=number(told.get("height", "")),
+        )
+        return (await self._ask(field.hand_over, by.principal, address, given)).id
+
+    async def put_photo(
+        self, by: SignedIn, address: Address, content: bytes, caption: str, keep_metadata: bool
+    ) -> None:
+        await self._ask(field.put_photo, by.principal, address, content, caption, keep_metadata=keep_metadata)
+
+    async def photo(self, by: SignedIn, address: Address, sha256: str) -> tuple[str, bytes]:
+        """Its media type and bytes."""
+        found, content = await self._ask(field.get_photo, by.principal, address, sha256)
+        return found.media_type, content
+
+    async def report(self, by: SignedIn, report_id: str) -> bytes:
+        return await self._ask(field.report_document, by.principal, report_id)
+
+
+def may(by: SignedIn, action: str) -> bool:
+    return permitted(by.principal, action)
+
+
+def address_of(tenant: str, name: str) -> Address:
+    """Raises NotFound for one that no lamppost can have."""
+    return field.address_of(tenant, name)
+
+
+def number(text: str) -> float | None:
+    """What was typed, None for nothing. Raises InvalidRequest."""
+    if not text.strip():
+        return None
+    if not _NUMBER.fullmatch(text.strip()):
+        raise InvalidRequest(f"{text.strip()[:40]!r} is not a number.", remedy="Write 41.1496.")
+    return float(text.strip().replace(",", "."))
+
+
+def _standing(found: Enrolment, label: str = "", url: str = "") -> Standing:
+    return Standing(
+        id=found.id,
+        claim=found.claim_id,
+        state=str(found.state),
+        tenant=found.tenant,
+        device=found.device or "",
+        site=found.site,
+        fingerprint=found.key_fingerprint,
+        made_by=found.created_by,
+        reason=found.reason,
+        label=label,
+        url=url,
+    )

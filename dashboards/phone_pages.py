@@ -1,0 +1,192 @@
+"""The pages for a phone: claims and who asks with them, the site test, pictures, the hand-over.
+
+    /field                       what waits; a new claim; a lamppost by its name
+    /c/{claim}                   what a label's QR code opens: compare the key, accept
+    /field/{tenant}/{name}       at a post
+
+Forms without a script: a phone at the edge of a cell loads one page, sends one form. The guard has let
+through signed-in people only, and forms of this origin only; the services decide who may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from fastapi import Request
+from nicegui import app
+from starlette.datastructures import UploadFile
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from dashboards import phone_view as view
+from dashboards.data import Services
+from dashboards.phone_data import Address, ClaimWish, Phone, address_of, may
+from dashboards.sessions import Sessions
+from fleet_server.access.service import SignedIn
+from fleet_server.errors import InvalidRequest, LamppostError, NotFound, TooLarge, problem_of
+from fleet_server.technician.service import drawn
+
+FORM_MAX_BYTES = 16_384  # a note of 2,000 characters takes six bytes each at most
+PHOTO_MAX_BYTES = (6 << 20) + FORM_MAX_BYTES  # with the form around it
+CLAIM_FIELDS = ("device", "site", "latitude", "longitude", "district", "replaces")
+MAY_CLAIM, MAY_DECIDE, MAY_REPORT = "claims:create", "enrolments:decide", "sites:report"
+
+Handler = Callable[..., Awaitable[Response]]
+
+
+def register(services: Services, known: Sessions) -> None:
+    """The routes of the pages."""
+    pages = _Pages(Phone(services), known)
+    routes: list[tuple[str, str, Handler]] = [
+        ("GET", "/field", pages.home),
+        ("GET", "/field/claim", pages.new_claim),
+        ("POST", "/field/claim", pages.make_claim),
+        ("GET", "/field/at", pages.find),
+        ("GET", "/c/{claim}", pages.claim),
+        ("POST", "/c/{claim}", pages.decide),
+        ("GET", "/field/report/{report}", pages.report),
+        ("GET", "/field/{tenant}/{name}", pages.site),
+        ("POST", "/field/{tenant}/{name}/place", pages.place),
+        ("POST", "/field/{tenant}/{name}/photo", pages.put_photo),
+        ("GET", "/field/{tenant}/{name}/photo/{sha256}", pages.photo),
+        ("POST", "/field/{tenant}/{name}/handover", pages.hand_over),
+    ]
+    for method, path, handler in routes:
+        app.add_api_route(path, pages.told(handler), methods=[method], include_in_schema=False)
+
+
+class _Pages:
+    def __init__(self, phone: Phone, known: Sessions) -> None:
+        self._phone, self._known = phone, known
+
+    def told(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """The handler with who asks; a refusal is a page that says so."""
+
+        async def answer(request: Request) -> Response:
+            who = await self._known.of(request.session, app.storage.user)
+            if who is None:  # the session ended between the guard and here
+                return RedirectResponse("/sign-in", 303)
+            try:
+                return await handler(request, who)
+            except LamppostError as refused:
+                return _refused(who, refused)
+
+        return answer
+
+    async def home(self, _request: Request, who: SignedIn) -> Response:
+        pending = await self._phone.standing(who, ["pending"])
+        waiting = await self._phone.standing(who, ["claimed"])
+        return _page(who, "Field work", view.home(pending, waiting, may(who, MAY_CLAIM)))
+
+    async def new_claim(self, _request: Request, who: SignedIn) -> Response:
+        return _page(who, "Set up a lamppost", view.claim_form({}))
+
+    async def make_claim(self, request: Request, who: SignedIn) -> Response:
+        given = await _fields(request)
+        wish = ClaimWish(**{name: given.get(name, "") for name in CLAIM_FIELDS})
+        try:
+            made = await self._phone.make_claim(who, wish)
+        except LamppostError as refused:
+            return _page(who, "Set up a lamppost", view.claim_form(given), refused)
+        return _page(who, "The claim", view.claimed(made))
+
+    async def find(self, request: Request, who: SignedIn) -> Response:
+        address = await self._phone.where(who, request.query_params.get("name", ""))
+        return RedirectResponse(f"/field/{address}", 303)
+
+    async def claim(self, request: Request, who: SignedIn) -> Response:
+        found = await self._phone.claim(who, request.path_params["claim"])
+        waits = found.state in ("claimed", "accepted")
+        body = view.claim(found, may(who, MAY_DECIDE))
+        return _page(who, found.device or "A lamppost", body, refresh=waits)
+
+    async def decide(self, request: Request, who: SignedIn) -> Response:
+        claim, given = request.path_params["claim"], await _fields(request)
+        accept = given.get("decision") == "accept"
+        try:
+            await self._phone.decide(who, claim, given.get("last", ""), accept, given.get("reason", ""))
+        except NotFound:
+            raise
+        except LamppostError as refused:
+            found = await self._phone.claim(who, claim)
+            return _page(who, found.device, view.claim(found, may(who, MAY_DECIDE)), refused)
+        return RedirectResponse(f"/c/{claim}", 303)
+
+    async def site(self, request: Request, who: SignedIn) -> Response:
+        return await self._site(who, _address(request))
+
+    async def place(self, request: Request, who: SignedIn) -> Response:
+        address, given = _address(request), await _fields(request)
+        return await self._done(who, address, self._phone.place(who, address, given.get("id", ""), given))
+
+    async def put_photo(self, request: Request, who: SignedIn) -> Response:
+        address = _address(request)
+        _check_length(request, PHOTO_MAX_BYTES)
+        async with request.form(max_files=1, max_fields=4) as form:
+            sent = form.get("photo")
+            content = await sent.read() if isinstance(sent, UploadFile) else b""
+            caption, keep = str(form.get("caption", "")), form.get("keep") == "1"
+        return await self._done(who, address, self._phone.put_photo(who, address, content, caption, keep))
+
+    async def photo(self, request: Request, who: SignedIn) -> Response:
+        kind, content = await self._phone.photo(who, _address(request), request.path_params["sha256"])
+        return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+
+    async def hand_over(self, request: Request, who: SignedIn) -> Response:
+        address, given = _address(request), await _fields(request)
+        return await self._done(who, address, self._phone.hand_over(who, address, given))
+
+    async def report(self, request: Request, who: SignedIn) -> Response:
+        report = request.path_params["report"]
+        document = await self._phone.report(who, report)
+        name = f"site-report-{report[:32]}.html"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(document, media_type="text/html; charset=utf-8", headers=headers)
+
+    async def _done(self, who: SignedIn, address: Address, doing: Awaitable[Any]) -> Response:
+        try:
+            await doing
+        except NotFound:
+            raise
+        except LamppostError as refused:
+            return await self._site(who, address, refused)
+        return RedirectResponse(f"/field/{address}", 303)
+
+    async def _site(self, who: SignedIn, address: Address, problem: LamppostError | None = None) -> Response:
+        found = await self._phone.site(who, address)
+        return _page(who, found.name, view.site(found, may(who, MAY_REPORT), drawn(found.check)), problem)
+
+
+def _page(
+    who: SignedIn, title: str, body: str, problem: LamppostError | None = None, *, refresh: bool = False
+) -> Response:
+    status = 200 if problem is None else problem_of(problem).status
+    text = view.page(title, body, who.principal.name, "" if problem is None else str(problem), refresh)
+    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+
+
+def _refused(who: SignedIn, refused: LamppostError) -> Response:
+    if not problem_of(refused).shown:
+        raise refused
+    return _page(who, "This cannot be done", "", refused)
+
+
+def _address(request: Request) -> Address:
+    return address_of(request.path_params["tenant"], request.path_params["name"])
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """Of a form without files. Raises InvalidRequest, TooLarge."""
+    _check_length(request, FORM_MAX_BYTES)
+    async with request.form(max_files=0, max_fields=12) as form:
+        return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def _check_length(request: Request, most: int) -> None:
+    length = request.headers.get("content-length", "")
+    with suppress(ValueError):
+        if 0 <= int(length) <= most:
+            return
+        raise TooLarge(f"At most {most >> 10} KiB can be sent here.")
+    raise InvalidRequest("A form says how long it is.")
