@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet_server import admin_commands as run
 from fleet_server import enrolment_commands as ahead
 from fleet_server import incident_commands as on
+from fleet_server import people_commands as people
 from fleet_server import retention_commands as keeping
 from fleet_server import telling_commands as telling
-from fleet_server.access.rules import HUMAN_ROLES
 from fleet_server.admin_commands import Row, coordinates, duration
 from fleet_server.admit_commands import enrolments_admit
 from fleet_server.air.commands import instant
@@ -29,7 +29,7 @@ from fleet_server.origin import coming_from
 
 EXAMPLES = """\
 examples:
-  lamppost fleet operator add ana --role admin
+  lamppost fleet operators add ana --role admin
   lamppost fleet claim new --device lamp-07 --site "Market Square 3" --at 41.1496,-8.6109 --district Harbour
   lamppost fleet enrolments list --state pending
   lamppost fleet enrolments accept 12 --fingerprint 1f0a-...-77c3
@@ -58,7 +58,18 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     groups = made.add_subparsers(dest="group", required=True, metavar="WHAT")
-    _operators(_group(groups, "operator", "accounts of people"))
+    for names, what, examples, add in (
+        (
+            ("operators", "operator"),
+            "accounts of people and machines",
+            people.OPERATOR_EXAMPLES,
+            people.add_operators,
+        ),
+        (("sessions",), "who is signed in", people.SESSION_EXAMPLES, people.add_sessions),
+        (("tokens",), "permissions of machines", people.MACHINE_EXAMPLES, people.add_tokens),
+        (("approvals",), "what takes a second person", people.APPROVAL_EXAMPLES, people.add_approvals),
+    ):
+        add(_group(groups, names[0], what, examples, names[1:]), _command)
     _claims(_group(groups, "claim", "a technician's permission to enrol one lamppost"))
     ahead.add_batch(_group(groups, "batch", "claims issued in advance", ahead.BATCH_EXAMPLES), _command)
     ahead.add_keys(_group(groups, "keys", "public keys registered before", ahead.KEY_EXAMPLES), _command)
@@ -78,10 +89,15 @@ Commands = argparse._SubParsersAction  # the type argparse gives no public name
 
 
 def _group(
-    groups: Commands[argparse.ArgumentParser], name: str, what: str, examples: str = ""
+    groups: Commands[argparse.ArgumentParser],
+    name: str,
+    what: str,
+    examples: str = "",
+    aliases: Sequence[str] = (),
 ) -> Commands[argparse.ArgumentParser]:
     made = groups.add_parser(
         name,
+        aliases=aliases,
         help=what,
         description=what,
         epilog=examples,
@@ -99,26 +115,6 @@ def _command(
     made.add_argument("--data", type=Path, metavar="DIR", help="the server's data directory")
     made.add_argument("--json", action="store_true", help="answer in JSON")
     return made
-
-
-def _operators(group: Commands[argparse.ArgumentParser]) -> None:
-    add = _command(group, "add", "make an account; asks for the password", run.operator_add)
-    roles = list(map(str, HUMAN_ROLES))
-    add.add_argument("--role", action="append", choices=roles, help="repeat for more (operator)")
-    change = _command(group, "password", "give an account another password", run.operator_password)
-    for each in (add, change):
-        each.add_argument("name")
-        secret = each.add_mutually_exclusive_group()
-        secret.add_argument("--password-file", type=Path, metavar="FILE", help="first line is the password")
-        secret.add_argument("--generate", action="store_true", help="make one up and print it, once")
-    for name, what, disabled in (
-        ("disable", "keep somebody out, from now on and from every open session", True),
-        ("enable", "let them in again", False),
-    ):
-        made = _command(group, name, what, run.operator_disabled)
-        made.add_argument("name")
-        made.set_defaults(disabled=disabled)
-    _command(group, "list", "every account", run.operator_list)
 
 
 def _claims(group: Commands[argparse.ArgumentParser]) -> None:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import argparse
 import getpass
 import re
-import sys
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from fleet_server.access import service as access
-from fleet_server.access.passwords import generated_password
-from fleet_server.access.rules import CONSOLE, EVERY_TENANT, Principal
-from fleet_server.access.store import Operator
+from fleet_server.access.rules import CONSOLE, Principal
 from fleet_server.air import commands as air
 from fleet_server.air import service as air_quality
 from fleet_server.context import Context
@@ -22,7 +17,7 @@ from fleet_server.enrolment import service as enrolment
 from fleet_server.enrolment import standing
 from fleet_server.enrolment.rules import State
 from fleet_server.enrolment.store import Enrolment
-from fleet_server.errors import ConfigurationError, Conflict, InvalidRequest
+from fleet_server.errors import Conflict, InvalidRequest
 from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
 
@@ -50,27 +45,6 @@ def coordinates(text: str) -> tuple[float, float]:
         return float(latitude), float(longitude if comma else "")
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text[:80]!r} is not LAT,LON such as 41.1496,-8.6109") from None
-
-
-def operator_add(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    password = _password(options)
-    roles = tuple(dict.fromkeys(options.role or ["operator"]))
-    row = _operator(access.create_operator(ctx, console(), options.name, password, roles))
-    return [row | {"password": password}] if options.generate else [row]
-
-
-def operator_password(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    password = _password(options)
-    access.set_password(ctx, console(), options.name, password)
-    return [{"name": options.name} | ({"password": password} if options.generate else {})]
-
-
-def operator_disabled(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    return [_operator(access.set_disabled(ctx, console(), options.name, disabled=options.disabled))]
-
-
-def operator_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
-    return [_operator(each) for each in access.list_operators(ctx, console())]
 
 
 def claim_new(ctx: Context, options: argparse.Namespace) -> list[Row]:
@@ -129,7 +103,7 @@ def lamppost_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
 
 def lamppost_state(ctx: Context, options: argparse.Namespace) -> list[Row]:
     addresses = [address_of(ctx, name) for name in options.name]
-    return [_lamppost(standing.change_state(ctx, console(), each, options.state)) for each in addresses]
+    return [_lamppost(each) for each in standing.change_states(ctx, console(), addresses, options.state)]
 
 
 def place_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
@@ -191,41 +165,6 @@ def dead_letters_replay(ctx: Context, options: argparse.Namespace) -> list[Row]:
         why = f"{told.reason} {told.detail}".strip()
         rows.append({"id": number, "outcome": str(told.outcome), "samples": told.samples, "why": why})
     return rows
-
-
-def _password(options: argparse.Namespace) -> str:
-    if options.generate:
-        return generated_password()
-    if options.password_file is not None:
-        return _first_line(options.password_file)
-    if not sys.stdin.isatty():
-        raise InvalidRequest("There is no terminal to ask on.", remedy="Use --password-file or --generate.")
-    given = getpass.getpass(f"Password of {options.name}: ")
-    if getpass.getpass("Again: ") != given:
-        raise InvalidRequest("The two passwords differ.")
-    return given
-
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").partition("\n")[0]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}.") from error
-
-
-def roles_of(found: Operator) -> str:
-    """`admin` of the whole installation, `porto: operator, viewer; …` of tenants."""
-    listed = (
-        ", ".join(each.roles) if each.tenant == EVERY_TENANT else f"{each.tenant}: {', '.join(each.roles)}"
-        for each in found.grants
-    )
-    return "; ".join(listed)
-
-
-def _operator(found: Operator) -> Row:
-    state = "disabled" if found.disabled else "active"
-    made = _instant(found.created_at)
-    return {"name": found.name, "roles": roles_of(found), "state": state, "made": made}
 
 
 def _lamppost(seen: devices.DeviceView) -> Row:

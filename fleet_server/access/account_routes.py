@@ -58,19 +58,7 @@ class NewToken(BaseModel):
 @router.get("/sessions")
 def sessions(ctx: Ctx, asker: Asker, session: Session) -> list[SessionLine]:
     """Where one is signed in, the newest first."""
-    return [
-        SessionLine(
-            number=each.number,
-            this=each.number == session.number,
-            tenant=each.tenant,
-            via=each.via,
-            address=each.address,
-            agent=each.agent,
-            began_at=each.began_at,
-            expires_at=each.expires_at,
-        )
-        for each in service.own_sessions(ctx, asker)
-    ]
+    return [line(each, session.number) for each in service.own_sessions(ctx, asker)]
 
 
 @router.delete("/sessions")
@@ -118,6 +106,19 @@ def recovery_codes(ctx: Ctx, asker: Asker, token: Token, response: Response, bod
 def remove(ctx: Ctx, asker: Asker, token: Token, response: Response, body: Code) -> NewToken:
     """Take it away, by a code of it."""
     return _renewed(ctx, response, service.remove_own(ctx, asker, token, body.code))
+
+
+def line(found: service.ListedSession, this: int = 0) -> SessionLine:
+    return SessionLine(
+        number=found.number,
+        this=found.number == this,
+        tenant=found.tenant,
+        via=found.via,
+        address=found.address,
+        agent=found.agent,
+        began_at=found.began_at,
+        expires_at=found.expires_at,
+    )
 
 
 def _renewed(ctx: Context, response: Response, made: service.Changed) -> NewToken:

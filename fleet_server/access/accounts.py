@@ -18,6 +18,7 @@ from fleet_server.access.errors import NameTaken, UnfitCredential
 from fleet_server.access.grants import Grant, roles_problem, tenant_problem
 from fleet_server.access.passwords import generated_password, hash_password
 from fleet_server.access.rules import EVERY_TENANT, Action, Principal
+from fleet_server.access.session_store import ListedSession
 from fleet_server.access.store import Operator
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
@@ -139,6 +140,16 @@ def set_disabled(ctx: Context, principal: Principal, name: str, *, disabled: boo
         changed = store.operator_by_id(session, found.id)
     log.info("operator %s %s by %s", name, "disabled" if disabled else "enabled", principal.name)
     return _within(changed, principal)
+
+
+def sessions_of(
+    ctx: Context, principal: Principal, name: str, now: datetime | None = None
+) -> list[ListedSession]:
+    """Where somebody is signed in, the newest first. Raises Forbidden, NotFound."""
+    authorize(principal, Action.OPERATORS_CREATE, name)
+    with ctx.db.session() as session:
+        found = _mine(session, principal, name)
+        return session_store.of_operator(session, found.id, sessions.real(now))
 
 
 def end_sessions(ctx: Context, principal: Principal, name: str) -> int:

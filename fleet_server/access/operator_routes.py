@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from fleet_server.access import service
-from fleet_server.access.account_routes import Ended
+from fleet_server.access.account_routes import Ended, SessionLine, line
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.access.store import Operator
 
@@ -99,6 +99,12 @@ def reset_second_factor(ctx: Ctx, asker: Asker, name: str) -> Response:
     """For whom telephone and recovery codes are lost. Its sessions end."""
     service.reset_second_factor(ctx, asker, name)
     return Response(status_code=204)
+
+
+@router.get("/{name}/sessions")
+def sessions(ctx: Ctx, asker: Asker, name: str) -> list[SessionLine]:
+    """Where it is signed in, the newest first."""
+    return [line(each) for each in service.sessions_of(ctx, asker, name)]
 
 
 @router.delete("/{name}/sessions")

@@ -18,6 +18,7 @@ from fleet_server.access.accounts import (
     grant,
     list_operators,
     reset_second_factor,
+    sessions_of,
     set_disabled,
     set_password,
 )
@@ -31,6 +32,7 @@ from fleet_server.access.second_factor import (
     remove_own,
     set_up,
 )
+from fleet_server.access.session_store import ListedSession
 from fleet_server.access.sessions import (
     TOKEN_BYTES,
     SessionToken,
@@ -50,6 +52,7 @@ __all__ = [
     "TOKEN_BYTES",
     "Changed",
     "CodeRefused",
+    "ListedSession",
     "SecondFactorNeeded",
     "SessionToken",
     "SetUp",
@@ -74,6 +77,7 @@ __all__ = [
     "reset_second_factor",
     "resolve",
     "resolve_session",
+    "sessions_of",
     "set_disabled",
     "set_password",
     "set_up",

@@ -99,7 +99,7 @@ def need(
         request = _asked(own, principal, wanted, (what, reason), instant)
     raise SecondPersonNeeded(
         f"Nothing was done: another person has to agree to request {request.id} first.",
-        remedy=f"They do: lamppost fleet approvals approve {request.id}. Then do the same again.",
+        remedy=f"They do: lamppost fleet approvals approve {request.id} --as NAME. Then do the same again.",
         members={"request": request.id, "state": str(request.state)},
     )
 

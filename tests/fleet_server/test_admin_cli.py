@@ -258,7 +258,7 @@ def test_a_database_of_another_version_is_told_in_one_line(
     ("arguments", "allowed"),
     [
         (["operator", "add", "ana", "--role", "king"], "'admin', 'operator', 'viewer'"),
-        (["enrolments", "list", "--state", "lost"], "'claimed', 'pending'"),
+        (["enrolments", "list", "--state", "lost"], "'claimed', 'suspended'"),
     ],
 )
 def test_a_wrong_choice_is_answered_with_words(
