@@ -23,6 +23,7 @@ from edge_agent.io.certificate_dates import validity
 from edge_agent.io.enrol_http import EstEnroller
 from edge_agent.io.identity_files import (
     IdentityFiles,
+    authorities_in,
     checked_chain,
     ensure_key,
     finish_renewal,
@@ -46,11 +47,17 @@ def request(config: AgentConfig) -> dict[str, str]:
 
 
 def accept(config: AgentConfig, chain_pem: str) -> dict[str, str]:
-    """Verify the chain against the next key and the city's authority, then put both in place."""
+    """Verify the chain against the next key and the city's authority, then put both in place.
+
+    Roots that come along are what the city trusts from now on: a server that we trust has said so.
+    """
     files = files_of(config)
     key = ensure_key(files.next_key)
     address = Address(config.device.tenant, config.device.name)
     install_renewal(files, checked_chain(chain_pem, key, address, files.ca.read_text()))
+    trusted = authorities_in(chain_pem)
+    if trusted:
+        learn_trust(files, trusted)
     return {}
 
 

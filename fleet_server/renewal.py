@@ -33,6 +33,9 @@ class Renewal:
             config.authority.directory / "issuing" / "revoked.crl": ("broker", signal.SIGTERM),
             config.broker.certificate_file: ("ingest", signal.SIGTERM),
         }
+        # Another authority signs, or is trusted: the roles' certificates are looked at at once.
+        self._described = config.authority.directory / "authority.json"
+        self._trust = config.authority.directory / "trust.pem"
         self._seen: dict[Path, int] = {}
         self._looked_s = 0.0
         self._renewed_s = time.monotonic()
@@ -44,18 +47,26 @@ class Renewal:
         if now_s - self._looked_s < LOOK_EVERY_S:
             return
         self._looked_s = now_s
-        if now_s - self._renewed_s > RENEW_EVERY_S:
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+        if self._process is None and (self._authority_changed() or now_s - self._renewed_s > RENEW_EVERY_S):
             self._renewed_s = now_s
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, env=child_environment(), start_new_session=True
             )
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
         for path, told in self._watched.items():
             changed = _version(path)
             if self._seen.setdefault(path, changed) != changed:
                 self._seen[path] = changed
                 yield told
+
+    def _authority_changed(self) -> bool:
+        news = False
+        for path in (self._described, self._trust):
+            changed = _version(path)
+            news |= self._seen.setdefault(path, changed) != changed
+            self._seen[path] = changed
+        return news
 
     def stop(self) -> None:
         if self._process is not None:

@@ -1,32 +1,39 @@
 """The city's certificate authority on disk: a root kept apart, and the issuing one the server works with.
 
     DIRECTORY/
-      authority.json        the city's name
+      authority.json        the city's name, and which of the authorities below signs
       root/                 root.pem, root.key (encrypted when a passphrase was given): move it offline
       issuing/              issuing.pem, issuing.key, revoked.crl
-      trust.pem             root and issuing: what broker, server and devices trust
+      root-2/, issuing-2/   those that followed (`rollover.py`)
+      trust.pem             roots and issuing authorities: what broker, server and devices trust
 
-The root's key signs the issuing authority at `init` and is not needed, or looked for, afterwards.
+The root's key signs the issuing authority at `init`, and is needed for the next one only.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from provisioning import certificates, requests, revocation
-from provisioning.authority_files import AuthorityFiles, check_consistent, read_authority
+from provisioning.authority_files import (
+    AuthorityFiles,
+    Described,
+    Generation,
+    check_consistent,
+    directly_issued,
+    read_authority,
+    read_lists,
+)
 from provisioning.errors import AuthorityExists, AuthorityOutOfTime, BadSetting
 from provisioning.storage import PUBLIC_FILE_MODE, private_directory, write_atomically
 from wire_contract.topics import Address
@@ -71,6 +78,10 @@ class Authority:
     issuing: x509.Certificate
     _key: ec.EllipticCurvePrivateKey = field(repr=False)
     clock: Clock = utc_now
+    described: Described = field(default_factory=lambda: Described(""))
+    _cross: x509.Certificate | None = None  # the issuing authority, as the former root has signed it
+    _others: tuple[Generation, ...] = ()  # the next or the former issuing authority
+    _retired: tuple[x509.Certificate, ...] = ()
 
     @classmethod
     def init(
@@ -102,9 +113,7 @@ class Authority:
         crl = revocation.empty_list(issuing, issuing_key, now)
         write_atomically(files.crl, crl.public_bytes(serialization.Encoding.PEM), PUBLIC_FILE_MODE)
         write_atomically(files.trust, certificates.pem(root, issuing).encode(), PUBLIC_FILE_MODE)
-        write_atomically(
-            files.description, json.dumps({"format": 1, "city": city}).encode(), PUBLIC_FILE_MODE
-        )
+        write_atomically(files.description, Described(city).as_json(), PUBLIC_FILE_MODE)
         write_atomically(
             files.issuing_key, certificates.key_pem(issuing_key).encode()
         )  # last: now it is whole
@@ -113,14 +122,17 @@ class Authority:
     @classmethod
     def load_issuing(cls, directory: Path, clock: Clock = utc_now) -> Authority:
         """The authority of `directory`, its files checked against each other. Raises AuthorityError."""
-        files = AuthorityFiles(directory)
-        parts = read_authority(files)
+        parts = read_authority(AuthorityFiles(directory))
+        files = AuthorityFiles(directory, parts.current.name, parts.described.root)
         check_consistent(files, parts)
-        return cls(files, parts.city, parts.root, parts.issuing, parts.issuing_key, clock)
+        return cls(
+            files, parts.described.city, parts.root, parts.current.certificate, parts.current.key, clock,
+            parts.described, parts.cross, parts.others, parts.retired,
+        )  # fmt: skip
 
     def trust_bundle(self) -> str:
-        """Root and issuing certificate, as PEM: what to trust."""
-        return certificates.pem(self.root, self.issuing)
+        """Roots and issuing authorities, as PEM: what to trust. Raises OSError."""
+        return certificates.pem(*x509.load_pem_x509_certificates(self.files.trust.read_bytes()))
 
     def issue_device(self, csr_der: bytes, address: Address, days: float = DEVICE_DAYS) -> str:
         """The chain (leaf, issuing) as PEM for the key in the request, named `address`.
@@ -135,7 +147,7 @@ class Authority:
         leaf = certificates.client_certificate(
             str(address), names, key, self.issuing, self._key, self._validity(days)
         )
-        return certificates.pem(leaf, self.issuing)
+        return self._chain(leaf)
 
     def issue_server(self, name: str, hosts: Sequence[str], days: float = SERVER_DAYS) -> Identity:
         """A key and certificate for a server reached as `hosts` (names, IPv4 or IPv6). Raises BadSetting."""
@@ -148,7 +160,7 @@ class Authority:
             self._key,
             self._validity(days),
         )
-        return Identity(certificates.pem(leaf, self.issuing), certificates.key_pem(key))
+        return Identity(self._chain(leaf), certificates.key_pem(key))
 
     def issue_client(self, common_name: str, days: float = SERVER_DAYS) -> Identity:
         """A key and certificate for a server role, such as "lamppost-ingest". Raises BadSetting."""
@@ -161,48 +173,78 @@ class Authority:
             self._key,
             self._validity(days),
         )
-        return Identity(certificates.pem(leaf, self.issuing), certificates.key_pem(key))
+        return Identity(self._chain(leaf), certificates.key_pem(key))
 
     def revoke(self, serial: int, *, hold: bool = False) -> bool:
-        """Put a certificate on the revocation list, for good or on hold; False when it already was. A broker
-        reads the list when it starts or is told to (SIGHUP), for new connections. Raises OSError."""
-        with self._locked():
-            current = self.revocation_list()
-            return self._replace_list(
-                current,
-                revocation.with_revoked(current, serial, self.issuing, self._key, self.clock(), hold=hold),
-            )
+        """As `revoke_all`, of one; False when it already was."""
+        return bool(self.revoke_all([serial], hold=hold))
+
+    def revoke_all(self, serials: Iterable[int], *, hold: bool = False) -> set[int]:
+        """Put certificates on the revocation list, for good or on hold, the list written once; those that are
+        news. A broker reads the list when it starts or is told to (SIGHUP), for new connections. Raises
+        OSError."""
+        asked = set(serials)
+
+        def following(crl: x509.CertificateRevocationList, by: Generation) -> x509.CertificateRevocationList:
+            return revocation.with_revoked(crl, asked, by.certificate, by.key, self.clock(), hold=hold)
+
+        return self._change_lists(asked, following)
 
     def release(self, serial: int) -> bool:
-        """Take a certificate that is on hold off the list; False where it is not. Raises OSError."""
-        with self._locked():
-            current = self.revocation_list()
-            return self._replace_list(
-                current, revocation.without_held(current, serial, self.issuing, self._key, self.clock())
-            )
+        """As `release_all`, of one; False where it is not on hold."""
+        return bool(self.release_all([serial]))
+
+    def release_all(self, serials: Iterable[int]) -> set[int]:
+        """Take certificates that are on hold off the list; those that were. Raises OSError."""
+        asked = set(serials)
+
+        def following(crl: x509.CertificateRevocationList, by: Generation) -> x509.CertificateRevocationList:
+            return revocation.without_held(crl, asked, by.certificate, by.key, self.clock())
+
+        return self._change_lists(asked, following)
 
     def signed(self, certificate: x509.Certificate) -> bool:
-        """Is it from this issuing authority? Dates and revocation are not looked at."""
-        try:
-            certificate.verify_directly_issued_by(self.issuing)
-        except (ValueError, TypeError, InvalidSignature):
-            return False
-        return True
+        """Is it from this city's issuing authority, or a former one? Whatever its dates and standing."""
+        issuers = (self.issuing, *(each.certificate for each in self._others), *self._retired)
+        return any(directly_issued(certificate, each) for each in issuers)
 
     def is_revoked(self, serial: int) -> bool:
         """For good or on hold."""
-        return self.revocation_list().get_revoked_certificate_by_serial_number(serial) is not None
+        return any(each.get_revoked_certificate_by_serial_number(serial) for each in self.revocation_lists())
 
     def revocation_list(self) -> x509.CertificateRevocationList:
-        return x509.load_pem_x509_crl(self.files.crl.read_bytes())
+        """The list of the authority that signs now."""
+        return next(each for each in self.revocation_lists() if each.issuer == self.issuing.subject)
 
-    def _replace_list(
-        self, current: x509.CertificateRevocationList, following: x509.CertificateRevocationList
-    ) -> bool:
-        if following is current:
-            return False
-        write_atomically(self.files.crl, following.public_bytes(serialization.Encoding.PEM), PUBLIC_FILE_MODE)
-        return True
+    def revocation_lists(self) -> tuple[x509.CertificateRevocationList, ...]:
+        """One for each issuing authority that is trusted. Raises OSError."""
+        return read_lists(self.files.crl.read_bytes())
+
+    def _change_lists(
+        self,
+        asked: set[int],
+        following: Callable[[x509.CertificateRevocationList, Generation], x509.CertificateRevocationList],
+    ) -> set[int]:
+        """Each serial goes on every list, whosever it is. Returns the serials whose standing changed."""
+        signers = {each.certificate.subject: each for each in (self._current(), *self._others)}
+        with self._locked():
+            before = self.revocation_lists()
+            after = [
+                following(each, signers[each.issuer]) if each.issuer in signers else each for each in before
+            ]
+            news = {serial for serial in asked if _standing(before, serial) != _standing(after, serial)}
+            if news:
+                write_atomically(self.files.crl, revocation.pem(after), PUBLIC_FILE_MODE)
+        return news
+
+    def _current(self) -> Generation:
+        return Generation(self.files.generation, self.issuing, self._key)
+
+    def _chain(self, leaf: x509.Certificate) -> str:
+        """Leaf first. By the former root first, where that is still trusted: whoever knows the new one finds
+        the way by what it trusts, whoever does not only by what comes along."""
+        between = [self.issuing] if self._cross is None else [self._cross, self.issuing]
+        return certificates.pem(leaf, *between)
 
     def _validity(self, days: float) -> certificates.Validity:
         now = self.clock()
@@ -219,6 +261,11 @@ class Authority:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with (self.files.issuing_key.parent / ".lock").open("w") as file:
+        with (self.files.crl.parent / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _standing(lists: Sequence[x509.CertificateRevocationList], serial: int) -> str:
+    entries = [each.get_revoked_certificate_by_serial_number(serial) for each in lists]
+    return "".join("-" if each is None else "h" if revocation.on_hold(each) else "r" for each in entries)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,15 +17,48 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from provisioning.errors import AuthorityCorrupt, AuthorityExposed, AuthorityMismatch, AuthorityMissing
+from provisioning.rollover_rules import Phase
 
 T = TypeVar("T")
+_FOLDER = re.compile(r"(?:(?:issuing|root)(?:-[0-9]{1,4})?)?")
+_CRL = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\n?", re.DOTALL)
+
+
+FIRST_GENERATION, FIRST_ROOT = "issuing", "root"
+
+
+@dataclass(frozen=True)
+class Described:
+    """`authority.json`: the one file that says which authority signs. Folders' names; since: the phase's."""
+
+    city: str
+    issuing: str = FIRST_GENERATION
+    root: str = FIRST_ROOT
+    next: str = ""
+    next_root: str = ""
+    former: str = ""
+    phase: Phase = Phase.STEADY
+    since: datetime | None = None
+
+    def as_json(self) -> bytes:
+        """Format 1 as long as nothing was ever rolled over: what older programs read."""
+        if self == Described(self.city):
+            return json.dumps({"format": 1, "city": self.city}).encode()
+        told = {
+            "format": 2, "city": self.city, "issuing": self.issuing, "root": self.root, "next": self.next,
+            "next_root": self.next_root, "former": self.former, "phase": str(self.phase),
+            "since": None if self.since is None else self.since.isoformat(),
+        }  # fmt: skip
+        return json.dumps(told, indent=2).encode()
 
 
 @dataclass(frozen=True)
 class AuthorityFiles:
-    """Where each part lies."""
+    """Where each part lies. generation: the folder of the issuing authority that is meant."""
 
     directory: Path
+    generation: str = FIRST_GENERATION
+    root_generation: str = FIRST_ROOT
 
     @property
     def description(self) -> Path:
@@ -31,23 +66,29 @@ class AuthorityFiles:
 
     @property
     def root_key(self) -> Path:
-        return self.directory / "root" / "root.key"
+        return self.directory / self.root_generation / "root.key"
 
     @property
     def root_certificate(self) -> Path:
-        return self.directory / "root" / "root.pem"
+        return self.directory / self.root_generation / "root.pem"
 
     @property
     def issuing_key(self) -> Path:
-        return self.directory / "issuing" / "issuing.key"
+        return self.directory / self.generation / "issuing.key"
 
     @property
     def issuing_certificate(self) -> Path:
-        return self.directory / "issuing" / "issuing.pem"
+        return self.directory / self.generation / "issuing.pem"
+
+    @property
+    def cross(self) -> Path:
+        """The issuing authority as the former root has signed it; there while that one is trusted."""
+        return self.directory / self.generation / "cross.pem"
 
     @property
     def crl(self) -> Path:
-        return self.directory / "issuing" / "revoked.crl"
+        """The lists of every issuing authority that is trusted, one after another."""
+        return self.directory / FIRST_GENERATION / "revoked.crl"
 
     @property
     def trust(self) -> Path:
@@ -55,55 +96,114 @@ class AuthorityFiles:
 
 
 @dataclass(frozen=True)
+class Generation:
+    """One issuing authority that can sign."""
+
+    name: str
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True)
 class AuthorityParts:
-    city: str
+    """`others`: those beside the one that signs (the next, the former); `retired`: certificates alone."""
+
+    described: Described
     root: x509.Certificate
-    issuing: x509.Certificate
-    issuing_key: ec.EllipticCurvePrivateKey
-    crl: x509.CertificateRevocationList
+    current: Generation
+    cross: x509.Certificate | None
+    others: tuple[Generation, ...]
+    retired: tuple[x509.Certificate, ...]
+    lists: tuple[x509.CertificateRevocationList, ...]
 
 
-def read_authority(files: AuthorityFiles) -> AuthorityParts:
-    """Every part but the root's own folder, which may be offline. Raises AuthorityMissing, -Corrupt."""
+def described(files: AuthorityFiles) -> Described:
+    """Raises AuthorityMissing, AuthorityCorrupt."""
     if not files.directory.is_dir():
         raise AuthorityMissing(
             f"there is no certificate authority in {files.directory}",
             f'Make one: lamppost ca init --directory {files.directory} --city "NAME"',
         )
+    return _read(files, files.description, _described)
+
+
+def read_authority(files: AuthorityFiles) -> AuthorityParts:
+    """Every part but the roots' own folders, which may be offline. Raises AuthorityMissing, -Corrupt."""
+    told = described(files)
     trust = _read(files, files.trust, x509.load_pem_x509_certificates)
-    if len(trust) != 2:
-        raise AuthorityCorrupt(
-            f"{files.trust} holds {len(trust)} certificates instead of two", _restore(files)
-        )
+    if len(trust) < 2:
+        raise AuthorityCorrupt(f"{files.trust} holds {len(trust)} certificate", _restore(files))
+    current = _generation(files, told.issuing)
+    cross = AuthorityFiles(files.directory, told.issuing).cross
     return AuthorityParts(
-        city=_read(files, files.description, _city),
-        root=trust[0],
-        issuing=_read(files, files.issuing_certificate, x509.load_pem_x509_certificate),
-        issuing_key=_read(files, files.issuing_key, _private_key),
-        crl=_read(files, files.crl, x509.load_pem_x509_crl),
+        described=told,
+        root=_root_of(files, current.certificate, trust),
+        current=current,
+        cross=_read(files, cross, x509.load_pem_x509_certificate) if cross.exists() else None,
+        others=tuple(_generation(files, name) for name in (told.former, told.next) if name),
+        retired=_retired(files, told),
+        lists=_read(files, files.crl, read_lists),
     )
+
+
+def _generation(files: AuthorityFiles, name: str) -> Generation:
+    here = AuthorityFiles(files.directory, name)
+    return Generation(
+        name,
+        _read(here, here.issuing_certificate, x509.load_pem_x509_certificate),
+        _read(here, here.issuing_key, _private_key),
+    )
+
+
+def _root_of(
+    files: AuthorityFiles, issuing: x509.Certificate, trust: list[x509.Certificate]
+) -> x509.Certificate:
+    for each in trust:
+        if each.subject == each.issuer and directly_issued(issuing, each):
+            return each
+    raise AuthorityMismatch(
+        f"{files.issuing_certificate} was not signed by the root in {files.trust}", _restore(files)
+    )
+
+
+def _retired(files: AuthorityFiles, told: Described) -> tuple[x509.Certificate, ...]:
+    """Authorities whose key is destroyed: what they signed long ago is still known as ours."""
+    living = {told.issuing, told.former, told.next}
+    folders = sorted(each for each in files.directory.glob(f"{FIRST_GENERATION}*") if each.name not in living)
+    found = [AuthorityFiles(files.directory, each.name).issuing_certificate for each in folders]
+    return tuple(_read(files, each, x509.load_pem_x509_certificate) for each in found if each.exists())
+
+
+def directly_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Did `issuer` sign it? Dates are not looked at."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def check_consistent(files: AuthorityFiles, parts: AuthorityParts) -> None:
     """Raises AuthorityMismatch (parts of different authorities), AuthorityExposed (others can read a key)."""
-    if parts.issuing_key.public_key() != parts.issuing.public_key():
-        raise AuthorityMismatch(
-            f"{files.issuing_key} is not the key of {files.issuing_certificate}", _restore(files)
-        )
-    try:
-        parts.issuing.verify_directly_issued_by(parts.root)
-    except (ValueError, TypeError, InvalidSignature) as error:
-        raise AuthorityMismatch(
-            f"{files.issuing_certificate} was not signed by the root in {files.trust}", _restore(files)
-        ) from error
-    if not parts.crl.is_signature_valid(parts.issuing_key.public_key()):
-        raise AuthorityMismatch(f"{files.crl} was not signed by {files.issuing_certificate}", _restore(files))
-    mode = stat.S_IMODE(files.issuing_key.stat().st_mode)
-    if mode & 0o077:
-        raise AuthorityExposed(
-            f"{files.issuing_key} can be read by others (mode {mode:04o})",
-            f"Close it: chmod 600 {files.issuing_key}; if others had access, make a new authority",
-        )
+    for each in (parts.current, *parts.others):
+        here = AuthorityFiles(files.directory, each.name)
+        if each.key.public_key() != each.certificate.public_key():
+            raise AuthorityMismatch(
+                f"{here.issuing_key} is not the key of {here.issuing_certificate}", _restore(files)
+            )
+        mode = stat.S_IMODE(here.issuing_key.stat().st_mode)
+        if mode & 0o077:
+            raise AuthorityExposed(
+                f"{here.issuing_key} can be read by others (mode {mode:04o})",
+                f"Close it: chmod 600 {here.issuing_key}; if others had access, make a new authority",
+            )
+    signers = {each.certificate.subject: each.key.public_key() for each in (parts.current, *parts.others)}
+    named = {each.issuer: each for each in parts.lists}
+    for subject, key in signers.items():
+        if subject not in named or not named[subject].is_signature_valid(key):
+            raise AuthorityMismatch(
+                f"{files.crl} holds no list that {subject.rfc4514_string()} has signed", _restore(files)
+            )
 
 
 def _read(files: AuthorityFiles, path: Path, parse: Callable[[bytes], T]) -> T:
@@ -130,15 +230,27 @@ def _restore(files: AuthorityFiles) -> str:
     )
 
 
-def _city(content: bytes) -> str:
-    described = json.loads(content)
-    if (
-        not isinstance(described, dict)
-        or described.get("format") != 1
-        or not isinstance(described["city"], str)
-    ):
+def _described(content: bytes) -> Described:
+    told = json.loads(content)
+    if not isinstance(told, dict) or told.get("format") not in (1, 2) or not isinstance(told["city"], str):
         raise ValueError("not an authority's description")
-    return described["city"]
+    if told["format"] == 1:
+        return Described(told["city"])
+    folders = [told[name] for name in ("issuing", "root", "next", "next_root", "former")]
+    if not all(isinstance(each, str) and _FOLDER.fullmatch(each) for each in folders):
+        raise ValueError("not an authority's folders")
+    since = None if told["since"] is None else datetime.fromisoformat(told["since"])
+    issuing, root, following, next_root, former = folders
+    phase = Phase(told["phase"])
+    return Described(told["city"], issuing, root, following, next_root, former, phase, since)
+
+
+def read_lists(content: bytes) -> tuple[x509.CertificateRevocationList, ...]:
+    """Every revocation list in a PEM file. Raises ValueError."""
+    blocks = _CRL.findall(content)
+    if not blocks:
+        raise ValueError("no revocation list")
+    return tuple(x509.load_pem_x509_crl(each) for each in blocks)
 
 
 def _private_key(content: bytes) -> ec.EllipticCurvePrivateKey:

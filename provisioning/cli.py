@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioning import authority as authorities
+from provisioning import cli_rollover
 from provisioning.authority import Authority
 from provisioning.broker import SERVER_ROLES, BrokerSettings, render_mosquitto
 from provisioning.errors import BadSetting, ProvisioningError
@@ -28,6 +28,11 @@ examples:
   lamppost ca broker-config --directory ... --certificate certs/broker.pem --key certs/broker.key \\
       --host 0.0.0.0 --out /etc/mosquitto/lamppost
   lamppost ca revoke --directory ... --serial 3fa94c0d...
+  lamppost ca backup --directory ... --out /media/stick/authority.backup
+  lamppost ca restore --directory ... --from /media/stick/authority.backup
+  lamppost ca lock-root --directory ...                  a root's key that lies open gets a passphrase
+  lamppost ca roll-issuing prepare --directory ... --root /media/stick/root      then switch, then retire
+  lamppost ca roll-root prepare --directory ... --root /media/stick/root
 
 After `init`, move DIRECTORY/root to a medium that is kept offline: nothing here needs it again.
 `lamppost serve` makes an authority by itself where there is none.
@@ -59,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
     secret.add_argument(
         "--passphrase-file", type=Path, metavar="FILE", help="first line encrypts the root's key"
     )
-    secret.add_argument("--ask-passphrase", action="store_true", help="ask for it on the terminal")
+    secret.add_argument("--ask-passphrase", action="store_true", help="ask on the terminal (the default)")
+    secret.add_argument("--without-passphrase", action="store_true", help="leave the root's key open")
     server = command("server-cert", "certify a server (broker, API) for its host names", _server)
     server.add_argument("--name", required=True, help="file name and common name, as in broker")
     server.add_argument("--host", action="append", required=True, help="a name or address; repeat for more")
@@ -74,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     command("show", "the authority's certificates and revocations", _show)
     revoke = command("revoke", "put a certificate on the revocation list", _revoke)
     revoke.add_argument("--serial", required=True, help="hexadecimal, as in the certificate")
+    cli_rollover.add(command)
     return made
 
 
@@ -123,17 +130,12 @@ def _init(options: argparse.Namespace) -> Facts:
 
 
 def _passphrase(options: argparse.Namespace) -> str | None:
-    if options.ask_passphrase:
-        given = getpass.getpass("Passphrase for the root's key: ")
-        if given != getpass.getpass("Again: "):
-            raise BadSetting("the two passphrases differ")
-    elif options.passphrase_file is not None:
-        given = options.passphrase_file.read_text(encoding="utf-8").partition("\n")[0]
-    else:
+    """Without a choice a terminal is asked: a root's key lies open only where somebody wants that."""
+    if options.without_passphrase:
         return None
-    if not given:
-        raise BadSetting("the passphrase is empty")
-    return str(given)
+    if options.passphrase_file is not None:
+        return cli_rollover.passphrase_in(options.passphrase_file)
+    return cli_rollover.asked_passphrase("Passphrase for the root's key", twice=True)
 
 
 def _server(options: argparse.Namespace) -> Facts:
@@ -218,6 +220,7 @@ def _facts(authority: Authority) -> Facts:
         "root_key": str(root_key) if root_key.exists() else "not here (good)",
         "issuing": authority.issuing.subject.rfc4514_string(),
         "issuing_until": authority.issuing.not_valid_after_utc.isoformat(),
+        "rollover": str(authority.described.phase),
         "revocation_list": list_number(crl),
         "revoked": [f"{each.serial_number:x}" for each in crl],
     }

@@ -7,6 +7,8 @@ ProvisioningError
 │   ├── AuthorityCorrupt  a file of it cannot be read
 │   ├── AuthorityMismatch its files do not belong together
 │   ├── AuthorityExposed  a key of it can be read by others
+│   ├── RolloverRefused   this step does not come next, or not yet
+│   ├── BackupRefused     not a backup, a wrong passphrase, or damaged
 │   └── AuthorityOutOfTime its certificates are not valid by this machine's clock
 ├── RequestRefused        the peer: its certificate request
 │   ├── RequestGarbled    not a PKCS#10 in DER, or its signature is wrong
@@ -54,6 +56,14 @@ class AuthorityExposed(AuthorityError):
 
 
 class AuthorityOutOfTime(AuthorityError):
+    pass
+
+
+class RolloverRefused(AuthorityError):
+    pass
+
+
+class BackupRefused(AuthorityError):
     pass
 
 

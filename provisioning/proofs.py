@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from provisioning.errors import RequestGarbled
+from provisioning.requests import UNREADABLE
 from wire_contract.limits import MAX_CSR_BYTES
 
 MAX_PROOF_BYTES = 3 * MAX_CSR_BYTES  # the request, a chain of certificates and a signature
@@ -54,16 +55,16 @@ def read_proof(der: bytes) -> Proof:
         return _read(der)
     except InvalidSignature as error:
         raise RequestGarbled("the signed request's signature is wrong") from error
-    except (ValueError, TypeError, IndexError, StopIteration, UnsupportedAlgorithm) as error:
+    except (*UNREADABLE, IndexError, StopIteration) as error:
         raise RequestGarbled("these bytes are not a signed request (CMS SignedData in DER)") from error
 
 
 def _read(der: bytes) -> Proof:
     content_type, wrapped = _parts(_only(der, _SEQUENCE))[:2]
     _expect(content_type.content == _SIGNED_DATA and wrapped.tag == _EXPLICIT_0, "content type")
-    parts = iter(_parts(_only(wrapped.content, _SEQUENCE)))
-    _version, _digests, encapsulated = next(parts), next(parts), next(parts)
-    [infos] = [each for each in parts if each.tag == _SET]
+    _version, _digests, encapsulated, *rest = _parts(_only(wrapped.content, _SEQUENCE))
+    [infos] = [each for each in rest if each.tag == _SET]
+    [given] = [each for each in rest if each.tag == _EXPLICIT_0]
     content = _content(encapsulated)
     [signer] = _parts(infos)
     fields = _parts(signer)
@@ -72,7 +73,7 @@ def _read(der: bytes) -> Proof:
     _expect(_parts(digest)[0].content == _SHA256, "digest algorithm")
     _expect(attributes.tag == _EXPLICIT_0 and signature.tag == _OCTETS, "signed attributes")
     _expect(_digest_told(attributes) == hashlib.sha256(content).digest(), "digest of the content")
-    certificate = _signer_of(pkcs7.load_der_pkcs7_certificates(der), named)
+    certificate = _signer_of([x509.load_der_x509_certificate(each.whole) for each in _parts(given)], named)
     # what is signed is the SET OF itself, not the implicit tag that it travels under (RFC 5652, section 5.4)
     _verify(certificate, signature.content, bytes([_SET]) + attributes.whole[1:])
     return Proof(content, certificate)

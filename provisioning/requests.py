@@ -25,7 +25,7 @@ FINGERPRINT_GROUPS = 8  # of four hex digits: 128 bits of SHA-256, short enough 
 
 Request = x509.CertificateSigningRequest
 # What cryptography raises for bytes that are no request; some of it is no ValueError.
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     TypeError,
     InvalidSignature,
@@ -48,7 +48,7 @@ def read_request(der: bytes) -> x509.CertificateSigningRequest:
         checked_key(request.public_key())
         signed = request.is_signature_valid
         _ = request.subject, request.extensions  # read when first asked for: here, where it can be refused
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise RequestGarbled("these bytes are not a certificate request (PKCS#10 in DER)") from error
     if not signed:
         raise RequestGarbled("the certificate request's signature is not by its own key")

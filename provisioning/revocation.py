@@ -5,11 +5,11 @@ An entry is for good, or on hold (certificateHold, section 5.3.1): refused too, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from provisioning.certificates import BACKDATED
@@ -23,37 +23,45 @@ def empty_list(
 
 def with_revoked(
     current: x509.CertificateRevocationList,
-    serial: int,
+    serials: Iterable[int],
     issuer: x509.Certificate,
     key: ec.EllipticCurvePrivateKey,
     now: datetime,
     *,
     hold: bool = False,
 ) -> x509.CertificateRevocationList:
-    """The next list, with `serial` on it. The same list when it already is; what was on hold may become
+    """The next list, with `serials` on it. The same list when they already are; what was on hold may become
     for good, and not the other way round."""
-    entry = current.get_revoked_certificate_by_serial_number(serial)
-    if entry is not None and (hold or not on_hold(entry)):
+    news = set()
+    for serial in serials:
+        entry = current.get_revoked_certificate_by_serial_number(serial)
+        if entry is None or (not hold and on_hold(entry)):
+            news.add(serial)
+    if not news:
         return current
-    fresh = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
-    if hold:
-        fresh = fresh.add_extension(x509.CRLReason(x509.ReasonFlags.certificate_hold), critical=False)
-    others = [each for each in current if each.serial_number != serial]
-    return _signed(issuer, key, now, [*others, fresh.build()], list_number(current) + 1)
+    fresh = []
+    for serial in sorted(news):
+        made = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+        if hold:
+            made = made.add_extension(x509.CRLReason(x509.ReasonFlags.certificate_hold), critical=False)
+        fresh.append(made.build())
+    others = [each for each in current if each.serial_number not in news]
+    return _signed(issuer, key, now, [*others, *fresh], list_number(current) + 1)
 
 
 def without_held(
     current: x509.CertificateRevocationList,
-    serial: int,
+    serials: Iterable[int],
     issuer: x509.Certificate,
     key: ec.EllipticCurvePrivateKey,
     now: datetime,
 ) -> x509.CertificateRevocationList:
-    """The next list, without `serial`. The same list where it is not there, or there for good."""
-    entry = current.get_revoked_certificate_by_serial_number(serial)
-    if entry is None or not on_hold(entry):
+    """The next list, without `serials`. The same list where none is there, or all are there for good."""
+    asked = set(serials)
+    gone = {each.serial_number for each in current if each.serial_number in asked and on_hold(each)}
+    if not gone:
         return current
-    others = [each for each in current if each.serial_number != serial]
+    others = [each for each in current if each.serial_number not in gone]
     return _signed(issuer, key, now, others, list_number(current) + 1)
 
 
@@ -63,6 +71,11 @@ def on_hold(entry: x509.RevokedCertificate) -> bool:
     except x509.ExtensionNotFound:
         return False
     return reason is x509.ReasonFlags.certificate_hold
+
+
+def pem(lists: Iterable[x509.CertificateRevocationList]) -> bytes:
+    """One after another."""
+    return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in lists)
 
 
 def list_number(current: x509.CertificateRevocationList) -> int:

@@ -192,6 +192,17 @@ def learn_trust(files: IdentityFiles, trust_pem: str) -> bool:
     return True
 
 
+def authorities_in(pem: str) -> str:
+    """The authorities among these certificates, each once, when a root is among them; else ""."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    given = [each for each in x509.load_pem_x509_certificates(pem.encode()) if _is_authority(each)]
+    roots = [each for each in given if each.subject == each.issuer]
+    under = [each for each in dict.fromkeys(given) if any(_issued(each, root) for root in roots)]
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in under) if roots else ""
+
+
 def _is_authority(certificate: x509.Certificate) -> bool:
     from cryptography import x509
 

@@ -2,7 +2,7 @@
 
 `simpleenroll` with HTTP Basic (claim id, claim secret), or without where the key is registered, answers 202
 and Retry-After until it is decided. `simplereenroll` is for whoever shows its certificate in TLS; one that
-ran out cannot be shown: then the request comes as CMS SignedData by its key, with the challenge of `csrattrs`.
+ran out cannot be shown: its key signs the request instead (CMS SignedData), with the challenge of `csrattrs`.
 Errors are problem+json with the status RFC 7030 asks for.
 """
 

@@ -15,6 +15,7 @@ from sqlmodel import Session
 
 from fleet_server.access.rules import ENROLMENT, Action, device_principal
 from fleet_server.access.service import authorize
+from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
@@ -34,10 +35,14 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Renewal:
-    """The new chain (PEM), or why there is none: exactly one of the two is not empty."""
+    """The new chain (PEM), or why there is none: exactly one of the two is not empty.
+
+    trust_pem: what the city trusts now, with a chain; a lamppost so learns of the authority that comes next.
+    """
 
     chain_pem: str
     refused: str
+    trust_pem: str = ""
 
 
 def is_registered(ctx: Context, address: Address) -> bool:
@@ -104,8 +109,12 @@ def renew(ctx: Context, address: Address, csr_der: bytes, now: datetime | None =
         except (BadRequest, AuthorityUnavailable) as refused:
             return Renewal("", str(refused))
         _record(session, address, chain_pem, instant)
+        record(
+            session, device_principal(str(address)), Action.CERTIFICATES_RENEW, str(address),
+            after={"serial": f"{x509.load_pem_x509_certificate(chain_pem.encode()).serial_number:x}"},
+        )  # fmt: skip
     log.info("certificate of %s renewed", address)
-    return Renewal(chain_pem, "")
+    return Renewal(chain_pem, "", ca_certificates(ctx))
 
 
 def _issue(ctx: Context, csr_der: bytes, address: Address) -> str:
@@ -166,25 +175,44 @@ def revoke_all(ctx: Context, session: Session, address: Address, now: datetime, 
 
     Raises AuthorityUnavailable.
     """
-    authority = _authority(ctx)
-    for serial in store.unexpired_serials(session, address.tenant, address.device, now):
-        try:
-            fresh = authority.revoke(int(serial, 16), hold=hold)
-        except OSError as error:
-            raise _unavailable(error) from error
+    shut_out(ctx, session, [address], now, hold=hold)
+
+
+def shut_out(
+    ctx: Context, session: Session, addresses: Sequence[Address], now: datetime, *, hold: bool
+) -> None:
+    """As `revoke_all`, for many at once: the list is written once, and the broker is restarted once."""
+    serials = _serials(session, addresses, now)
+    if not serials:
+        return
+    try:
+        fresh = _authority(ctx).revoke_all([int(each, 16) for each in serials], hold=hold)
+    except OSError as error:
+        raise _unavailable(error) from error
+    for serial, address in serials.items():
         store.mark_revoked(session, serial, now)
-        if fresh:
+        if int(serial, 16) in fresh:
             log.info("certificate %s of %s %s", serial, address, "on hold" if hold else "revoked")
 
 
-def release_held(ctx: Context, session: Session, address: Address, now: datetime) -> None:
+def let_in_again(ctx: Context, session: Session, addresses: Sequence[Address], now: datetime) -> None:
     """Let the certificates in again that are on hold. Raises AuthorityUnavailable."""
-    authority = _authority(ctx)
-    for serial in store.unexpired_serials(session, address.tenant, address.device, now):
-        try:
-            released = authority.release(int(serial, 16))
-        except OSError as error:
-            raise _unavailable(error) from error
-        if released:
+    serials = _serials(session, addresses, now)
+    if not serials:
+        return
+    try:
+        released = _authority(ctx).release_all([int(each, 16) for each in serials])
+    except OSError as error:
+        raise _unavailable(error) from error
+    for serial, address in serials.items():
+        if int(serial, 16) in released:
             store.mark_revoked(session, serial, None)
             log.info("certificate %s of %s no longer on hold", serial, address)
+
+
+def _serials(session: Session, addresses: Sequence[Address], now: datetime) -> dict[str, Address]:
+    return {
+        serial: address
+        for address in addresses
+        for serial in store.unexpired_serials(session, address.tenant, address.device, now)
+    }

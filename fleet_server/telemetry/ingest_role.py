@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from fleet_server.commands.sending import due_now
+from fleet_server.commands import sending as commands
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context
 from fleet_server.enrolment import issuing
@@ -22,8 +22,9 @@ from fleet_server.ready import instance, notify_ready
 from fleet_server.telemetry.ingest.broker_link import BrokerLink
 from fleet_server.telemetry.ingest.intake import Incoming, Told
 from fleet_server.telemetry.ingest.mailbox import Mailbox
-from fleet_server.telemetry.ingest.speaking import Speaker
+from fleet_server.telemetry.ingest.speaking import Source, Speaker
 from fleet_server.telemetry.ingest.worker import IngestWorker
+from fleet_server.twin import sending as twin
 from wire_contract.messages import CertificateIssued, CertificateRequest
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,11 @@ def main(config: ServerConfig) -> int:
 
     link = BrokerLink(config.broker, f"lamppost-{name}", deliver, notify_ready)
     worker = IngestWorker(lambda: _connect(context), context.clock, link, _renewals(context), name=name)
-    speaker = Speaker(link, {"commands": lambda: due_now(context)})
+    sources: dict[str, Source] = {
+        "settings": lambda: twin.due_now(context),
+        "commands": lambda: commands.due_now(context),
+    }
+    speaker = Speaker(link, sources)
     ended = threading.Event()
 
     def end(_signal: int, _frame: Any) -> None:
@@ -92,6 +97,7 @@ def _renewals(context: Context) -> Callable[[Told], CertificateIssued | None]:
         except LamppostError as error:
             _log.warning("no certificate for %s now, it will ask again: %s", request.address, error)
             return None
-        return CertificateIssued(made.chain_pem, made.refused)
+        # the roots come along, as certificates of the same answer: what the city trusts from now on
+        return CertificateIssued(made.chain_pem + made.trust_pem, made.refused)
 
     return renew

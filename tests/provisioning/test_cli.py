@@ -23,7 +23,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, An
 
 def test_from_init_to_a_running_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory, out, port = tmp_path / "authority", tmp_path / "certs", free_port()
-    assert run(capsys, "init", "--directory", directory, "--city", "Porto")[0] == 0
+    assert run(capsys, "init", "--directory", directory, "--city", "Porto", "--without-passphrase")[0] == 0
     made = run(capsys, "server-cert", "--directory", directory, "--name", "broker", "--host", "localhost",
                "--host", "127.0.0.1", "--out", out)[1]  # fmt: skip
     run(capsys, "client-cert", "--directory", directory, "--name", "lamppost-ingest", "--out", out)
@@ -59,8 +59,9 @@ def test_show_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     ("arguments", "told"),
     [
         (["show", "--directory", "{tmp}/none"], "lamppost ca init"),
-        (["init", "--directory", "{tmp}/a", "--city", "Porto"], "already"),
-        (["init", "--directory", "{tmp}/b", "--city", ""], "city"),
+        (["init", "--directory", "{tmp}/a", "--city", "Porto", "--without-passphrase"], "already"),
+        (["init", "--directory", "{tmp}/b", "--city", "", "--without-passphrase"], "city"),
+        (["init", "--directory", "{tmp}/b", "--city", "P"], "--passphrase-file"),
         (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/none"], "none"),
         (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/empty"], "empty"),
         (["revoke", "--directory", "{tmp}/a", "--serial", "xyz"], "hexadecimal"),

@@ -20,7 +20,7 @@ from edge_agent.config import check
 from provisioning.claims import new_token
 from provisioning.errors import BadSetting
 from provisioning.technician import bundle as bundles
-from provisioning.technician import delivering, label
+from provisioning.technician import at_the_post, delivering, label
 from provisioning.technician.bundle import Bundle, Sensor
 from provisioning.technician.errors import LamppostUnreachable, WrongInput
 from provisioning.technician.home import Settings
@@ -208,3 +208,47 @@ def test_a_label_says_the_claim_and_never_its_secret() -> None:
 def test_what_is_no_label(wrong: label.Label) -> None:
     with pytest.raises(BadSetting):
         label.svg(wrong)
+
+
+def test_the_clock_and_the_configuration_are_reached_over_ssh_too(ssh: Path) -> None:
+    config = ssh / "agent.toml"
+    config.write_text(bundles.agent_toml(BUNDLE))
+    config.chmod(0o640)
+    with Lamppost("pi@lamp.local") as post:
+        ahead, unsure = post.clock()
+        at_the_post.change_serial(post, "agent.toml", "pm", "2F81")
+        with pytest.raises(BadSetting):
+            at_the_post.change_serial(post, "agent.toml", "none", "1")
+        with pytest.raises(LamppostUnreachable):
+            at_the_post.change_serial(post, "nothing.toml", "pm", "1")
+    assert abs(ahead) <= unsure + 0.5
+    assert tomllib.loads(config.read_text())["sensor"][0]["serial"] == "2F81"
+    assert config.stat().st_mode & 0o777 == 0o640, "whose file it was, it is"
+
+
+def test_the_installer_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """With a `lamppost` that writes down what it is asked, and fails once."""
+    folder = delivering.to_folder(bundles.files(BUNDLE), tmp_path / "b")
+    programs, asked = tmp_path / "bin", tmp_path / "asked"
+    programs.mkdir()
+    (programs / "id").write_text("#!/bin/sh\necho 0\n")
+    (programs / "lamppost").write_text(
+        f'#!/bin/sh\necho "$2" >> {asked}\n[ "$2" != enrol ] || [ -f {tmp_path}/accepted ]\n'
+    )
+    for each in programs.iterdir():
+        each.chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "LAMPPOST_ETC": str(tmp_path / "etc")}
+
+    def install() -> int:
+        return subprocess.run(
+            ["sh", "install.sh"], cwd=folder, env=environment, capture_output=True, check=False
+        ).returncode
+
+    assert install() != 0, "nobody has accepted it"
+    assert (folder / "agent.toml").exists()
+    assert (tmp_path / "etc" / "agent.toml").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "accepted").touch()
+    assert install() == 0
+    assert not (folder / "agent.toml").exists(), "the claim does not stay on a card"
+    assert install() == 0, "again, from what is installed"
+    assert asked.read_text().split()[-4:] == ["config", "enrol", "install", "doctor"]

@@ -26,6 +26,10 @@ def test_every_pair_of_the_table(state: State, event: Event) -> None:
     assert rules.step(state, event) is EXPECTED[state][list(Event).index(event)]
 
 
+def test_the_diagram_has_every_change() -> None:
+    assert rules.diagram().count("-->") == 3 + sum(a is not b for (a, _), b in rules.TABLE.items())
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "event"),
     [

@@ -1,0 +1,241 @@
+"""Taking an authority's steps (`rollover_rules.py`) on its files. Each can be taken again after a power cut.
+
+What a step makes is written first, `authority.json` last: that one file says which authority signs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from provisioning import certificates, revocation
+from provisioning.authority import Authority, Clock, utc_now
+from provisioning.authority_files import (
+    FIRST_GENERATION,
+    FIRST_ROOT,
+    AuthorityFiles,
+    Described,
+    directly_issued,
+)
+from provisioning.errors import BadSetting, RolloverRefused
+from provisioning.rollover_rules import Phase, Step, left, step
+from provisioning.storage import PUBLIC_FILE_MODE, private_directory, write_atomically
+
+Root = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+OldRoot = Callable[[], Root]
+
+
+def is_locked(folder: Path) -> bool:
+    """Is there a root's key, and is it encrypted?"""
+    try:
+        return b"ENCRYPTED" in (folder / "root.key").read_bytes()
+    except OSError:
+        return False
+
+
+def root_in(folder: Path, passphrase: str | None) -> Root:
+    """A root's certificate and key, from wherever it is kept. Raises BadSetting."""
+    try:
+        certificate = x509.load_pem_x509_certificate((folder / "root.pem").read_bytes())
+        secret = passphrase.encode() if passphrase else None
+        key = serialization.load_pem_private_key((folder / "root.key").read_bytes(), secret)
+    except OSError as error:
+        raise BadSetting(
+            f"{error.filename}: {error.strerror}", "Bring the root's folder from where it is kept: --root DIR"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise BadSetting(
+            f"the root in {folder} cannot be read", "Is the passphrase right? --passphrase-file FILE"
+        ) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+        raise BadSetting(f"{folder}/root.key is not the key of root.pem")
+    return certificate, key
+
+
+def prepare(directory: Path, old_root: OldRoot, clock: Clock = utc_now) -> Authority:
+    """Make the next issuing authority, below the same root, and trust it.
+
+    Raises RolloverRefused, BadSetting.
+    """
+    authority = Authority.load_issuing(directory, clock)
+    following = _following(authority, Step.PREPARE)
+    root, root_key = _checked(authority, old_root())
+    name = _next_name(authority.described.issuing, FIRST_GENERATION)
+    _make_issuing(authority, name, root, root_key, None)
+    return _describe(authority, replace(following, next=name), clock)
+
+
+def prepare_root(
+    directory: Path, old_root: OldRoot, new_passphrase: str | None, clock: Clock = utc_now
+) -> Authority:
+    """Make the next root and an issuing authority below it, which the old root signs too, and trust both.
+
+    Raises RolloverRefused, BadSetting.
+    """
+    authority = Authority.load_issuing(directory, clock)
+    following = _following(authority, Step.PREPARE)
+    cross_by = _checked(authority, old_root())
+    name = _next_name(authority.described.root, FIRST_ROOT)
+    files = AuthorityFiles(directory, root_generation=name)
+    key = certificates.new_key()
+    root = certificates.authority_certificate(
+        f"{authority.city} root authority {_number(name)}", key.public_key(), None, key,
+        certificates.validity(clock(), certificates.ROOT_LIFE),
+    )  # fmt: skip
+    private_directory(files.root_key.parent)
+    write_atomically(files.root_key, certificates.key_pem(key, new_passphrase).encode())
+    write_atomically(files.root_certificate, certificates.pem(root).encode(), PUBLIC_FILE_MODE)
+    issuing = _next_name(authority.described.issuing, FIRST_GENERATION)
+    _make_issuing(authority, issuing, root, key, cross_by)
+    return _describe(authority, replace(following, next=issuing, next_root=name), clock)
+
+
+def switch(directory: Path, *, early: bool = False, clock: Clock = utc_now) -> Authority:
+    """The next authority signs from now on. Raises RolloverRefused."""
+    authority = Authority.load_issuing(directory, clock)
+    following = _following(authority, Step.SWITCH, None if early else clock())
+    told = replace(
+        following,
+        issuing=following.next,
+        root=following.next_root or following.root,
+        former=following.issuing,
+        next="",
+        next_root="",
+    )
+    return _describe(authority, told, clock)
+
+
+def retire(directory: Path, *, early: bool = False, clock: Clock = utc_now) -> Authority:
+    """Trust the former authority no longer, and destroy its issuing key. Raises RolloverRefused."""
+    authority = Authority.load_issuing(directory, clock)
+    following = _following(authority, Step.RETIRE, None if early else clock())
+    return _let_go(authority, following, following.former, clock)
+
+
+def abandon(directory: Path, clock: Clock = utc_now) -> Authority:
+    """Give up what was prepared and has signed nothing. Raises RolloverRefused."""
+    authority = Authority.load_issuing(directory, clock)
+    following = _following(authority, Step.ABANDON)
+    name = following.next_root
+    told = _let_go(authority, following, following.next, clock)
+    for folder in (following.next, name):
+        if folder:
+            shutil.rmtree(directory / folder, ignore_errors=True)
+    return told
+
+
+def lock_root(directory: Path, passphrase: str) -> Path:
+    """Encrypt a root's key that lies here without a passphrase. Raises BadSetting, AuthorityError."""
+    authority = Authority.load_issuing(directory)
+    _, key = root_in(authority.files.root_key.parent, None)
+    write_atomically(authority.files.root_key, certificates.key_pem(key, passphrase).encode())
+    return authority.files.root_key
+
+
+def _following(authority: Authority, taken: Step, now: datetime | None = None) -> Described:
+    """The description with the phase after this step; `now` None: without waiting. Raises RolloverRefused."""
+    told = authority.described
+    outcome = step(told.phase, taken)
+    if not isinstance(outcome, Phase):
+        raise RolloverRefused(outcome)
+    if now is not None and told.since is not None:
+        wait = left(taken, now - told.since)
+        if wait > timedelta(0):
+            raise RolloverRefused(
+                f"{taken} is due in {_span(wait)}", "Wait, or give --early where everybody has what is new"
+            )
+    return replace(told, phase=outcome)
+
+
+def _checked(authority: Authority, root: Root) -> Root:
+    if root[0] != authority.root:
+        raise BadSetting("this root is not the one that this authority hangs on")
+    return root
+
+
+def _make_issuing(
+    authority: Authority,
+    name: str,
+    root: x509.Certificate,
+    root_key: ec.EllipticCurvePrivateKey,
+    cross_by: Root | None,
+) -> None:
+    """Its folder, its empty list on the broker's file, and the trust in it."""
+    now, key = authority.clock(), certificates.new_key()
+    files = AuthorityFiles(authority.files.directory, name)
+
+    def signed_by(issuer: x509.Certificate, issuer_key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+        return certificates.authority_certificate(
+            f"{authority.city} issuing authority {_number(name)}", key.public_key(), issuer, issuer_key,
+            certificates.validity(now, certificates.ISSUING_LIFE, issuer),
+        )  # fmt: skip
+
+    issuing = signed_by(root, root_key)
+    private_directory(files.issuing_key.parent)
+    write_atomically(files.issuing_key, certificates.key_pem(key).encode())
+    write_atomically(files.issuing_certificate, certificates.pem(issuing).encode(), PUBLIC_FILE_MODE)
+    if cross_by is not None:
+        write_atomically(files.cross, certificates.pem(signed_by(*cross_by)).encode(), PUBLIC_FILE_MODE)
+    named = {root.subject, issuing.subject}  # of an attempt that was cut short, too
+    trusted = [each for each in _trusted(authority) if each == root or each.subject not in named]
+    _write_trust(authority, [*trusted, *([] if root in trusted else [root]), issuing])
+    lists = [each for each in authority.revocation_lists() if each.issuer != issuing.subject]
+    _write_lists(authority, [*lists, revocation.empty_list(issuing, key, now)])
+
+
+def _let_go(authority: Authority, following: Described, name: str, clock: Clock) -> Authority:
+    """Without the issuing authority `name`, and without roots that nobody hangs on any more."""
+    files = AuthorityFiles(authority.files.directory, name)
+    gone = x509.load_pem_x509_certificate(files.issuing_certificate.read_bytes())
+    issuing = [each for each in _trusted(authority) if each.subject != each.issuer and each != gone]
+    roots = [
+        each
+        for each in _trusted(authority)
+        if each.subject == each.issuer and any(directly_issued(below, each) for below in issuing)
+    ]
+    _write_trust(authority, [*roots, *issuing])
+    told = _describe(authority, replace(following, former="", next="", next_root=""), clock)
+    files.issuing_key.unlink(missing_ok=True)
+    told.files.cross.unlink(missing_ok=True)
+    _write_lists(told, [each for each in told.revocation_lists() if each.issuer != gone.subject])
+    return Authority.load_issuing(authority.files.directory, clock)
+
+
+def _describe(authority: Authority, told: Described, clock: Clock) -> Authority:
+    """The step is taken: from here on it stands. The lists are written anew: who watches them looks again."""
+    described = replace(told, since=clock())
+    write_atomically(authority.files.description, described.as_json(), PUBLIC_FILE_MODE)
+    after = Authority.load_issuing(authority.files.directory, clock)
+    _write_lists(after, after.revocation_lists())
+    return after
+
+
+def _trusted(authority: Authority) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates(authority.files.trust.read_bytes())
+
+
+def _write_trust(authority: Authority, trusted: Sequence[x509.Certificate]) -> None:
+    write_atomically(authority.files.trust, certificates.pem(*trusted).encode(), PUBLIC_FILE_MODE)
+
+
+def _write_lists(authority: Authority, lists: Sequence[x509.CertificateRevocationList]) -> None:
+    write_atomically(authority.files.crl, revocation.pem(lists), PUBLIC_FILE_MODE)
+
+
+def _next_name(name: str, first: str) -> str:
+    return f"{first}-{_number(name) + 1}"
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("-")[2]) if "-" in name else 1
+
+
+def _span(wait: timedelta) -> str:
+    return f"{wait.days} days" if wait.days else f"{-(-int(wait.total_seconds()) // 60)} minutes"
