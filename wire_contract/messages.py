@@ -295,17 +295,18 @@ class SettingAck(Struct, frozen=True, array_like=True):
 class TwinReported(Struct, frozen=True, array_like=True, tag="X"):
     """up/twin: document: dotted key to value; acknowledged: the last desired version it takes in.
 
-    acks: one for each desired setting. It is told at every connection: an older version asks for the newer.
+    acks: one for each desired setting; None of an agent that knows none. It is told at every connection: an
+    older version asks for the newer.
     """
 
     version: Count
     acknowledged: Count
     document: Settings
-    acks: Annotated[tuple[SettingAck, ...], Meta(max_length=limits.MAX_MAP_ITEMS)] = ()
+    acks: Annotated[tuple[SettingAck, ...], Meta(max_length=limits.MAX_MAP_ITEMS)] | None = None
 
     def __post_init__(self) -> None:
         _finite(self.document)
-        _finite({ack.key: ack.value for ack in self.acks})
+        _finite({ack.key: ack.value for ack in self.acks or ()})
 
 
 class CertificateRequest(Struct, frozen=True, array_like=True, tag="Q"):

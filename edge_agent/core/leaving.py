@@ -108,7 +108,7 @@ def _by(rule: Rule, value: Any, name: str, stayed: Stayed) -> Any:
                 raise NotAllowedOut(name)
             return value
         case Each():
-            return _each(value, name, stayed)
+            return None if value is None else _each(value, name, stayed)
         case Keys():
             return _keys(rule, value, name, stayed)
         case _:

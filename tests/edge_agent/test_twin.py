@@ -37,7 +37,7 @@ def test_desired_settings_are_obeyed_kept_and_reported(
     }
 
     def acks() -> dict[str, int]:
-        return {ack.key: ack.ac for ack in server.twins[-1].acks} if server.twins else {}
+        return {ack.key: ack.ac for ack in server.twins[-1].acks or ()} if server.twins else {}
 
     with running(config, counting(SensorKind.SDS011)) as agent:
         wait_until(lambda: server.twins, 20, "the first report, which asks for what is desired")

@@ -150,7 +150,7 @@ BY_KIND: dict[type, st.SearchStrategy[Message]] = {
     Ack: acks(),
     Command: st.builds(Command, _name, st.one_of(st.sampled_from(CommandName), _name), _texts, _time),
     TwinDesired: st.builds(TwinDesired, _count, _settings, st.booleans(), st.none() | _count),
-    TwinReported: st.builds(TwinReported, _count, _count, _settings, _many(_setting_ack, 0)),
+    TwinReported: st.builds(TwinReported, _count, _count, _settings, st.none() | _many(_setting_ack, 0)),
     CertificateRequest: st.builds(CertificateRequest, st.binary(min_size=1, max_size=200)),
     CertificateIssued: st.builds(CertificateIssued, _text, _text),
 }

@@ -1,4 +1,4 @@
-"""What the server says to lampposts of its own accord: settings, commands. Each second, what tables hold as due.
+"""What the server says to lampposts of its own accord, settings and commands: each second, what is due.
 
 A source claims what is due in a transaction of its own (`FOR UPDATE SKIP LOCKED`, and when it is due next)
 and returns the messages: several workers share the work, and a message that got lost on its way is due

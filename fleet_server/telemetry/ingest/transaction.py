@@ -29,6 +29,7 @@ from fleet_server.telemetry.ingest.rows import Piece, Rows, assemble
 from fleet_server.telemetry.ingest.samples import store_rows
 from fleet_server.telemetry.partitions import TABLES as PARTITIONED
 from fleet_server.telemetry.partitions import months_of
+from fleet_server.twin import hearing
 from wire_contract.limits import INT32_MAX
 from wire_contract.messages import (
     Ask,
@@ -363,6 +364,7 @@ def hear(work: Work, items: Sequence[Told]) -> None:
                 for cls in classes:
                     work.streams[Stream(device.id, epoch, cls)] = device.address
             case TwinReported() as said:
+                hearing.hear(work.cursor, device.id, said, work.now)
                 if reported.twin(work.cursor, device.id, said):
                     work.touched.add(device.id)
                     work.counts["twins"] += 1

@@ -22,6 +22,7 @@ from fleet_server.context import Context
 from fleet_server.decisions.deciding import VERDICTS_A_TICK, decide
 from fleet_server.errors import DatabaseUnreachable
 from fleet_server.limits.service import FLOODS_A_TICK, follow_floods
+from fleet_server.privacy import upkeep as privacy
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import replay_ready
@@ -36,6 +37,7 @@ from fleet_server.telemetry.upkeep.rollups import MARKS_A_TICK, roll_up
 from fleet_server.telemetry.upkeep.settle import HOLES_A_TICK, settle
 from fleet_server.telemetry.upkeep.sweep import ROWS_A_TICK, forget_conditions, sweep_presence
 from fleet_server.telemetry.upkeep.views import MAX_VIEWS, make_views
+from fleet_server.twin.reconciling import GROUPS_A_TICK, TWINS_A_TICK, reconcile, regroup
 
 LETTERS_A_TICK = 200
 LATEST_A_TICK = 10_000  # rows: then units may be left
@@ -114,9 +116,12 @@ LOOPS = (
     ),
     Loop("audit checkpoints", 30.0, lambda b: audit.sign_when_due(b.context), 2),
     Loop("audit retention", 600.0, lambda b: audit.remove_old(b.context), LINES_REMOVED_A_TICK),
+    Loop("forget names", 600.0, lambda b: privacy.forget_old(b.context), privacy.ROWS_A_TICK),
     Loop("forget surpassed readings", 60.0, lambda b: forget_surpassed(b.connection), LATEST_A_TICK),
     Loop("months ahead", 600.0, lambda b: months_ahead(b.connection, b.context.clock.now()), MAX_VIEWS),
     Loop("floods", 5.0, lambda b: follow_floods(b.connection, b.context), FLOODS_A_TICK + 1),
+    Loop("settings", 1.0, lambda b: reconcile(b.context.db), TWINS_A_TICK),
+    Loop("dynamic groups", 60.0, lambda b: regroup(b.context.db), GROUPS_A_TICK),
     Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),
     Loop(
         "forget old conditions",

@@ -194,6 +194,7 @@ def test_a_backlog_or_a_twin_key_that_is_not_listed_stays() -> None:
         Up.TWIN, TwinReported(1, 1, {"device.latitude": 52.5, "log.level": "info"}, (refused,))
     )
     assert (told.document, stayed) == ({"log.level": "info"}, ["TwinReported.document[device.latitude]"])
+    assert told.acks is not None
     assert "52.516" not in told.acks[0].ad
 
 
