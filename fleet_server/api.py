@@ -29,6 +29,7 @@ from fleet_server.health import HealthDesk
 from fleet_server.live import LiveHub
 from fleet_server.openapi_document import describe
 from fleet_server.parameters import known_parameters
+from fleet_server.privacy import routes as privacy_routes
 from fleet_server.sensorthings import routes as sensorthings_routes
 from fleet_server.technician import routes as technician_routes
 from fleet_server.telemetry import routes as telemetry_routes
@@ -51,6 +52,7 @@ GUARDED: tuple[APIRouter, ...] = (
     enrolment_routes.router,
     decisions_routes.router,
     auditor_routes.router,
+    privacy_routes.router,
     technician_routes.router,
     live_routes.router,
 )

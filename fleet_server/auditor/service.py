@@ -52,9 +52,10 @@ def lines(ctx: Context, principal: Principal, wanted: Wanted, limit: int = 100) 
     if not 1 <= limit <= MOST:
         raise InvalidRequest(f"The limit is from 1 to {MOST}.")
     _check_span(wanted.begins, wanted.ends)
-    words = {name: clean(getattr(wanted, name)) for name in ("action", "who", "resource")}
+    action, who, resource = (clean(each) for each in (wanted.action, wanted.who, wanted.resource))
+    asked = replace(wanted, action=action, who=who, resource=resource)
     with ctx.db.session(principal.tenant) as session:
-        found = store.listed(session, replace(wanted, **words), principal.within, limit)
+        found = store.listed(session, asked, principal.within, limit)
     return [view(each) for each in found]
 
 

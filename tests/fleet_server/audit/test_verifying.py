@@ -85,7 +85,7 @@ def rewritten(log: Log, i: int) -> Log:
     before = lines[i - 1].hash if i else START.hash
     lines[i] = line_of(i + 1, before, "forged")
     for n in range(i + 1, len(lines)):
-        lines[n] = replace(lines[n], hash=rules.chained(lines[n - 1].hash, n + 1, lines[n].body))
+        lines[n] = replace(lines[n], hash=rules.chained(lines[n - 1].hash, n + 1, lines[n].body or ""))
     return replace(log, lines=tuple(lines), head=Place(len(lines), lines[-1].hash))
 
 
@@ -93,7 +93,7 @@ Mutation = Callable[[Log, int, int], Log]
 
 
 def change_body(log: Log, i: int, bit: int) -> Log:
-    body = log.lines[i].body
+    body = log.lines[i].body or ""
     at = bit % len(body)
     return with_line(log, i, body=body[:at] + chr(ord(body[at]) ^ 1) + body[at + 1 :])
 
@@ -235,7 +235,7 @@ def test_what_is_gone_by_retention_and_by_erasure_is_sound() -> None:
 
 def test_the_words_say_what_it_means() -> None:
     log = log_of(6, (6,))
-    body = with_line(log, 2, body=log.lines[2].body.replace("l3", "l4")).verified().fault
+    body = with_line(log, 2, body=(log.lines[2].body or "").replace("l3", "l4")).verified().fault
     assert body is not None
     assert "changed after it was written" in body.means
     own = with_line(log, 2, hash=bytes(32)).verified().fault

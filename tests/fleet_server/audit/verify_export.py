@@ -8,10 +8,12 @@ import json
 import sys
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 rows = [json.loads(row) for row in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
 public = load_pem_public_key(Path(sys.argv[2]).read_bytes())
+assert isinstance(public, Ed25519PublicKey)
 signed = {row["number"]: row for row in rows if row["type"] == "checkpoint"}
 retained = [n for n, row in signed.items() if row["kind"] == "retention"]
 last = max(retained, default=0)

@@ -1,0 +1,147 @@
+"""What a person may ask about their data: where it lies, a copy, its erasure (GDPR, articles 15, 17, 20).
+
+Every function takes the context and the acting principal, and authorizes. Somebody who acts in one tenant
+reaches what is marked as that tenant's; accounts belong to the whole installation. Measurements stay: a
+person's name beside them gives way to a tombstone, and the audit log keeps its lines.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import Session
+
+from fleet_server.access import two_person
+from fleet_server.access.rules import Action, Principal
+from fleet_server.access.service import authorize
+from fleet_server.audit.recording import record
+from fleet_server.context import Context
+from fleet_server.errors import InvalidRequest, NotFound
+from fleet_server.privacy import rules, store
+from fleet_server.privacy.inventory import PLACES, How, Kept, Place
+
+__all__ = ["PLACES", "Erased", "Found", "How", "Kept", "Place", "erase", "export", "find", "inventory"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """`rows` of a place speak of the person."""
+
+    place: Place
+    rows: int
+
+
+@dataclass(frozen=True)
+class Erased:
+    """tombstone: what stands everywhere in the person's place."""
+
+    tombstone: str
+    account_shut: bool
+    places: Sequence[Found]
+
+
+def inventory(_: Context, principal: Principal) -> Sequence[Place]:
+    """Where personal data may lie, and how long: the record of processing."""
+    authorize(principal, Action.PRIVACY_READ)
+    return PLACES
+
+
+def find(ctx: Context, principal: Principal, names: Sequence[str]) -> list[Found]:
+    """Where the person lies who goes by these names (of an account, in full, an address). Leaves a line.
+
+    Raises InvalidRequest.
+    """
+    given = _begin(principal, Action.PRIVACY_READ, names)
+    with ctx.db.session() as session:
+        found = _find(session, given)
+        told = {"asked": "find", "places": len(found)}
+        record(session, principal, Action.PRIVACY_READ, names[0], after=told, tenant=principal.tenant)
+    return found
+
+
+def export(ctx: Context, principal: Principal, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """A copy, by `table.column`: rows as they lie, without secrets. Leaves a line. Raises InvalidRequest."""
+    given = _begin(principal, Action.PRIVACY_READ, names)
+    with ctx.db.session() as session:
+        scoped = _scoped(session, given)
+        copy = {
+            f"{found.place.table}.{found.place.column}": list(
+                store.copies(session, found.place, given, found.place.table in scoped)
+            )
+            for found in _find(session, given)
+        }
+        told = {"asked": "export", "rows": sum(map(len, copy.values()))}
+        record(session, principal, Action.PRIVACY_READ, names[0], after=told, tenant=principal.tenant)
+    return copy
+
+
+def erase(ctx: Context, principal: Principal, names: Sequence[str], reason: str = "") -> Erased:
+    """Put a tombstone in the person's place, everywhere; an account of the name is shut for good.
+
+    It cannot be taken back, so policy asks for a second person. Raises Forbidden, SecondPersonNeeded,
+    NotFound (nothing speaks of them), InvalidRequest.
+    """
+    given = _begin(principal, Action.PRIVACY_ERASE, names)
+    if principal.name in names:
+        raise InvalidRequest("Nobody erases themselves: what is done has to be somebody's.")
+    tombstone = rules.TOMBSTONE + secrets.token_hex(4)
+    with ctx.db.session() as session:
+        found = _find(session, given)
+        if not found:
+            raise NotFound("Nothing here speaks of anybody of this name.")
+        arguments = two_person.digest(names=sorted(names))
+        two_person.need(
+            ctx, principal, Action.PRIVACY_ERASE, names[0], arguments,
+            what="erase a person's data", reason=reason, tenant=principal.tenant, session=session,
+        )  # fmt: skip
+        scoped = _scoped(session, given)
+        shut = store.end_account(session, names) if given["within"] is None else 0
+        done = [
+            Found(place, rows)
+            for place in _reached(session, given)
+            if (rows := store.erase(session, place, given | {"tombstone": tombstone}, place.table in scoped))
+        ]
+        told = {f"{each.place.table}.{each.place.column}": each.rows for each in done}
+        record(
+            session, principal, Action.PRIVACY_ERASE, tombstone,
+            after={"rows": told, "account_shut": bool(shut)}, reason=reason, tenant=principal.tenant,
+        )  # fmt: skip
+    log.info("personal data erased by %s: %s, %d places", principal.name, tombstone, len(done))
+    return Erased(tombstone, bool(shut), done)
+
+
+def _begin(principal: Principal, action: Action, names: Sequence[str]) -> dict[str, Any]:
+    authorize(principal, action)
+    problem = rules.name_problem(names)
+    if problem is not None:
+        raise InvalidRequest(f"{problem[0].upper()}{problem[1:]}.")
+    cleaned = [name.strip() for name in names]
+    return {"names": cleaned, "pattern": rules.pattern(cleaned), "within": principal.within}
+
+
+def _find(session: Session, given: dict[str, Any]) -> list[Found]:
+    scoped = _scoped(session, given)
+    counted = (
+        Found(place, store.count(session, place, given, place.table in scoped))
+        for place in _reached(session, given)
+    )
+    return [found for found in counted if found.rows]
+
+
+def _scoped(session: Session, given: dict[str, Any]) -> set[str]:
+    """Tables of which only the tenant's rows are meant."""
+    return set() if given["within"] is None else store.has_tenant(session)
+
+
+def _reached(session: Session, given: dict[str, Any]) -> list[Place]:
+    """For one tenant: places that are marked as a tenant's. The account's name comes last."""
+    if given["within"] is not None:
+        marked = store.has_tenant(session)
+        return [place for place in PLACES if place.table in marked]
+    return sorted(PLACES, key=lambda place: place.table == "operator")

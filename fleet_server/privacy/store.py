@@ -1,0 +1,125 @@
+"""Queries over the inventory's places: table and column names are its constants, values are parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from fleet_server.privacy.inventory import SECRETS, How, Place
+
+ROWS_MOST = 10_000  # of one place in a copy
+# what belongs to an account and goes with it; `:names` are its names
+_OF_ACCOUNT = (
+    "operator_session", "sign_in_ticket", "second_factor", "recovery_code", "operator_identity",
+    "operator_grant",
+)  # fmt: skip
+
+
+def has_tenant(session: Session) -> set[str]:
+    """Tables with a column `tenant`."""
+    query = text("SELECT table_name FROM information_schema.columns WHERE column_name = 'tenant'")
+    return set(session.execute(query).scalars())
+
+
+def count(session: Session, place: Place, given: dict[str, Any], scoped: bool) -> int:
+    """How many rows of it speak of the person. given: names, pattern, within (a tenant or None)."""
+    query = f"SELECT count(*) FROM {place.table} t WHERE {_match(place)}{_within(scoped)}"  # noqa: S608
+    return int(session.execute(text(query), given).scalar_one())
+
+
+def copies(session: Session, place: Place, given: dict[str, Any], scoped: bool) -> Iterator[dict[str, Any]]:
+    """The rows, without secrets."""
+    query = (
+        f"SELECT to_jsonb(t) - CAST(:secrets AS text[]) FROM {place.table} t"  # noqa: S608 - constants
+        f" WHERE {_match(place)}{_within(scoped)} LIMIT :most"
+    )
+    values = {**given, "secrets": list(SECRETS), "most": ROWS_MOST}
+    for (row,) in session.execute(text(query), values):
+        yield row if isinstance(row, dict) else json.loads(row)
+
+
+def erase(session: Session, place: Place, given: dict[str, Any], scoped: bool) -> int:
+    """Put the tombstone in the person's place; given: `tombstone` besides. How many rows."""
+    where = f"{_match(place)}{_within(scoped)}"
+    statement = f"UPDATE {place.table} t SET {_erased(place)} WHERE {where}"  # noqa: S608 - constants
+    gone: Any = session.execute(text(statement), given)
+    return int(gone.rowcount)
+
+
+def end_account(session: Session, names: Sequence[str]) -> int:
+    """Shut the accounts of these names for good, with all they sign in by. How many."""
+    given = {"names": list(names)}
+    mine = "operator_id IN (SELECT id FROM operator WHERE name = ANY(:names))"
+    statements = [f"DELETE FROM {table} WHERE {mine}" for table in _OF_ACCOUNT]  # noqa: S608 - constants
+    statements.append(f"UPDATE api_token SET revoked_at = now() WHERE revoked_at IS NULL AND {mine}")  # noqa: S608
+    statements.append("DELETE FROM sign_in_failure WHERE name = ANY(:names)")
+    for statement in statements:
+        session.execute(text(statement), given)
+    shut: Any = session.execute(
+        text("UPDATE operator SET disabled = true, password_hash = NULL WHERE name = ANY(:names)"), given
+    )
+    return int(shut.rowcount)
+
+
+def forget_old(session: Session, place: Place, before: datetime, most: int) -> int:
+    """Put "erased" where a name is older than `before`. How many rows."""
+    old = (
+        f"SELECT t.ctid FROM {place.table} t"  # noqa: S608 - constants
+        f" WHERE t.{place.column} NOT IN ('', 'erased') AND {place.at} < :before LIMIT :most"
+    )
+    statement = f"UPDATE {place.table} t SET {_erased(place)} WHERE t.ctid = ANY(ARRAY({old}))"  # noqa: S608
+    gone: Any = session.execute(text(statement), {"before": before, "most": most, "tombstone": "erased"})
+    return int(gone.rowcount)
+
+
+def forget_beside(session: Session, before: datetime, most: int, only: str | None) -> int:
+    """The same beside audit lines; only: values of that name (None: of every one). How many."""
+    statement = text(
+        "UPDATE audit_personal t SET value = 'erased', salt = NULL, erased_at = now() FROM ("
+        " SELECT p.number, p.name FROM audit_line l JOIN audit_personal p ON p.number = l.number"
+        " WHERE l.at < :before AND p.salt IS NOT NULL AND (CAST(:only AS text) IS NULL OR p.name = :only)"
+        " LIMIT :most) old WHERE old.number = t.number AND old.name = t.name"
+    )
+    gone: Any = session.execute(statement, {"before": before, "most": most, "only": only})
+    return int(gone.rowcount)
+
+
+def _match(place: Place) -> str:
+    column = f"t.{place.column}"
+    match place.how:
+        case How.NAME:
+            return f"{column} = ANY(:names)"
+        case How.TEXT:
+            return f"{column} ~* :pattern"
+        case How.JSON:
+            return f"{column}::text ~* :pattern"
+        case How.BESIDE:
+            return f"t.salt IS NOT NULL AND ({column} = ANY(:names) OR {column} ~* :pattern)"
+        case How.BYTES:
+            names = "unnest(CAST(:names AS text[])) n"
+            return f"EXISTS (SELECT FROM {names} WHERE position(convert_to(n, 'UTF8') IN {column}) > 0)"
+
+
+def _erased(place: Place) -> str:
+    match place.how:
+        case How.NAME:
+            also = f", {place.also}" if place.also else ""
+            return f"{place.column} = :tombstone{also}"
+        case How.TEXT:
+            return f"{place.column} = regexp_replace(t.{place.column}, :pattern, :tombstone, 'gi')"
+        case How.JSON:
+            changed = f"regexp_replace(t.{place.column}::text, :pattern, :tombstone, 'gi')"
+            return f"{place.column} = CAST({changed} AS jsonb)"
+        case How.BESIDE:
+            return f"{place.column} = :tombstone, salt = NULL, erased_at = now()"
+        case How.BYTES:
+            return f"{place.column} = ''"
+
+
+def _within(scoped: bool) -> str:
+    return " AND t.tenant = :within" if scoped else ""
