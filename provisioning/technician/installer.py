@@ -6,6 +6,7 @@ INSTALL = """\
 #!/bin/sh
 # Sets this computer up as a lamppost. As root, from the folder that this file is in; again after a failure.
 set -eu
+etc=${LAMPPOST_ETC:-/etc/lamppost}
 here=$(cd "$(dirname "$0")" && pwd)
 if [ "$(id -u)" != 0 ]; then echo "install.sh: run it as root: sudo sh $0" >&2; exit 2; fi
 
@@ -21,18 +22,18 @@ if ! command -v lamppost >/dev/null 2>&1; then
 fi
 
 umask 077
-mkdir -p /etc/lamppost
+mkdir -p $etc
 if [ -f "$here/agent.toml" ]; then
-    cp "$here/trust.pem" /etc/lamppost/trust.pem
-    cp "$here/agent.toml" /etc/lamppost/agent.toml.new
+    cp "$here/trust.pem" $etc/trust.pem
+    cp "$here/agent.toml" $etc/agent.toml.new
     sync
-    mv /etc/lamppost/agent.toml.new /etc/lamppost/agent.toml
+    mv $etc/agent.toml.new $etc/agent.toml
 fi
-lamppost agent config --config /etc/lamppost/agent.toml
-lamppost agent enrol --config /etc/lamppost/agent.toml --wait
+lamppost agent config --config $etc/agent.toml
+lamppost agent enrol --config $etc/agent.toml --wait
 rm -f "$here/agent.toml"        # the claim is spent; a card's boot partition has no private files
-lamppost agent install --config /etc/lamppost/agent.toml
-lamppost agent doctor --config /etc/lamppost/agent.toml || true
+lamppost agent install --config $etc/agent.toml
+lamppost agent doctor --config $etc/agent.toml || true
 echo "The lamppost runs. Now the site test: lamppost provision test"
 """
 

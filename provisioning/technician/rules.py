@@ -66,6 +66,13 @@ def step(state: State, event: Event) -> State | None:
     return TABLE.get((state, event))
 
 
+def diagram() -> str:
+    """The table as a Mermaid state diagram; events that keep the state are left out."""
+    lines = ["stateDiagram-v2", f"    [*] --> {State.WAITING}"]
+    lines += [f"    {a} --> {b}: {event}" for (a, event), b in TABLE.items() if a is not b]
+    return "\n".join([*lines, f"    {State.SENT} --> [*]", f"    {State.DROPPED} --> [*]"])
+
+
 def event_of(status: int, kind: str = "") -> Event:
     """What an HTTP answer (its status, its problem's type) means for a piece of work."""
     if kind == SECOND_PERSON:

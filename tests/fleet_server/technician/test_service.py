@@ -17,6 +17,7 @@ from fleet_server.technician import service
 from fleet_server.technician.service import Kind, NewWork
 from provisioning.technician import report
 from provisioning.technician.report_page import render
+from tests.dashboards.city import City
 from tests.fleet_server.technician.conftest import ANA, FAR, LAMP, VIC, Town
 from tests.provisioning.technician.test_photos import JPEG, PLACE
 from tests.provisioning.technician.test_report import REPORT
@@ -182,3 +183,36 @@ def test_over_http_garbage_has_an_answer_and_a_document_is_not_shown(town: Town)
         settings = client.get("/field/settings").json()
         assert settings["tenant"] == "city"
         assert settings["trust_pem"].count("BEGIN CERTIFICATE") == 2
+
+
+def test_a_phone_tests_and_hands_over_what_the_city_sees(town: Town) -> None:
+    lamp = Address("city", "lamp-08")
+    city = City(town.ctx.db.url, "city")
+    with httpx.Client(
+        base_url=f"{town.url}/api/v1/devices/{lamp}", headers={"Authorization": f"Bearer {town.token()}"}
+    ) as client:
+        check = client.get("/site-check").json()
+        assert not check["passed"]
+        assert {"presence", "clock", "sensors"} <= {line["name"] for line in check["lines"] if not line["ok"]}
+        city.execute(
+            "UPDATE device SET presence = 'online', clock_ok = true, agent_version = '1'"
+            " WHERE name = 'lamp-08'"
+        )
+        record = devices.get_device(town.ctx, ADMIN, lamp).record
+        unit = city.sensor(record.id, "pms5003", site="pm")
+        for seconds in (60, 30):
+            city.sample(unit, now() - timedelta(seconds=seconds), [8, 12, 20])
+        check = client.get("/site-check").json()
+        assert check["passed"], check["lines"]
+        assert {course["channel"] for course in check["courses"]} == {"pm1", "pm2_5", "pm10"}
+        city.condition(record.id, "sensor.silent", "error", "No frame.", "Look at the plug.")
+        assert not client.get("/site-check").json()["passed"]
+        made = client.post("/handover", json={"received_by": "Rui", "height_m": 3.2, "note": "a\nb"})
+        assert made.status_code == 201
+        assert (made.json()["technician"], made.json()["passed"]) == ("ana", False)
+        for wrong in ({"height_m": 101}, {"note": "\x07"}, {"technician": "x" * 101}, [], {"height_m": "x"}):
+            assert client.post("/handover", json=wrong).status_code == 422, wrong
+    document = service.report_document(town.ctx, VIC, made.json()["id"])
+    found = report.verify(document).report
+    assert (found.received_by, found.height_m, found.note) == ("Rui", 3.2, "a\nb")
+    assert (town.ctx.config.data_dir / "field.key").stat().st_mode & 0o777 == 0o600

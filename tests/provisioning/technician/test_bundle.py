@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from edge_agent.config import check
 from provisioning.claims import new_token
 from provisioning.errors import BadSetting
-from provisioning.technician import bundle as bundles
 from provisioning.technician import at_the_post, delivering, label
+from provisioning.technician import bundle as bundles
 from provisioning.technician.bundle import Bundle, Sensor
 from provisioning.technician.errors import LamppostUnreachable, WrongInput
 from provisioning.technician.home import Settings
