@@ -14,6 +14,7 @@ from fleet_server import incident_commands as on
 from fleet_server import people_commands as people
 from fleet_server import retention_commands as keeping
 from fleet_server import telling_commands as telling
+from fleet_server import twin_commands as wishing
 from fleet_server.admin_commands import Row, coordinates, duration
 from fleet_server.admit_commands import enrolments_admit
 from fleet_server.air.commands import instant
@@ -81,6 +82,11 @@ def parser() -> argparse.ArgumentParser:
     _incidents(_group(groups, "incidents", "what happens in the city, and who looks after it", on.EXAMPLES))
     _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
     telling.add(_group(groups, "command", "what lampposts are told to do", telling.EXAMPLES), _command)
+    wishing.add_twin(_group(groups, "twin", "what one lamppost is to do", wishing.TWIN_EXAMPLES), _command)
+    wishing.add_settings(
+        _group(groups, "settings", "what all lampposts are to do", wishing.SETTINGS_EXAMPLES), _command
+    )
+    wishing.add_groups(_group(groups, "groups", "what some are to do", wishing.GROUPS_EXAMPLES), _command)
     keeping.add(_group(groups, "retention", "how long samples are kept", keeping.EXAMPLES), _command)
     return made
 
