@@ -95,7 +95,9 @@ def change_state(ctx: Context, principal: Principal, address: Address, state: De
             raise _no_such(address)
         session.flush()
         before, after = {"state": former}, {"state": state}
-        record(session, principal, Action.DEVICES_CHANGE, str(address), before=before, after=after)
+        for_good = state is DeviceState.DECOMMISSIONED
+        action = Action.DEVICES_DECOMMISSION if for_good else Action.DEVICES_CHANGE
+        record(session, principal, action, str(address), before=before, after=after)
         return _view(_need(session, address), ctx.clock.now())
 
 
