@@ -66,12 +66,18 @@ class Services:
     def speed(self) -> float:
         return self._context.clock.speed
 
-    async def sign_in(self, name: str, password: str, address: str) -> str:
-        """The session's token. Raises SignInBusy beside the service's own refusals."""
+    async def at_door(
+        self,
+        address: str,
+        function: Callable[Concatenate[Context, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """One step of signing in, in a thread kept for it. Raises SignInBusy beside its own refusals."""
 
-        def attempt() -> str:
+        def attempt() -> T:
             with auditor.of_pages(self._context, address):
-                return access.sign_in(self._context, name, password, address).token
+                return function(self._context, *args, **kwargs)
 
         return await asyncio.get_running_loop().run_in_executor(self._doorkeepers, attempt)
 

@@ -58,11 +58,6 @@ class Answer:
     error: str = ""
 
 
-def offered(ctx: Context) -> str:
-    """What the button says; "" where there is no provider."""
-    return ctx.config.oidc.title if ctx.config.oidc.issuer else ""
-
-
 def begin(ctx: Context, wanted: str, now: datetime | None = None) -> Sent:
     """Send somebody to the provider. wanted: the own page to show afterwards, a path.
 

@@ -8,6 +8,8 @@ functions).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fleet_server.access.accounts import (
     FIRST_ADMIN_NAME,
     change_own_password,
@@ -46,6 +48,10 @@ from fleet_server.access.sessions import (
     sign_out,
 )
 from fleet_server.access.sign_in import prepare_by_ticket, sign_in, with_second_factor
+from fleet_server.context import Context
+
+if TYPE_CHECKING:
+    from fleet_server.access.oidc import Sent
 
 __all__ = [
     "FIRST_ADMIN_NAME",
@@ -59,6 +65,7 @@ __all__ = [
     "SignedIn",
     "act_in",
     "authorize",
+    "back_from_elsewhere",
     "change_own_password",
     "confirm_own",
     "create_operator",
@@ -82,6 +89,30 @@ __all__ = [
     "set_password",
     "set_up",
     "sign_in",
+    "sign_in_elsewhere",
     "sign_out",
     "with_second_factor",
 ]
+
+
+def sign_in_elsewhere(ctx: Context, wanted: str) -> Sent:
+    """Begin to sign in through the OpenID provider (`oidc.begin`)."""
+    from fleet_server.access import oidc  # an HTTP client and JOSE: for the roles that sign people in
+
+    return oidc.begin(ctx, wanted)
+
+
+def back_from_elsewhere(
+    ctx: Context, answer: dict[str, str], binding: str, address: str, agent: str
+) -> tuple[SessionToken, str]:
+    """Finish it (`oidc.finish`). answer: the parameters that the browser brings back."""
+    from fleet_server.access import oidc
+
+    told = oidc.Answer(
+        answer.get("state", ""),
+        binding,
+        answer.get("code", ""),
+        answer.get("iss", ""),
+        answer.get("error", ""),
+    )
+    return oidc.finish(ctx, told, address, agent=agent)

@@ -14,7 +14,6 @@ import re
 from datetime import datetime
 
 import pyotp
-import segno
 
 STEP_S = 30
 DIGITS = 6
@@ -39,6 +38,8 @@ def address(secret: bytes, account: str, city: str) -> str:
 
 def picture(otpauth: str) -> str:
     """The QR code as SVG, for a page or a file."""
+    import segno  # only who sets one up needs it
+
     out = io.BytesIO()
     segno.make(otpauth, error="m").save(out, kind="svg", scale=5, border=4, xmldecl=False, light="#fff")
     return out.getvalue().decode()
