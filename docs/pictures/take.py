@@ -1,4 +1,5 @@
-"""Take the pictures of docs/pictures from pages that run: the map, the newest incident, a lamppost.
+"""Take the pictures of docs/pictures from pages that run: the map, the newest incident, a lamppost, one on a
+phone.
 
     LAMPPOST_PASSWORD=… python docs/pictures/take.py --url http://127.0.0.1:8080 --name admin --wait 300
 
@@ -55,8 +56,15 @@ def show_lamppost(page: Page, given: argparse.Namespace) -> None:
     page.wait_for_selector("h1", timeout=TIMEOUT_MS)
 
 
+def show_field(page: Page, given: argparse.Namespace) -> None:
+    """As a technician's phone has it."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{given.url}/field/{given.lamppost}")
+    page.wait_for_selector(".verdict", timeout=TIMEOUT_MS)
+
+
 PICTURES: Mapping[str, Callable[[Page, argparse.Namespace], None]] = MappingProxyType(
-    {"lamppost": show_lamppost, "incident": show_incident, "map": show_map}
+    {"lamppost": show_lamppost, "incident": show_incident, "map": show_map, "field": show_field}
 )
 
 

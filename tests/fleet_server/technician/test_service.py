@@ -210,7 +210,14 @@ def test_a_phone_tests_and_hands_over_what_the_city_sees(town: Town) -> None:
         made = client.post("/handover", json={"received_by": "Rui", "height_m": 3.2, "note": "a\nb"})
         assert made.status_code == 201
         assert (made.json()["technician"], made.json()["passed"]) == ("ana", False)
-        for wrong in ({"height_m": 101}, {"note": "\x07"}, {"technician": "x" * 101}, [], {"height_m": "x"}):
+        wrongs: list[Any] = [
+            {"height_m": 101},
+            {"note": "\x07"},
+            {"technician": "x" * 101},
+            [],
+            {"height_m": "x"},
+        ]
+        for wrong in wrongs:
             assert client.post("/handover", json=wrong).status_code == 422, wrong
     document = service.report_document(town.ctx, VIC, made.json()["id"])
     found = report.verify(document).report
