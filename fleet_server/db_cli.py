@@ -13,6 +13,7 @@ from fleet_server import db_commands as run
 from fleet_server.config import load_config
 from fleet_server.db_commands import Answer
 from fleet_server.errors import ConfigurationError, LamppostError
+from fleet_server.origin import coming_from
 
 EXAMPLES = """\
 examples:
@@ -86,7 +87,8 @@ def main(argv: list[str]) -> int:
     act: Act = options.act
     try:
         options.loaded = load_config(options.config, data_dir=options.data)
-        answer = act(options)
+        with coming_from("command"):
+            answer = act(options)
     except LamppostError as refused:
         if options.json:
             print(json.dumps({"error": str(refused)}))

@@ -16,7 +16,7 @@ import msgspec
 
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context, command_context
-from fleet_server.database import looking, upgrading
+from fleet_server.database import audit_notes, looking, upgrading
 from fleet_server.database import manifest as manifests
 from fleet_server.database.backup import back_up
 from fleet_server.database.findings import Finding, Verdict, all_sound
@@ -74,6 +74,7 @@ def upgrade(options: argparse.Namespace) -> Answer:
             return Answer(1, told | {"upgraded": False}, [f"{len(lines)} steps are pending:", *lines])
         use_timescale = context.config.database.timescale == "auto"
         upgrading.upgrade(context.db.url, use_timescale=use_timescale)
+        audit_notes.upgraded(context.db.url, plan.at, plan.newest)
     return Answer(0, told | {"upgraded": True}, [f"from {plan.at or 'nothing'} to {plan.newest}:", *lines])
 
 
@@ -133,7 +134,9 @@ def restore_backup(options: argparse.Namespace) -> Answer:
     with _target(options) as (url, name), _progress(options) as progress:
         if options.replace and not options.yes:
             _confirm(database_of(url), name)
+        former = audit_notes.head_of(url)
         done = restore(options.file, url, progress.told, replace=options.replace, use_timescale=use_timescale)
+        audit_notes.restored(url, former, done)
     folder = None if options.into is None else _folder_of(options.into)
     return _restored(options.file, done, name, folder)
 

@@ -58,6 +58,7 @@ class Happening(StrEnum):
     CHECKPOINT = "audit:checkpoint"
     LINES_REMOVED = "audit:retention"
     DATABASE_RESTORED = "database:restore"
+    DATABASE_UPGRADED = "database:upgrade"
     SAMPLES_REMOVED = "telemetry:retention"
     PERSONAL_REMOVED = "privacy:retention"
     DEVICE_SHUT_OUT = "devices:shut-out"
