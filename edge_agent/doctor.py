@@ -25,8 +25,9 @@ from edge_agent.core.health import KNOWN
 from edge_agent.core.leaving import leave
 from edge_agent.core.renewing import LOW_DAYS
 from edge_agent.core.stamping import clock_is_set
-from edge_agent.errors import AgentError, ConfigError, SpoolError
+from edge_agent.errors import AgentError, ClockUnknown, ConfigError, SpoolError
 from edge_agent.io.certificate_dates import validity
+from edge_agent.io.first_time import FirstTime
 from edge_agent.io.paho_broker import PahoBroker, tls_context
 from edge_agent.io.spool_view import ENDLESS_INODES, free_inodes, view
 from edge_agent.model_report import report
@@ -42,6 +43,7 @@ from wire_contract.messages import Ack, Ask
 from wire_contract.topics import Address, Up, down_filter, up_topic
 
 ATTEMPTS = 4
+_TIME = "%Y-%m-%d %H:%M:%S UTC"
 ANSWER_S = 5.0  # the server answers an Ask within a second; more is a server that is not there
 READ_S = 5.0  # two intervals of the slowest sensor's stable mode
 AS_THE_AGENT = (
@@ -68,7 +70,7 @@ def examine(config_file: Path) -> list[Check]:
     except ConfigError as error:
         return [Check("configuration", False, error.detail, error.remedy)]
     checks = [Check("configuration", True, f"{config_file}: {len(config.sensors)} sensors")]
-    checks += [_clock(), *_disk(config), *_spool(config)]
+    checks += [_clock(config), *_disk(config), *_spool(config)]
     identity = _identity(config)
     checks += identity
     if all(check.ok or check.name == "key" for check in identity):
@@ -101,12 +103,18 @@ def _model(config: AgentConfig) -> Check:
     return Check("model", told.ok, what, told.remedy)
 
 
-def _clock() -> Check:
-    now_s = time.time()
-    told = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s))
-    if clock_is_set(int(now_s * 1000)):
+def _clock(config: AgentConfig, first_time: FirstTime | None = None) -> Check:
+    now_s, first = time.time(), first_time or FirstTime.of(config)
+    told = time.strftime(_TIME, time.gmtime(now_s))
+    if clock_is_set(int(now_s * 1000)) and not first.behind():
         return Check("clock", True, told)
-    return Check("clock", False, f"{told}: it was never set", KNOWN["clock_unset"].remedy)
+    try:
+        server = (
+            f"; the server says {time.strftime(_TIME, time.gmtime(first.now_s()))}, which is used for TLS"
+        )
+    except ClockUnknown as error:
+        server = f"; {error.detail}"
+    return Check("clock", False, f"{told}: it was never set{server}", KNOWN["clock_unset"].remedy)
 
 
 def _disk(config: AgentConfig) -> Iterator[Check]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from edge_agent.config_keys import AgentConfig
 from edge_agent.errors import ConfigError, EnrolmentPending, EnrolmentUnreachable
 from edge_agent.io.enrol_http import EstEnroller
+from edge_agent.io.first_time import FirstTime
 from edge_agent.io.identity_files import checked_chain, ensure_key, fingerprint, install_chain, make_csr
 from edge_agent.ports import Enroller, Plea
 from edge_agent.renewal import files_of
@@ -29,14 +30,15 @@ def enrol(
 
     Raises EnrolmentPending (unless `wait`) and the other IdentityErrors, and ConfigError.
     """
-    if not (config.enrolment.url and config.enrolment.claim):
+    if not config.enrolment.url:
         remedy = "Write the address and the claim that the city gave you into the configuration."
-        raise ConfigError(f"{config.source}: [enrolment] url and claim are needed to enrol", remedy)
+        raise ConfigError(f"{config.source}: [enrolment] url is needed to enrol, and a claim", remedy)
     files = files_of(config)
     address = Address(config.device.tenant, config.device.name)
     key = ensure_key(files.key)
     tell(f"{address}: key fingerprint {fingerprint(key)}")
-    asked = enroller or EstEnroller(config.enrolment.url, config.enrolment.ca_file)
+    own = config.enrolment
+    asked = enroller or EstEnroller(own.url, own.ca_file, first_time=FirstTime.of(config))
     plea = Plea(make_csr(key, address), config.enrolment.claim)
     while True:
         try:

@@ -11,6 +11,7 @@
     │   ├── BrokerUnreachable  nobody answers at that address
     │   ├── BrokerUntrusted    TLS failed: their certificate, ours, or the clock
     │   ├── BrokerRefused      the broker answered, and said no
+    │   ├── ClockUnknown       no clock to check certificates by, and nobody to ask
     │   └── LinkLost           the connection ended
     ├── ModelRefused           the model we were given, or its runtime: the agent decides by rule
     │   └── ModelMissing       there is none
@@ -79,6 +80,10 @@ class BrokerUntrusted(LinkError):
 
 class BrokerRefused(LinkError):
     code = "broker_refused"
+
+
+class ClockUnknown(LinkError):
+    code = "clock_unset"
 
 
 class LinkLost(LinkError):

@@ -10,6 +10,7 @@ from edge_agent.config_keys import AgentConfig, SensorKeys
 from edge_agent.core.cadence import Cadence
 from edge_agent.core.spool_policy import Caps
 from edge_agent.io.clocks import FollowedClock, ScaledClock, SystemClock, kernel_is_synced
+from edge_agent.io.first_time import FirstTime
 from edge_agent.io.paho_broker import BrokerAddress
 from edge_agent.loops.sampling import SensorPlan
 from edge_agent.ports import Clock
@@ -44,6 +45,7 @@ def broker_address(config: AgentConfig, client_id: str = "") -> BrokerAddress:
         plain=config.bench.insecure_broker,
         transport="tls" if config.bench.insecure_broker else config.server.transport,
         websocket_port=config.server.websocket_port,
+        first_time=None if config.bench.insecure_broker else FirstTime.of(config),
     )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from edge_agent.config_keys import AgentConfig
 from edge_agent.errors import AgentError, ConfigError
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.enrol_http import EstEnroller
+from edge_agent.io.first_time import FirstTime
 from edge_agent.io.identity_files import (
     IdentityFiles,
     authorities_in,
@@ -65,7 +65,7 @@ def reenrol(config: AgentConfig) -> dict[str, str]:
     """The next certificate over EST, put in place. Raises EnrolmentPending and the other IdentityErrors."""
     files = files_of(config)
     key, address = ensure_key(files.next_key), Address(config.device.tenant, config.device.name)
-    if validity(files.certificate).left_days(time.time()) > 0:
+    if validity(files.certificate).left_days(FirstTime.of(config).now_s()) > 0:
         chain = _enroller(config, shown=True).reenrol(make_csr(key, address))
     else:
         asked = _enroller(config)
@@ -88,7 +88,8 @@ def _enroller(config: AgentConfig, *, shown: bool = False) -> EstEnroller:
     if not config.enrolment.url:
         raise ConfigError(f"{config.source}: [enrolment] url is needed", "Write the server's device address.")
     ca_file = str(files.ca) if files.ca.exists() else config.enrolment.ca_file
-    return EstEnroller(config.enrolment.url, ca_file, (files.certificate, files.key) if shown else None)
+    identity = (files.certificate, files.key) if shown else None
+    return EstEnroller(config.enrolment.url, ca_file, identity, FirstTime.of(config))
 
 
 def main(argv: list[str]) -> int:

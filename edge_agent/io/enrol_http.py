@@ -7,12 +7,14 @@ import binascii
 import json
 import re
 import ssl
+from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPSHandler, Request, build_opener
 
-from edge_agent.errors import EnrolmentPending, EnrolmentRefused, EnrolmentUnreachable
+from edge_agent.errors import ClockUnknown, EnrolmentPending, EnrolmentRefused, EnrolmentUnreachable
+from edge_agent.io.first_time import FirstTime
 from edge_agent.ports import Plea
 
 TIMEOUT_S = 20.0
@@ -30,7 +32,13 @@ class EstEnroller:
     identity: the certificate and key to show in TLS, for `reenrol`.
     """
 
-    def __init__(self, url: str, ca_file: str, identity: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        ca_file: str,
+        identity: tuple[Path, Path] | None = None,
+        first_time: FirstTime | None = None,
+    ) -> None:
         self._base = url.rstrip("/") + "/.well-known/est"
         if ca_file and not Path(ca_file).exists():
             raise EnrolmentUnreachable(f"enrolment.ca_file {ca_file} is not there")
@@ -40,6 +48,7 @@ class EstEnroller:
                 self._context.load_cert_chain(*identity)
         except (ssl.SSLError, OSError) as error:
             raise EnrolmentUnreachable(f"key, certificate or authority cannot be used: {error}") from error
+        self._first_time = first_time
 
     def trust_bundle(self) -> str:
         return _pem(self._call(Request(f"{self._base}/cacerts"))[1])  # noqa: S310 https only
@@ -87,8 +96,13 @@ class EstEnroller:
     def _call(self, request: Request) -> Any:
         """(status, body, Retry-After). Raises EnrolmentRefused, EnrolmentPending, EnrolmentUnreachable."""
         try:
-            with urlopen(request, timeout=TIMEOUT_S, context=self._context) as answer:  # noqa: S310 https only
+            if self._first_time is not None:
+                self._first_time.relax(self._context)
+            opener = build_opener(_Dated(self._context, self._first_time))
+            with opener.open(request, timeout=TIMEOUT_S) as answer:
                 return answer.status, answer.read(MAX_ANSWER_BYTES), answer.headers.get("Retry-After", "")
+        except ClockUnknown as error:
+            raise EnrolmentUnreachable(error.detail, error.remedy) from error
         except HTTPError as error:
             detail = f"{error.code}: {_problem(error)}"
             retry_after = error.headers.get("Retry-After", "")
@@ -107,6 +121,31 @@ class EstEnroller:
             raise EnrolmentUnreachable(f"no server at {self._base}: {error.reason}") from error
         except OSError as error:
             raise EnrolmentUnreachable(f"no server at {self._base}: {error}") from error
+
+
+class _Connection(HTTPSConnection):
+    """Looks at the certificate's dates itself where OpenSSL was told not to."""
+
+    first_time: FirstTime | None = None
+
+    def connect(self) -> None:
+        super().connect()
+        if self.first_time is not None:
+            self.first_time.check(self.sock.getpeercert())
+
+
+class _Dated(HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext, first_time: FirstTime | None) -> None:
+        super().__init__(context=context)
+        self._tls, self._first_time = context, first_time
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        def connection(host: str, **how: Any) -> _Connection:
+            made = _Connection(host, **how)
+            made.first_time = self._first_time
+            return made
+
+        return self.do_open(connection, req, context=self._tls)
 
 
 def _pem(body: bytes) -> str:

@@ -23,7 +23,15 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.core.ways import Outcome, Way, begin, step
-from edge_agent.errors import BrokerRefused, BrokerUnreachable, BrokerUntrusted, LinkLost, NotEnrolled
+from edge_agent.errors import (
+    BrokerRefused,
+    BrokerUnreachable,
+    BrokerUntrusted,
+    ClockUnknown,
+    LinkLost,
+    NotEnrolled,
+)
+from edge_agent.io.first_time import FirstTime
 from edge_agent.io.websocket_tunnel import open_tunnel
 from edge_agent.io.wire_meter import WireMeter
 from edge_agent.ports import BrokerEvents, Session
@@ -52,6 +60,7 @@ class BrokerAddress:
     plain: bool = False
     transport: str = "tls"  # or "websocket", or "auto": core/ways.py decides
     websocket_port: int = 443
+    first_time: FirstTime | None = None  # the time for TLS where the clock is not set
 
 
 def tls_context(address: BrokerAddress) -> ssl.SSLContext:
@@ -69,6 +78,8 @@ def tls_context(address: BrokerAddress) -> ssl.SSLContext:
     try:
         context.load_verify_locations(address.ca_file)
         context.load_cert_chain(address.certificate_file, address.key_file)
+        if address.first_time is not None:
+            address.first_time.relax(context)
     except PermissionError as error:
         folder = address.key_file.parent
         remedy = f"Give them to the agent's user: sudo chown -R lamppost {folder}"
@@ -102,7 +113,7 @@ class PahoBroker:
         tried, outcome = self._ways.way, Outcome.REACHED
         try:
             self._connect(session, events)
-        except (BrokerUnreachable, BrokerUntrusted):
+        except (BrokerUnreachable, BrokerUntrusted, ClockUnknown):
             outcome = Outcome.BLOCKED
             raise
         finally:
@@ -130,6 +141,8 @@ class PahoBroker:
         except (OSError, ValueError) as error:  # BadFrame is one
             raise BrokerUnreachable(f"no broker at {self._where()}: {_plainly(error)}") from error
         opened = client.socket()
+        if self._address.first_time is not None and isinstance(opened, ssl.SSLSocket):
+            self._address.first_time.check(opened.getpeercert())
         # a small message must not wait until the one before it is acknowledged
         if isinstance(opened, socket.socket) and opened.family != socket.AF_UNIX:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -85,7 +85,7 @@ class IdentityLoop:
         """One round. Returns how long to wait for the next."""
         config = self._config
         if not config.certificate_file.exists():
-            if not (config.enrolment.url and config.enrolment.claim):
+            if not config.enrolment.url:  # without a claim: its key may be registered
                 return LOOK_EVERY_S
             self._enrol()
             return ENROL_EVERY_S

@@ -157,7 +157,7 @@ def test_pending_refused_and_unreachable_are_told_apart(tmp_path: Path, est: Est
     with pytest.raises(EnrolmentUnreachable, match="certificate was not accepted"):
         enrol(config_for(tmp_path, est, ca_file=""), wait=False, tell=quiet)
     assert not config.certificate_file.exists()
-    with pytest.raises(ConfigError, match="url and claim"):
+    with pytest.raises(ConfigError, match="url is needed"):
         enrol(make_config(tmp_path), wait=False, tell=quiet)
 
 
