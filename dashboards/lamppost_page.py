@@ -18,11 +18,15 @@ from dashboards.hub import Hub, Snapshot
 from dashboards.incident_model import Incident, Verdict
 from dashboards.lamppost_calibrating import Entry, entry_of
 from dashboards.lamppost_model import Calibration, Facts, Series
+from dashboards.lamppost_ordering import EVERY_S as ORDERS_EVERY_S
+from dashboards.lamppost_ordering import OrderSource, PostOrders, key_of, obey
+from dashboards.lamppost_orders import offered
+from dashboards.lamppost_orders import rows as order_rows
 from dashboards.lamppost_period import OWN, Period, named, period_of, sent_period
 from dashboards.model import Detail, Lamppost, Reading
 from dashboards.topics import NOTHING, CommonSource, Key, Topic
 from dashboards.viewer import Line, Message, PageViewer
-from fleet_server.access.service import SignedIn
+from fleet_server.access.service import SignedIn, permitted
 from fleet_server.errors import LamppostError
 
 ECHARTS = Path(nicegui.__file__).parent / "elements" / "echart" / "dist"  # the bundle that NiceGUI ships
@@ -73,6 +77,10 @@ class PostPart(ui.element, component="elements/lamppost_page_part.js"):
     """The incidents it took part in."""
 
 
+class PostSettings(ui.element, component="elements/lamppost_page_settings.js"):
+    """What it is desired to do, by whom, and what it does."""
+
+
 class PostHistory(ui.element, component="elements/lamppost_page_history.js"):
     """Its verdicts with reasons."""
 
@@ -86,13 +94,15 @@ class PostViewer(PageViewer):
         common: CommonSource,
         source: PostSource,
         air: AirSource,
+        orders: OrderSource,
         named: tuple[str, str] | None,
         period: Period,
         series: int | None,
         kind: str,
     ) -> None:
         super().__init__(line, common)
-        self._source, self._air, self.named = source, air, named
+        self._source, self._air, self._orders, self.named = source, air, orders, named
+        self.reads_orders = permitted(line.who.principal, "commands:read")
         self.period, self.series, self.kind = period, series, kind
         self.post: Lamppost | None = None
 
@@ -123,6 +133,9 @@ class PostViewer(PageViewer):
         yield _topic(
             self.calibrations_key, lambda by: self._air.calibrations(by, post), every_s=FACTS_EVERY_S
         )
+        if self.reads_orders:
+            orders = self._orders
+            yield Topic(key_of(post), lambda by: orders.orders(by, post), of=of, every_s=ORDERS_EVERY_S)
         yield from self._charts(snapshot, post)
 
     def _charts(self, snapshot: Snapshot, post: Lamppost) -> Iterable[Topic]:
@@ -163,6 +176,7 @@ class PostViewer(PageViewer):
             "period": {"key": self.period.key, "problem": self.period.problem} | own,
             "index_kind": self.kind,
             "index_kinds": air_view.kinds(),
+            "orders_offered": offered(),
         }
         post = self.post
         if post is None:
@@ -172,6 +186,8 @@ class PostViewer(PageViewer):
         facts = found.get(("facts", post.id))
         state["post"] = lamppost_view.post(post, detail)
         state["post_facts"] = lamppost_view.facts(facts) if facts else None
+        orders = found.get(key_of(post))
+        state["post_orders"] = None if orders is None else order_rows(orders)
         verdicts, incidents = found.get(self._key("verdicts"), (None, None))
         if verdicts is not None:
             state["post_verdicts"] = verdict_words.rows(verdicts)
@@ -216,11 +232,17 @@ def _topic(key: Key, read: Any, *, every_s: float) -> Topic:
     return Topic(key, read, of=NOTHING, every_s=every_s)
 
 
-def register(frame: Frame, common: CommonSource, source: PostSource, air: AirSource) -> None:
+def register(
+    frame: Frame, common: CommonSource, source: PostSource, air: AirSource, orders: OrderSource
+) -> None:
     @frame.page("/lamppost/{tenant}/{name}", title="Lamppost", area="map")
     def lamppost(opened: Opened) -> PageViewer:
         ui.add_head_html(STYLE)
-        opened.seed["may"] |= {"calibrate": opened.may("calibrations:change")}
+        opened.seed["may"] |= {
+            "calibrate": opened.may("calibrations:change"),
+            "command": opened.may("devices:command"),
+            "commands": opened.may("commands:read"),
+        }
         query = opened.query
         series = query.get("series", "")
         viewer = PostViewer(
@@ -228,6 +250,7 @@ def register(frame: Frame, common: CommonSource, source: PostSource, air: AirSou
             common,
             source,
             air,
+            orders,
             named(opened.path.get("tenant"), opened.path.get("name")),
             period_of(query),
             int(series) if SERIES.fullmatch(series) else None,
@@ -236,6 +259,9 @@ def register(frame: Frame, common: CommonSource, source: PostSource, air: AirSou
 
         async def calibrate(event: GenericEventArguments) -> None:
             await _calibrate(event, opened.hub, viewer, air, sensors)
+
+        async def order(event: GenericEventArguments) -> None:
+            await obey(event, opened.hub, viewer.who, viewer.post, orders, ordering)
 
         with ui.element("div").classes("work"):
             PostHead()
@@ -248,6 +274,9 @@ def register(frame: Frame, common: CommonSource, source: PostSource, air: AirSou
                     sensors = PostSensors()
                     sensors.on("calibrate", calibrate)
                     PostPart()
+            ordering = PostOrders()
+            ordering.on("order", order)
+            PostSettings()
             PostHistory()
         return viewer
 

@@ -24,6 +24,7 @@ from dashboards.data_air import Air
 from dashboards.data_incidents import Incidents
 from dashboards.data_lamppost import Posts
 from dashboards.data_map import MapServices, index_kinds
+from dashboards.data_orders import Orders
 from dashboards.frame import Frame
 from dashboards.guard import Guard
 from dashboards.headers import ScriptNonce, SecurityHeaders
@@ -68,7 +69,7 @@ def build(config: ServerConfig, services: Services) -> FastAPI:
     map_page.register(frame, MapServices(services), index_kinds(), tiles)
     air = Air(services)
     incident_pages.register(frame, services, Incidents(services), air)
-    lamppost_page.register(frame, services, Posts(services), air)
+    lamppost_page.register(frame, services, Posts(services), air, Orders(services))
     phone_pages.register(services, sessions)
     app.get("/healthz", include_in_schema=False)(_alive)
     app.add_middleware(ScriptNonce, images=headers.origin_of(config.ui.map_tiles))

@@ -192,7 +192,9 @@ def test_a_calibration_that_makes_no_sense_is_refused_in_the_dialog(city: Consol
     assert city.city.execute("SELECT count(*) FROM calibration") == [(0,)]
 
 
-def test_a_viewer_is_offered_no_calibration_and_refused_one(city: Console, browse: Open) -> None:
+def test_a_viewer_is_offered_no_calibration_and_no_command_and_refused_both(
+    city: Console, browse: Open
+) -> None:
     page = browse().page
     page.goto(city.url + POST)
     page.fill("#name", "vic")
@@ -200,7 +202,12 @@ def test_a_viewer_is_offered_no_calibration_and_refused_one(city: Console, brows
     page.keyboard.press("Enter")
     expect(page.locator("section:has(#units-title)")).to_contain_text("PMS5003", timeout=15_000)
     expect(page.locator("text=Enter a calibration…")).to_have_count(0)
-    page.evaluate("window.lamppost.store.may = { calibrate: true }")
+    orders = page.locator("section:has(#orders-title)")
+    expect(orders).to_contain_text("It was told nothing yet.")
+    expect(orders.get_by_role("button")).to_have_count(0)
+    page.evaluate("window.lamppost.store.may = { calibrate: true, command: true, commands: true }")
+    orders.get_by_role("button", name="Tell it", exact=True).click()
+    expect(orders.locator("[role=alert]")).to_contain_text("may not", timeout=15_000)
     page.click("text=Enter a calibration…")
     page.fill("dialog label:has-text('Measured against') input", "nothing")
     page.click("text=Check it")
@@ -275,3 +282,36 @@ def test_nothing_hangs_over_the_edge(city: Console, browse: Open, width: int) ->
     page = opened(browse(width=width, height=800), city, f"{POST}?range=24h")
     expect(page.locator(".verdicts")).to_be_visible(timeout=15_000)
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+def test_it_is_told_things_by_who_may_and_says_what_came_of_them(city: Console, browse: Open) -> None:
+    page = opened(browse(), city)
+    part = page.locator("section:has(#orders-title)")
+    expect(part).to_contain_text("It was told nothing yet.")
+    part.get_by_label("Tell it to").select_option("sensors")
+    part.get_by_label("Why").fill("it smells")
+    part.get_by_role("button", name="Tell it", exact=True).click()
+    row = part.locator("tbody tr").first
+    expect(row).to_contain_text("Read each sensor once")
+    expect(row).to_contain_text("queued")
+    expect(row).to_contain_text("mara")
+    city.city.execute(
+        "UPDATE command SET state = 'failed', detail = '0 of 1 sensors answer',"
+        " result = '{\"sensor.front\": \"sensor_silent: no frame\"}' WHERE name = 'sensors'"
+    )
+    expect(row).to_contain_text("sensor_silent: no frame", timeout=10_000)
+    part.get_by_label("Tell it to").select_option("bundle")
+    part.get_by_role("button", name="Tell it", exact=True).click()
+    expect(row).to_contain_text("Send a support bundle")
+    row.get_by_role("button", name="Take back").click()
+    expect(row).to_contain_text("canceled")
+    city.city.execute(
+        "WITH c AS (SELECT id FROM command WHERE name = 'bundle'), f AS (INSERT INTO command_file"
+        " SELECT id, 'demo', 'bundle.tar.zst', 3, sha256('abc'), now() FROM c)"
+        " INSERT INTO command_piece (command_id, index, tenant, data) SELECT id, 0, 'demo', 'abc' FROM c"
+    )
+    with page.expect_download() as saved:
+        row.get_by_role("button", name="Save the file").click()
+    assert saved.value.path().read_bytes() == b"abc"
+    assert saved.value.suggested_filename.endswith("-bundle.tar.zst")
+    assert grave(page) == []
