@@ -10,14 +10,16 @@ from dashboards import words
 from dashboards.data import STEPS_S, Services
 from dashboards.data_incidents import incident, verdict
 from dashboards.incident_model import Incident, Verdict
-from dashboards.lamppost_model import Certificate, Facts, Series
+from dashboards.lamppost_model import Certificate, Facts, Series, Setting, Wishes
 from dashboards.model import Detail, Lamppost
-from fleet_server.access.service import SignedIn
+from fleet_server.access.service import SignedIn, permitted
 from fleet_server.decisions import service as decisions
 from fleet_server.devices import service as devices
 from fleet_server.enrolment import service as enrolment
 from fleet_server.errors import NotFound
 from fleet_server.telemetry import service as telemetry
+from fleet_server.twin import service as twin
+from fleet_server.twin.service import delta_of
 
 VERDICTS_MAX = 200  # of one range: the newest
 INCIDENTS_MAX = 12  # that the newest verdicts belong to
@@ -58,7 +60,31 @@ class Posts:
             registered_ms=_ms(device.created_at),
             seen_ms=_maybe_ms(device.last_seen_at),
             now_real_ms=round(time.time() * 1000),
+            wishes=await self._wishes(by, lamppost),
         )
+
+    async def _wishes(self, by: SignedIn, lamppost: Lamppost) -> Wishes | None:
+        if not permitted(by.principal, "twin:read", str(lamppost.handle)):
+            return None
+        found = await self._ask(twin.twin, by.principal, lamppost.handle)
+        desired, delta = found.sync.desired, delta_of(found)
+        settings = []
+        for key in sorted({*desired, *found.reported}):
+            origin, ack = found.origin.get(key), found.acks.get(key, {})
+            settings.append(
+                Setting(
+                    key=key,
+                    desired=_said(desired[key]) if key in desired else "",
+                    source="" if origin is None else f"{origin.source} {origin.name}",
+                    ties=() if origin is None else origin.ties,
+                    reported=_said(found.reported[key]) if key in found.reported else "",
+                    ac=int(ack.get("ac", 0)),
+                    ad=str(ack.get("ad", "")),
+                    differs=key in delta,
+                )
+            )
+        tags = tuple((key, _said(value)) for key, value in sorted(found.tags.items()))
+        return Wishes(tuple(settings), found.sync.version, found.sync.acknowledged, tags)
 
     async def series(self, by: SignedIn, series: int, begins_ms: int, ends_ms: int) -> Series:
         """One channel, as finely as a chart can show. Raises NotFound."""
@@ -99,6 +125,10 @@ class Posts:
         except NotFound:  # another tenant's
             return None
         return incident(found.record)
+
+
+def _said(value: object) -> str:
+    return "nothing" if value in ("", None) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _at(ms: int) -> datetime:

@@ -18,8 +18,35 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """One setting. desired: "" where nobody wishes anything; source: who does ("group harbour"); ties: groups
+    that lost. reported: "" where it tells nothing. ac, ad: its answer (0: none). differs: it does not
+    report what is desired."""
+
+    key: str
+    desired: str
+    source: str
+    ties: tuple[str, ...]
+    reported: str
+    ac: int
+    ad: str
+    differs: bool
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What it is desired to do, up to which version it follows, and the tags that the server keeps of it."""
+
+    settings: tuple[Setting, ...]
+    version: int
+    acknowledged: int
+    tags: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Facts:
-    """model: as the lamppost tells it, or "". cell: the geohash it tells. now_real_ms: when this was read."""
+    """model: as the lamppost tells it, or "". cell: the geohash it tells. now_real_ms: when this was read.
+    wishes: None for somebody who may not see them."""
 
     certificate: Certificate | None
     model: str
@@ -29,6 +56,7 @@ class Facts:
     registered_ms: int
     seen_ms: int | None
     now_real_ms: int
+    wishes: Wishes | None = None
 
 
 @dataclass(frozen=True)

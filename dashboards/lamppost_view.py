@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from dashboards import air_view, words
-from dashboards.lamppost_model import Calibration, Certificate, Facts, Series
+from dashboards.lamppost_model import Calibration, Certificate, Facts, Series, Setting, Wishes
 from dashboards.model import Condition, Detail, Lamppost, Reading, Sensor
 
 DAY_MS = 86_400_000
@@ -69,6 +69,41 @@ def facts(found: Facts) -> dict[str, Any]:
         "certificate": certificate(found.certificate, found.now_real_ms),
         "place": place(found),
         "registered": found.registered_ms,
+        "wishes": None if found.wishes is None else wishes(found.wishes),
+    }
+
+
+def wishes(found: Wishes) -> dict[str, Any]:
+    """What is desired comes first, what it refuses before all."""
+    rows = [_setting(each) for each in found.settings]
+    behind = found.version - found.acknowledged
+    return {
+        "settings": sorted(rows, key=lambda row: (row["rank"], row["key"])),
+        "tags": [f"{key}: {value}" for key, value in found.tags],
+        "follows": "It has taken in all of it." if behind == 0 else "It has not taken in the newest yet.",
+    }
+
+
+def _setting(found: Setting) -> dict[str, Any]:
+    rank, mark, tone, told = 4, "none", "tone-quiet", "as configured there"
+    if found.ac >= 400:
+        rank, mark, tone, told = 0, "error", "tone-bad", f"refused: {found.ad}"
+    elif found.desired and found.ac == 202:
+        rank, mark, tone, told = 1, "warning", "tone-warn", found.ad
+    elif found.desired and found.differs:
+        rank, mark, tone, told = 2, "warning", "tone-warn", "not there yet"
+    elif found.desired:
+        rank, mark, tone, told = 3, "fresh", "tone-ok", "holds"
+    tie = f"; {', '.join(found.ties)} of the same priority says otherwise" if found.ties else ""
+    return {
+        "key": found.key,
+        "desired": found.desired,
+        "source": f"{found.source}{tie}",
+        "reported": found.reported,
+        "rank": rank,
+        "mark": mark,
+        "tone": tone,
+        "told": told,
     }
 
 

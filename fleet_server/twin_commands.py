@@ -1,4 +1,4 @@
-"""What `lamppost fleet twin`, `settings` and `groups` do: what lampposts are desired to do, who inherits it."""
+"""What `lamppost fleet twin`, `settings` and `groups` do: what lampposts are desired to do, who inherits."""
 
 from __future__ import annotations
 

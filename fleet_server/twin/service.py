@@ -100,6 +100,11 @@ def change_tags(ctx: Context, principal: Principal, address: Address, wish: Wish
     return after
 
 
+def delta_of(found: Twin) -> dict[str, Value]:
+    """What it is sent and does not report."""
+    return rules.delta(found.sync.desired, found.reported)
+
+
 def tenant_settings(ctx: Context, principal: Principal, tenant: str | None = None) -> TenantSettings:
     """What every device of the tenant inherits."""
     tenant = tenant_of(ctx, principal, tenant)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dashboards import lamppost_view
 from dashboards.lamppost_calibrating import Entry, entry_of
-from dashboards.lamppost_model import Calibration, Certificate, Facts, Series
+from dashboards.lamppost_model import Calibration, Certificate, Facts, Series, Setting, Wishes
 from dashboards.lamppost_period import DEFAULT, OWN, Period, named, period_of, sent_period
 from dashboards.model import Condition, Detail, Reading, Sensor
 
@@ -75,6 +75,32 @@ def test_the_place_is_what_is_declared_else_the_cell() -> None:
     assert lamppost_view.place(facts) == "50.73410, 7.09980, cell u1hcvk"
     assert lamppost_view.place(replace(facts, latitude=None)) == "cell u1hcvk, no exact place declared"
     assert lamppost_view.place(replace(facts, latitude=None, cell="")) == "not told"
+
+
+def test_settings_say_what_is_desired_by_whom_and_what_became_of_it() -> None:
+    wishes = Wishes(
+        (
+            Setting("a.holds", "5", "tenant city", (), "5", 200, "", False),
+            Setting("b.on_its_way", "6", "group hill", ("harbour",), "5", 0, "", True),
+            Setting("c.refused", "7", "device city/l", (), "", 404, "there is no such setting here", True),
+            Setting("d.own", "", "", (), "info", 0, "", False),
+            Setting("e.waits", "rule", "tenant city", (), "litert", 202, "from its next start on", True),
+        ),
+        9,
+        8,
+        (("model", "pi5"),),
+    )
+    found = lamppost_view.wishes(wishes)
+    assert [(row["key"], row["mark"], row["told"]) for row in found["settings"]] == [
+        ("c.refused", "error", "refused: there is no such setting here"),
+        ("e.waits", "warning", "from its next start on"),
+        ("b.on_its_way", "warning", "not there yet"),
+        ("a.holds", "fresh", "holds"),
+        ("d.own", "none", "as configured there"),
+    ]
+    assert found["settings"][2]["source"] == "group hill; harbour of the same priority says otherwise"
+    assert (found["tags"], found["follows"]) == (["model: pi5"], "It has not taken in the newest yet.")
+    assert lamppost_view.wishes(replace(wishes, acknowledged=9))["follows"] == "It has taken in all of it."
 
 
 def test_a_sensors_fault_is_its_health_and_the_disks_is_not() -> None:
