@@ -14,6 +14,7 @@ from fleet_server import incident_commands as on
 from fleet_server import people_commands as people
 from fleet_server import retention_commands as keeping
 from fleet_server import telling_commands as telling
+from fleet_server import tenants_commands as sharing
 from fleet_server import twin_commands as wishing
 from fleet_server.admin_commands import Row, coordinates, duration
 from fleet_server.admit_commands import enrolments_admit
@@ -87,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
         _group(groups, "settings", "what all lampposts are to do", wishing.SETTINGS_EXAMPLES), _command
     )
     wishing.add_groups(_group(groups, "groups", "what some are to do", wishing.GROUPS_EXAMPLES), _command)
+    sharing.add(_group(groups, "tenants", "who shares this installation", sharing.EXAMPLES), _command)
     keeping.add(_group(groups, "retention", "how long samples are kept", keeping.EXAMPLES), _command)
     return made
 

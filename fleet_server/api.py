@@ -33,6 +33,8 @@ from fleet_server.privacy import routes as privacy_routes
 from fleet_server.sensorthings import routes as sensorthings_routes
 from fleet_server.technician import routes as technician_routes
 from fleet_server.telemetry import routes as telemetry_routes
+from fleet_server.tenants import routes as tenants_routes
+from fleet_server.tenants.gate import within_quota
 from fleet_server.twin import group_routes
 from fleet_server.twin import routes as twin_routes
 
@@ -54,6 +56,7 @@ GUARDED: tuple[APIRouter, ...] = (
     auditor_routes.router,
     privacy_routes.router,
     technician_routes.router,
+    tenants_routes.router,
     live_routes.router,
 )
 # Everything else needs a session.
@@ -74,12 +77,13 @@ def create_app(context: Context) -> FastAPI:
     app.state.live = LiveHub(context.db.url)
     app.include_router(health_routes.router)
     app.include_router(access_routes.router)
+    counted = [Depends(signed_in), Depends(within_quota)]
     for router in GUARDED:
-        app.include_router(router, dependencies=[Depends(signed_in), Depends(known_parameters)])
+        app.include_router(router, dependencies=[*counted, Depends(known_parameters)])
     # its parameters are a language of their own (OData), read and refused by its parser
-    app.include_router(sensorthings_routes.router, dependencies=[Depends(signed_in)])
+    app.include_router(sensorthings_routes.router, dependencies=counted)
 
-    @app.get(OPENAPI_PATH, include_in_schema=False, dependencies=[Depends(signed_in)])
+    @app.get(OPENAPI_PATH, include_in_schema=False, dependencies=counted)
     def openapi_document() -> dict[str, Any]:
         return app.openapi()
 

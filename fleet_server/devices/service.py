@@ -20,6 +20,7 @@ from fleet_server.devices import store
 from fleet_server.devices.rules import DeviceState, Freshness, Place, freshness, place_problem
 from fleet_server.devices.store import ConditionRecord, DeviceRecord, Newcomer, SensorUnitRecord
 from fleet_server.errors import InvalidRequest, NotFound
+from fleet_server.tenants import service as tenants
 from wire_contract.topics import Address
 
 __all__ = [
@@ -50,11 +51,12 @@ def register(
     """Make the device active, whether it is new or was known; returns its id.
 
     What it sent before waits in the dead letters and is replayed by the worker role. A known one keeps its
-    site, coordinates and district where none are given. Raises InvalidRequest.
+    site, coordinates and district where none are given. Raises InvalidRequest, QuotaReached.
     """
     authorize(principal, Action.DEVICES_REGISTER, str(address))
     checked_place(place)
     with ctx.db.session(principal.tenant) as session:
+        tenants.need_room(session, address.tenant, [address.device])
         before = store.found(session, address)
         made = store.register(session, address, site, place)
         told = {"state": DeviceState.ACTIVE, "place": asdict(place)}
@@ -70,6 +72,9 @@ def register_new(ctx: Context, principal: Principal, newcomers: Sequence[Newcome
         authorize(principal, Action.DEVICES_REGISTER, str(each.address))
         checked_place(each.place)
     with ctx.db.session(principal.tenant) as session:
+        for tenant in sorted({each.address.tenant for each in newcomers}):
+            names = [each.address.device for each in newcomers if each.address.tenant == tenant]
+            tenants.need_room(session, tenant, names)
         made = store.register_new(session, newcomers)
         for each in newcomers:
             if each.address in made:

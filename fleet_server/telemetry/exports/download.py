@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ import psycopg
 from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
 from fleet_server.context import Context
-from fleet_server.errors import DatabaseUnreachable, NotFound, TooManyRequests
+from fleet_server.errors import DatabaseUnreachable, InvalidRequest, NotFound, TooManyRequests
 from fleet_server.telemetry import versions
 from fleet_server.telemetry.exports import rows
 from fleet_server.telemetry.exports.asking import (
@@ -27,6 +28,8 @@ from fleet_server.telemetry.exports.asking import (
     file_name,
 )
 from fleet_server.telemetry.rules import Resolution
+from fleet_server.tenants.rules import Quotas
+from fleet_server.tenants.service import quotas_of
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,8 @@ log = logging.getLogger(__name__)
 MOST_AT_ONCE = 2
 RETRY_AFTER_S = 15
 _places = threading.BoundedSemaphore(MOST_AT_ONCE)
+_running: Counter[str] = Counter()  # by tenant, of those in _places
+_counting = threading.Lock()
 
 
 class TooManyDownloads(TooManyRequests):
@@ -51,6 +56,7 @@ class Download:
     file_name: str
     chunks: Iterator[bytes]
     _connection: psycopg.Connection[object] = field(repr=False)
+    _tenant: str
     _closing: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _closed: bool = False
 
@@ -69,7 +75,7 @@ class Download:
                 return
             self._closed = True
         self._connection.close()
-        _places.release()
+        _leave(self._tenant)
 
 
 def export(ctx: Context, principal: Principal, question: Question) -> Download:
@@ -77,27 +83,46 @@ def export(ctx: Context, principal: Principal, question: Question) -> Download:
     for resource in [str(address) for address in question.devices] or ["*"]:
         authorize(principal, Action.TELEMETRY_READ, resource)
     check(question)
-    if not _places.acquire(blocking=False):
-        raise TooManyDownloads(
-            f"{MOST_AT_ONCE} downloads run already.",
-            remedy="Come again when one has ended.",
-            members={"retry_after_s": RETRY_AFTER_S},
-        )
+    quotas = quotas_of(ctx, principal.tenant)
+    _enter(principal.tenant, quotas)
     connection = None
     try:
         connection = ctx.db.raw()
-        return _begun(ctx, principal, question, connection)
+        return _begun(ctx, principal, quotas, question, connection)
     except BaseException as failed:
         if connection is not None:
             connection.close()
-        _places.release()
+        _leave(principal.tenant)
         if isinstance(failed, psycopg.OperationalError):
             raise DatabaseUnreachable(f"The database does not answer: {failed}") from failed
         raise
 
 
+def _enter(tenant: str, quotas: Quotas) -> None:
+    """Take a place. Raises TooManyDownloads."""
+    with _counting:
+        own = min(MOST_AT_ONCE, quotas.downloads or MOST_AT_ONCE)
+        if _running[tenant] >= own or not _places.acquire(blocking=False):
+            raise TooManyDownloads(
+                f"{own if _running[tenant] >= own else MOST_AT_ONCE} downloads run already.",
+                remedy="Come again when one has ended.",
+                members={"retry_after_s": RETRY_AFTER_S},
+            )
+        _running[tenant] += 1
+
+
+def _leave(tenant: str) -> None:
+    with _counting:
+        _running[tenant] -= 1
+        _places.release()
+
+
 def _begun(
-    ctx: Context, principal: Principal, question: Question, connection: psycopg.Connection[object]
+    ctx: Context,
+    principal: Principal,
+    quotas: Quotas,
+    question: Question,
+    connection: psycopg.Connection[object],
 ) -> Download:
     from fleet_server.telemetry.exports.encoding import encoded
 
@@ -111,9 +136,16 @@ def _begun(
         )
     channels = channels_of(sources)
     check_width(question, channels)
+    if quotas.download_rows is not None and rows.more_than(
+        connection, question, sources, quotas.download_rows
+    ):
+        raise InvalidRequest(
+            f"This download would have more than {quotas.download_rows:,} rows.",
+            remedy="Ask for less time, for fewer lampposts, or for a coarser resolution.",
+        )
     about = _about(principal.within or ctx.config.tenant.name, question)
     chunks = encoded(question, channels, about, rows.blocks(connection, question, sources))
-    return Download(MEDIA_TYPES[question.format], file_name(question), chunks, connection)
+    return Download(MEDIA_TYPES[question.format], file_name(question), chunks, connection, principal.tenant)
 
 
 def _need_devices(ctx: Context, principal: Principal, question: Question) -> None:

@@ -53,6 +53,14 @@ _FOUND_BUCKETS = f"""
 """  # noqa: S608 - made of the constants above
 
 
+_COUNTED = {
+    Resolution.RAW: ("sample", "time"),
+    Resolution.MINUTE: ("unit_minute", "bucket"),
+    Resolution.HOUR: ("unit_hour", "bucket"),
+    Resolution.DAY: ("unit_day", "bucket"),
+}
+
+
 @dataclass(frozen=True)
 class Cells:
     """A channel's values of a block, r each. present: it has a reading there at all; value: NaN for none.
@@ -119,6 +127,23 @@ def sources(connection: Connection, question: Question, within: str | None) -> l
         nth = sum((channel, measure) == (each.channel, each.unit) for each in slots)
         slots[Channel(channel, measure, nth)] = (slot, series, exponent)
     return list(found.values())
+
+
+def more_than(connection: Connection, question: Question, of: list[Source], most: int) -> bool:
+    """Are there more rows (instants or buckets of a sensor unit)? Counts no further than that."""
+    table, column = _COUNTED[question.resolution]
+    query = (
+        f"SELECT count(*) > %(most)s FROM (SELECT FROM {table} WHERE sensor_unit = ANY(%(units)s)"  # noqa: S608
+        f" AND {column} >= %(begins)s AND {column} < %(ends)s LIMIT %(most)s + 1) counted"
+    )
+    values = {
+        "most": most,
+        "units": [source.unit for source in of],
+        "begins": question.begins,
+        "ends": question.ends,
+    }
+    row = connection.execute(query.encode(), values).fetchone()
+    return row is not None and bool(row[0])
 
 
 def blocks(connection: Connection, question: Question, of: list[Source]) -> Iterator[Block]:

@@ -38,6 +38,7 @@ RUN = frozenset({R.ADMIN, R.OPERATOR})
 SET_UP = RUN | {R.TECHNICIAN}
 WATCH = frozenset({R.ADMIN, R.SECURITY_OFFICER})
 ADMIN = frozenset({R.ADMIN})
+NOBODY: frozenset[Role] = frozenset()
 APPROVE = frozenset({R.ADMIN, R.APPROVER})
 
 DEVICE = "/api/v1/devices/{tenant}/{name}"
@@ -45,6 +46,36 @@ LINES: dict[str, frozenset[Role]] = {
     "GET /api/v1/session": EVERYBODY,
     "PUT /api/v1/session/tenant": EVERYBODY,
     f"GET {OPENAPI_PATH}": EVERYBODY,
+    "PUT /api/v1/account/password": EVERYBODY,
+    "POST /api/v1/account/second-factor": EVERYBODY,
+    "POST /api/v1/account/second-factor/confirm": EVERYBODY,
+    "POST /api/v1/account/second-factor/recovery-codes": EVERYBODY,
+    "POST /api/v1/account/second-factor/remove": EVERYBODY,
+    "GET /api/v1/account/sessions": EVERYBODY,
+    "DELETE /api/v1/account/sessions": EVERYBODY,
+    "DELETE /api/v1/account/sessions/{number}": EVERYBODY,
+    # people, machines, and what they did
+    "GET /api/v1/operators": WATCH,
+    "POST /api/v1/operators": ADMIN,
+    "GET /api/v1/operators/{operator}": WATCH,
+    "PUT /api/v1/operators/{operator}/grants/{tenant}": ADMIN,
+    "PUT /api/v1/operators/{operator}/password": ADMIN,
+    "DELETE /api/v1/operators/{operator}/second-factor": ADMIN,
+    "DELETE /api/v1/operators/{operator}/sessions": ADMIN,
+    "PUT /api/v1/operators/{operator}/state": ADMIN,
+    "GET /api/v1/tokens": WATCH,
+    "POST /api/v1/tokens": ADMIN,
+    "DELETE /api/v1/tokens/{token}": WATCH,
+    "GET /api/v1/approvals": WATCH | APPROVE,
+    "GET /api/v1/approvals/{approval}": WATCH | APPROVE,
+    "POST /api/v1/approvals/{approval}/approve": APPROVE,
+    "POST /api/v1/approvals/{approval}/refuse": APPROVE,
+    "POST /api/v1/approvals/{approval}/withdraw": NOBODY,  # but who asked
+    "GET /api/v1/audit": WATCH,
+    "GET /api/v1/audit/export": WATCH,
+    "GET /api/v1/audit/keys": WATCH,
+    "GET /api/v1/audit/verification": WATCH,
+    "GET /api/v1/audit/{number}": WATCH,
     # lampposts
     "GET /api/v1/devices": LOOK,
     f"GET {DEVICE}": LOOK,
@@ -63,6 +94,27 @@ LINES: dict[str, frozenset[Role]] = {
     f"GET {DEVICE}/photos": LOOK,
     f"GET {DEVICE}/photos/{{sha256}}": LOOK,
     f"DELETE {DEVICE}/photos/{{sha256}}": SET_UP,
+    # settings
+    f"GET {DEVICE}/twin": LOOK,
+    f"PUT {DEVICE}/twin": RUN,
+    f"PATCH {DEVICE}/twin": RUN,
+    f"GET {DEVICE}/tags": LOOK,
+    f"PUT {DEVICE}/tags": RUN,
+    f"PATCH {DEVICE}/tags": RUN,
+    "GET /api/v1/groups": LOOK,
+    "POST /api/v1/groups": RUN,
+    "POST /api/v1/groups/preview": LOOK,
+    "GET /api/v1/groups/{group}": LOOK,
+    "PATCH /api/v1/groups/{group}": RUN,
+    "DELETE /api/v1/groups/{group}": RUN,
+    "GET /api/v1/groups/{group}/members": LOOK,
+    "POST /api/v1/groups/{group}/members": RUN,
+    "PUT /api/v1/groups/{group}/settings": RUN,
+    "PATCH /api/v1/groups/{group}/settings": RUN,
+    "GET /api/v1/settings": LOOK,
+    "GET /api/v1/settings/tenant": LOOK,
+    "PUT /api/v1/settings/tenant": RUN,
+    "PATCH /api/v1/settings/tenant": RUN,
     # commands
     f"POST {DEVICE}/commands": RUN,
     f"GET {DEVICE}/commands": LOOK,
@@ -113,6 +165,10 @@ LINES: dict[str, frozenset[Role]] = {
     "POST /api/v1/incidents/{incident_id}/notes": RUN,
     "POST /api/v1/incidents/{incident_id}/close": RUN,
     "GET /api/v1/live": LOOK,
+    # who shares the installation
+    "GET /api/v1/tenants": ADMIN,
+    "GET /api/v1/tenants/{tenant}": ADMIN,
+    "PUT /api/v1/tenants/{tenant}": NOBODY,  # who acts in one tenant lifts no quota
     # the technician's
     "GET /api/v1/field/settings": LOOK,
     "GET /api/v1/field/labels/{claim}": LOOK,
@@ -125,6 +181,31 @@ LINES: dict[str, frozenset[Role]] = {
 # What a change is asked with, so that it is the asker that is refused and not the question.
 BODIES: Mapping[str, Any] = {
     "PUT /api/v1/session/tenant": {"tenant": PORTO},
+    "PUT /api/v1/tenants/{tenant}": {},
+    "PUT /api/v1/account/password": {"old": "wrong and long", "new": "right and long enough"},
+    "POST /api/v1/account/second-factor": {"password": "wrong and long"},
+    "POST /api/v1/account/second-factor/confirm": {"code": "123456"},
+    "POST /api/v1/account/second-factor/recovery-codes": {"code": "123456"},
+    "POST /api/v1/account/second-factor/remove": {"code": "123456"},
+    "POST /api/v1/operators": {"name": "new", "password": "short", "roles": ["viewer"], "tenant": "$tenant"},
+    "PUT /api/v1/operators/{operator}/grants/{tenant}": {"roles": ["viewer"]},
+    "PUT /api/v1/operators/{operator}/password": {"password": "right and long enough"},
+    "PUT /api/v1/operators/{operator}/state": {"disabled": True},
+    "POST /api/v1/tokens": {"name": "t", "scopes": ["devices:read"], "days": 1, "tenant": "$tenant"},
+    "POST /api/v1/approvals/{approval}/approve": {},
+    "POST /api/v1/approvals/{approval}/refuse": {},
+    f"PUT {DEVICE}/twin": {},
+    f"PATCH {DEVICE}/twin": {},
+    f"PUT {DEVICE}/tags": {},
+    f"PATCH {DEVICE}/tags": {},
+    "POST /api/v1/groups": {"name": "g", "query": 'district in ("Harbour")'},
+    "POST /api/v1/groups/preview": {"query": 'district in ("Harbour")'},
+    "PATCH /api/v1/groups/{group}": {},
+    "POST /api/v1/groups/{group}/members": {},
+    "PUT /api/v1/groups/{group}/settings": {},
+    "PATCH /api/v1/groups/{group}/settings": {},
+    "PUT /api/v1/settings/tenant": {},
+    "PATCH /api/v1/settings/tenant": {},
     f"PATCH {DEVICE}": {"district": f"District {PORTO}"},
     f"PUT {DEVICE}/state": {"state": "active"},
     f"POST {DEVICE}/calibrations": {"slope": 0.9},
@@ -149,6 +230,9 @@ QUERIES: Mapping[str, str] = {
 }
 # Ids of things that the two cities have none of: whoever may look finds nothing.
 NOTHING = {
+    "operator": "nobody",
+    "number": 999_999,
+    "group": "none",
     "bulk": "0" * 16,
     "command_id": 999_999,
     "batch_id": "none",
@@ -207,12 +291,20 @@ def cities(
 
 def _lines(app: FastAPI) -> set[str]:
     documented = {
-        f"{method.upper()} {path}"
+        f"{method.upper()} {_distinct(path)}"
         for path, methods in app.openapi()["paths"].items()
         for method in methods
         if (method.upper(), path) not in OPEN and not path.startswith(BY_TICKET)
     }
     return documented | {f"GET {OPENAPI_PATH}"}
+
+
+def _distinct(path: str) -> str:
+    """Two routes may call different things by one name."""
+    own_names = {"operators/{name": "operator", "tokens/{number": "token", "approvals/{number": "approval"}
+    for word, own in own_names.items():
+        path = path.replace(word, f"{word.partition('{')[0]}{{{own}")
+    return path
 
 
 def _is_of_one(line: str) -> bool:
@@ -231,7 +323,7 @@ def test_each_role_may_what_its_line_says(cities: Cities) -> None:
                 continue
             status = cities.ask(line, role, cities.own).status_code
             refused = status == 403
-            if refused == (role in who) or status == 401 or status >= 500:
+            if refused == (role in who) or (status == 401 and "/account/" not in line) or status >= 500:
                 wrong.append((line, str(role), status))
     print(*wrong, sep="\n")
     assert wrong == []
@@ -242,7 +334,7 @@ def test_what_is_another_tenants_is_not_there(cities: Cities) -> None:
     for line, who in LINES.items():
         if not _is_of_one(line) or line == REPORT:
             continue
-        for role in HUMAN_ROLES:
+        for role in (Role.ADMIN, Role.TECHNICIAN, Role.PARTNER):  # most, something, least
             answer = cities.ask(line, role, cities.other)
             if answer.status_code not in ({404} if role in who else {403, 404}):
                 wrong.append((line, str(role), answer.status_code, answer.text[:200]))

@@ -75,6 +75,15 @@ _STATEMENTS = (
         INSERT INTO enrolment (claim_id, state, tenant, device, site, expires_at) VALUES
         (%(claim_id)s, 'claimed', %(tenant)s, 'lamp-02', 'Site ' || %(tenant)s, now() + interval '1 day')
         RETURNING id"""),
+    ("operator_id", "INSERT INTO operator (name) VALUES ('ana-' || %(tenant)s) RETURNING id"),
+    ("token", """
+        INSERT INTO api_token (tenant, operator_id, name, roles, scopes, token_hash, created_by, created_at,
+        expires_at) VALUES (%(tenant)s, %(operator_id)s, 'Token ' || %(tenant)s, '{viewer}', '{}',
+        sha256(%(tenant)s::bytea), 'ana', now(), now() + interval '1 day') RETURNING id"""),
+    ("approval", """
+        INSERT INTO second_person_request (tenant, action, resource, digest, what, reason, state, asked_by,
+        asked_at, expires_at) VALUES (%(tenant)s, 'devices:decommission', %(tenant)s || '/lamp-01', '',
+        'What ' || %(tenant)s, '', 'waiting', 'ana', now(), now() + interval '1 day') RETURNING id"""),
 )  # fmt: skip
 
 
