@@ -71,6 +71,11 @@ LINES: dict[str, frozenset[Role]] = {
     "POST /api/v1/approvals/{approval}/approve": APPROVE,
     "POST /api/v1/approvals/{approval}/refuse": APPROVE,
     "POST /api/v1/approvals/{approval}/withdraw": NOBODY,  # but who asked
+    "GET /api/v1/operators/{operator}/sessions": ADMIN,
+    "GET /api/v1/privacy/inventory": WATCH,
+    "POST /api/v1/privacy/find": WATCH,
+    "POST /api/v1/privacy/export": WATCH,
+    "POST /api/v1/privacy/erase": ADMIN,
     "GET /api/v1/audit": WATCH,
     "GET /api/v1/audit/export": WATCH,
     "GET /api/v1/audit/keys": WATCH,
@@ -90,6 +95,8 @@ LINES: dict[str, frozenset[Role]] = {
     "DELETE /api/v1/calibrations/{calibration_id}": SET_UP,
     f"GET {DEVICE}/verdicts": LOOK,
     f"GET {DEVICE}/history": LOOK,
+    f"GET {DEVICE}/site-check": LOOK,
+    f"POST {DEVICE}/handover": SET_UP,
     f"PUT {DEVICE}/photos": SET_UP,
     f"GET {DEVICE}/photos": LOOK,
     f"GET {DEVICE}/photos/{{sha256}}": LOOK,
@@ -194,8 +201,12 @@ BODIES: Mapping[str, Any] = {
     "POST /api/v1/tokens": {"name": "t", "scopes": ["devices:read"], "days": 1, "tenant": "$tenant"},
     "POST /api/v1/approvals/{approval}/approve": {},
     "POST /api/v1/approvals/{approval}/refuse": {},
-    f"PUT {DEVICE}/twin": {},
-    f"PATCH {DEVICE}/twin": {},
+    f"PUT {DEVICE}/twin": {"desired": {}},
+    f"PATCH {DEVICE}/twin": {"desired": {}},
+    f"POST {DEVICE}/handover": {},
+    "POST /api/v1/privacy/find": {"names": ["nobody at all"]},
+    "POST /api/v1/privacy/export": {"names": ["nobody at all"]},
+    "POST /api/v1/privacy/erase": {"names": ["nobody at all"]},
     f"PUT {DEVICE}/tags": {},
     f"PATCH {DEVICE}/tags": {},
     "POST /api/v1/groups": {"name": "g", "query": 'district in ("Harbour")'},
@@ -242,6 +253,7 @@ NOTHING = {
     "claim": "none",
 }
 REPORT = "PUT /api/v1/field/reports/{work_id}"  # its body says whose it is, and is signed
+OWN_SESSIONS = "GET /api/v1/account/sessions"  # of an account, and these askers have none
 ENDLESS = "GET /api/v1/live"  # a stream; refused before it begins, and test_live.py reads it
 SETS = ("Things", "Locations", "Datastreams", "Sensors", "Observations", "FeaturesOfInterest")
 
@@ -344,7 +356,9 @@ def test_what_is_another_tenants_is_not_there(cities: Cities) -> None:
 
 def test_no_list_tells_of_another_tenant(cities: Cities) -> None:
     for line in LINES:
-        if not line.startswith("GET") or _is_of_one(line) or line == ENDLESS:
+        if not line.startswith("GET") or _is_of_one(line) or line in (ENDLESS, OWN_SESSIONS):
+            continue
+        if line.startswith("GET /api/v1/audit"):  # quotes what its own people asked for, and were refused
             continue
         answer = cities.ask(line, Role.ADMIN, cities.own)
         assert answer.status_code == 200, (line, answer.text)
