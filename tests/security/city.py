@@ -50,10 +50,6 @@ class City:
         assert said.status_code == 201, said.text
         return str(said.json()["token"])
 
-    def sign_out(self) -> None:
-        """For whatever ended our sessions."""
-        self.tokens.clear()
-
     @property
     def paths(self) -> dict[str, dict[str, Any]]:
         with self.http(Role.ADMIN) as http:
