@@ -23,6 +23,7 @@ BENCHMARKS = {
     "ingest": "from MQTT to committed and acked, beside one COPY and a plain script",
     "one_sample": "the worst case: one sample a message, beside a subscriber that only counts",
     "queries": "latest, a day, a month of districts over 500 lampposts and 30 days",
+    "enrolment": "200 lampposts let in one after another, 1,000 renewed within their hour",
     "spool": "bytes that the disk of a lamppost is written for a reading",
     "agent_drain": "a day's backlog from the spool to acked",
     "agent": "memory, processor and verdicts of one agent",

@@ -3,7 +3,8 @@
 A certificate is checked against a clock, and a device without a battery has none until a time service
 answers, which at many sites nothing but our server does. So the server is asked, over TLS that checks
 everything about its certificate but the dates; its word counts where it fits the dates of that very
-certificate and is not before anything that we know to be past. Whoever holds a key that ran out can only tell times of its own life.
+certificate and is not before anything that we know to be past. Whoever holds a key that ran out can only tell
+times of its own life.
 """
 
 from __future__ import annotations
