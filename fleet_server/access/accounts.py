@@ -23,6 +23,7 @@ from fleet_server.access.store import Operator
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, NotFound
+from fleet_server.masking import in_log, initials
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ def create_operator(
             record(session, principal, Action.OPERATORS_CREATE, name, after=_told(made), tenant=where)
     if made is None:
         raise NameTaken(f"There is an operator {name} already.")
-    log.info("operator %s made by %s with %s in %s", name, principal.name, ", ".join(roles), where)
+    told = (initials(name), in_log(principal), ", ".join(roles), where)
+    log.info("operator %s made by %s with %s in %s", *told)
     return made
 
 
@@ -97,7 +99,8 @@ def grant(ctx: Context, principal: Principal, name: str, tenant: str, roles: Ite
         changed = store.operator_by_id(session, found.id)
         before, after = _told(_in(found, tenant)), _told(_in(changed, tenant))
         record(session, principal, Action.OPERATORS_CREATE, name, before=before, after=after, tenant=tenant)
-    log.info("operator %s has %s in %s, by %s", name, ", ".join(wanted) or "no role", tenant, principal.name)
+    told = (initials(name), ", ".join(wanted) or "no role", tenant, in_log(principal))
+    log.info("operator %s has %s in %s, by %s", *told)
     return _within(changed, principal)
 
 
@@ -138,7 +141,7 @@ def set_disabled(ctx: Context, principal: Principal, name: str, *, disabled: boo
             before={"disabled": found.disabled}, after={"disabled": disabled},
         )  # fmt: skip
         changed = store.operator_by_id(session, found.id)
-    log.info("operator %s %s by %s", name, "disabled" if disabled else "enabled", principal.name)
+    log.info("operator %s %s by %s", initials(name), "disabled" if disabled else "enabled", in_log(principal))
     return _within(changed, principal)
 
 
@@ -174,7 +177,7 @@ def reset_second_factor(ctx: Context, principal: Principal, name: str) -> None:
             session, principal, Action.OPERATORS_CREATE, name,
             before={"second_factor": True}, after={"second_factor": False},
         )  # fmt: skip
-    log.warning("the second factor of %s was taken away by %s", name, principal.name)
+    log.warning("the second factor of %s was taken away by %s", initials(name), in_log(principal))
 
 
 def ensure_first_admin(ctx: Context, name: str = FIRST_ADMIN_NAME) -> str | None:

@@ -30,6 +30,7 @@ from fleet_server.access.sessions import SessionToken, real, token_hash
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, NotFound
+from fleet_server.masking import initials
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ def _new_account(
             continue
         if not oidc_store.link(session, person.issuer, person.subject, made.id, now):
             raise ProviderRefused("You signed in twice at once.", remedy="Sign in again.")
-        log.info("account %s made for somebody of the OpenID provider", name)
+        log.info("account %s made for somebody of the OpenID provider", initials(name))
         return made
     raise ProviderRefused(f"There are too many accounts called {person.name}.")
 

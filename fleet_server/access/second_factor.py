@@ -21,6 +21,7 @@ from fleet_server.access.store import Operator, credential
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import Conflict
+from fleet_server.masking import initials
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def right_code(ctx: Context, session: Session, operator: Operator, code: str, no
     recovery = totp.recovery_hash(code)
     if recovery is None or not factor_store.use_code(session, operator.id, recovery, now):
         return False
-    log.warning("a recovery code of %s was used", operator.name)
+    log.warning("a recovery code of %s was used", initials(operator.name))
     return True
 
 
@@ -81,6 +82,13 @@ def confirm(
         return None
     factor_store.confirm(session, operator.id, step, now)
     return _new_codes(session, operator)
+
+
+def has_one(ctx: Context, principal: Principal) -> bool:
+    """Is one's own confirmed? Raises Forbidden."""
+    sessions.person(principal)
+    with ctx.db.session() as session:
+        return sessions.account(session, principal).has_factor
 
 
 def set_up(ctx: Context, principal: Principal, password: str, now: datetime | None = None) -> SetUp:

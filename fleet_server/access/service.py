@@ -34,6 +34,7 @@ from fleet_server.access.second_factor import (
     remove_own,
     set_up,
 )
+from fleet_server.access.second_factor import has_one as has_second_factor
 from fleet_server.access.session_store import ListedSession
 from fleet_server.access.sessions import (
     TOKEN_BYTES,
@@ -75,6 +76,7 @@ __all__ = [
     "ensure_first_admin",
     "get_operator",
     "grant",
+    "has_second_factor",
     "list_operators",
     "new_recovery_codes",
     "own_sessions",

@@ -27,6 +27,7 @@ from fleet_server.audit.recording import record, record_often
 from fleet_server.audit.rules import Happening, Outcome
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden
+from fleet_server.masking import initials
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def _sign_in(ctx: Context, attempt: Attempt, password: str, now: datetime) -> Se
     stored = credential.password_hash if credential is not None and usable else None
     right, renewed = verify_password(password if known_form else "", stored)
     if credential is None or not right:
-        log.warning("sign-in refused for %r from %s", name[:64], attempt.address or "unknown")
+        log.warning("sign-in refused for %r from %s", initials(name[:64]), attempt.address or "unknown")
         _tell(ctx, counted, Outcome.REFUSED)
         raise SignInRefused("Name or password is wrong.")
     operator = credential.operator

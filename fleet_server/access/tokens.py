@@ -21,6 +21,7 @@ from fleet_server.access.token_store import ApiToken
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound
+from fleet_server.masking import in_log, initials
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def make(ctx: Context, principal: Principal, wanted: Wanted, now: datetime | Non
             session, principal, Action.TOKENS_CREATE, f"token {made.id}",
             after=told, personal={"owner": owner.name}, tenant=tenant,
         )  # fmt: skip
-    log.info("token %d (%s) made for %s by %s", made.id, made.name, made.owner, principal.name)
+    log.info("token %d (%s) made for %s by %s", made.id, made.name, initials(made.owner), in_log(principal))
     return MadeToken(token, made)
 
 

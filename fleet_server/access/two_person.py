@@ -34,6 +34,7 @@ from fleet_server.audit.recording import record
 from fleet_server.audit.rules import Outcome
 from fleet_server.context import Context
 from fleet_server.errors import Conflict, Forbidden, NotFound
+from fleet_server.masking import initials
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +174,12 @@ def _used(session: Session, wanted: Wanted, now: datetime) -> bool:
     found = approval_store.use(session, wanted, after, now)
     if found is None:
         return False
-    log.info("request %d: agreed to by %s, done by %s", found.id, found.decided_by, wanted.asked_by)
+    log.info(
+        "request %d: agreed to by %s, done by %s",
+        found.id,
+        initials(found.decided_by),
+        initials(wanted.asked_by),
+    )
     return True
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -23,6 +23,7 @@ from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import Freshness, freshness
 from fleet_server.errors import InvalidRequest, NotFound
+from fleet_server.masking import in_log, shown_to
 from fleet_server.spans import EARLIEST, LATEST, span
 from wire_contract.topics import Address
 
@@ -144,7 +145,8 @@ def calibrations(ctx: Context, principal: Principal, address: Address) -> list[C
     authorize(principal, Action.AIR_READ, str(address))
     device_id = devices.get_device(ctx, principal, address).record.id
     with ctx.db.session(principal.tenant) as session:
-        return store.calibrations(session, device_id)
+        found = store.calibrations(session, device_id)
+    return [replace(each, created_by=shown_to(principal, each.created_by)) for each in found]
 
 
 def set_calibration(
@@ -178,7 +180,7 @@ def set_calibration(
         after = {"id": made, "unit": unit, **_told(calibration, begins)}
         source = {"source": calibration.source}
         record(session, principal, Action.CALIBRATIONS_CHANGE, str(address), after=after, personal=source)
-    log.info("calibration %d of %s, unit %d, entered by %s", made, address, unit, principal.name)
+    log.info("calibration %d of %s, unit %d, entered by %s", made, address, unit, in_log(principal))
     return new
 
 
@@ -195,7 +197,7 @@ def remove_calibration(ctx: Context, principal: Principal, calibration_id: int) 
         source = {"source": former.calibration.source}
         record(session, principal, Action.CALIBRATIONS_CHANGE, str(address), before=before, personal=source)
         store.mark_past(session, unit, rules.hour_of(begins))
-    log.info("calibration %d of unit %d taken away by %s", calibration_id, unit, principal.name)
+    log.info("calibration %d of unit %d taken away by %s", calibration_id, unit, in_log(principal))
 
 
 def _told(calibration: Calibration, begins: datetime) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Happening(StrEnum):
     DATABASE_UPGRADED = "database:upgrade"
     SAMPLES_REMOVED = "telemetry:retention"
     PERSONAL_REMOVED = "privacy:retention"
-    DEVICE_SHUT_OUT = "devices:shut-out"
+    DEVICE_REFUSED = "devices:refused"
 
 
 class Actor(Protocol):

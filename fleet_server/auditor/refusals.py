@@ -8,6 +8,7 @@ from fleet_server.audit.recording import record_often
 from fleet_server.audit.rules import Outcome
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, LamppostError
+from fleet_server.masking import in_log
 
 log = logging.getLogger(__name__)
 
@@ -26,4 +27,4 @@ def note(ctx: Context, error: BaseException) -> None:
                 session, principal, action, resource, outcome=Outcome.REFUSED, tenant=principal.tenant
             )
     except LamppostError as lost:
-        log.warning("%s was refused %s, and it could not be written down: %s", principal.name, action, lost)
+        log.warning("%s was refused %s, which could not be written down: %s", in_log(principal), action, lost)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,6 +87,36 @@ def place_of(session: Session, number: int) -> Place | None:
     )
     found = session.execute(query, {"number": number}).scalar()
     return None if found is None else Place(number, bytes(found))
+
+
+@dataclass(frozen=True)
+class RefusedDevice:
+    """`messages` of it were not taken, the newest of all letters being `to_letter`."""
+
+    device: str
+    tenant: str
+    messages: int
+    to_letter: int
+
+
+# The topic is lp/1/TENANT/DEVICE/...; a name in it is one that the broker took from a certificate.
+_REFUSED = text("""
+WITH since AS (
+    SELECT coalesce((SELECT (l.body::jsonb->'after'->>'to_letter')::bigint FROM audit_line l
+                     WHERE l.action = :action ORDER BY l.number DESC LIMIT 1), 0) AS id
+), new AS (
+    SELECT split_part(d.topic, '/', 3) AS tenant, split_part(d.topic, '/', 4) AS name, count(*) AS messages
+    FROM dead_letter d, since WHERE d.id > since.id AND d.reason = 'device_not_active' GROUP BY 1, 2
+)
+SELECT tenant || '/' || name, tenant, messages, (SELECT max(id) FROM dead_letter)
+FROM new ORDER BY messages DESC, 1 LIMIT :most
+""")
+
+
+def refused_devices(session: Session, action: str, most: int) -> list[RefusedDevice]:
+    """Whose messages became dead letters since the last line of `action`, the loudest first."""
+    rows = session.execute(_REFUSED, {"action": str(action), "most": most})
+    return [RefusedDevice(*row) for row in rows]
 
 
 def _line(row: Row[Any]) -> Line:

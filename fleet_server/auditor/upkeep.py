@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from fleet_server.access.rules import WORKER
+from fleet_server.access.rules import WORKER, Principal
 from fleet_server.audit import checkpoints, keys
 from fleet_server.audit.recording import record
-from fleet_server.audit.rules import Happening
+from fleet_server.audit.rules import Happening, Outcome
+from fleet_server.auditor import store
 from fleet_server.context import Context
+
+DEVICES_A_TICK = 100  # the loudest; what the others sent is in the dead letters all the same
 
 
 def sign_when_due(ctx: Context, now: datetime | None = None) -> int:
@@ -31,3 +34,20 @@ def remove_old(ctx: Context, now: datetime | None = None) -> int:
             told = {"lines": removed, "older_than": before}
             record(session, WORKER, Happening.LINES_REMOVED, "audit log", after=told)
     return removed
+
+
+def tell_refused_devices(ctx: Context) -> int:
+    """A line for each device whose messages ingest did not take since the last look: unknown, or shut out.
+
+    How far the look went stands in the lines themselves. Returns how many lines.
+    """
+    with ctx.db.session() as session:
+        found = store.refused_devices(session, Happening.DEVICE_REFUSED, DEVICES_A_TICK)
+        for each in found:
+            told = {"messages": each.messages, "to_letter": each.to_letter}
+            device = Principal("device", each.device, frozenset(), each.tenant, via="certificate")
+            record(
+                session, device, Happening.DEVICE_REFUSED, each.device,
+                after=told, tenant=each.tenant, outcome=Outcome.REFUSED,
+            )  # fmt: skip
+    return len(found)

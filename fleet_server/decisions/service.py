@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from fleet_server.decisions.rules import Event, Refusal, Severity, Standing, Sta
 from fleet_server.decisions.store import EventRecord, IncidentRecord, MemberRecord, VerdictRecord
 from fleet_server.errors import InvalidRequest, NotFound
 from fleet_server.live import CHANNEL
+from fleet_server.masking import in_log, shown_to
 from wire_contract.topics import Address
 
 __all__ = [
@@ -84,7 +85,8 @@ def incidents(
     """A page, newest first: those after (older than) the id `after`. state None: open and closed."""
     authorize(principal, Action.INCIDENTS_READ)
     with ctx.db.session(principal.tenant) as session:
-        return store.listed(session, _tenant(ctx, principal, tenant), state, late, after, limit)
+        found = store.listed(session, _tenant(ctx, principal, tenant), state, late, after, limit)
+    return [_seen_by(principal, each) for each in found]
 
 
 def own(ctx: Context, principal: Principal, ids: Collection[int]) -> set[int]:
@@ -113,11 +115,12 @@ def incident(
     authorize(principal, Action.INCIDENTS_READ)
     with ctx.db.session(principal.tenant) as session:
         record = _need(session, _tenant(ctx, principal, tenant), incident_id)
+        events = store.events(session, incident_id, EVENTS_MOST)
         return IncidentDetail(
-            record,
+            _seen_by(principal, record),
             store.members(session, incident_id),
             store.evidence(session, incident_id, None, verdicts_limit),
-            store.events(session, incident_id, EVENTS_MOST),
+            [replace(each, by=shown_to(principal, each.by)) for each in events],
         )
 
 
@@ -291,13 +294,19 @@ def _change(
             store.change(session, record.id, **changed, state=outcome)
         store.add_event(session, record.id, now, principal.name, what, words)
         store.notify(session, CHANNEL, record.id)
-        log.info("incident %d: %s by %s", record.id, what, principal.name)
+        log.info("incident %d: %s by %s", record.id, what, in_log(principal))
         now_is = _need(session, asked.tenant, record.id)
         recording.record(
             session, principal, Action.INCIDENTS_WORK, str(record.id), tenant=asked.tenant, reason=words,
             before=_told(record), after={"what": what, **_told(now_is)},
         )  # fmt: skip
         return now_is
+
+
+def _seen_by(principal: Principal, record: IncidentRecord) -> IncidentRecord:
+    """Names become initials for who only looks."""
+    acknowledged, closed = (shown_to(principal, each) for each in (record.acknowledged_by, record.closed_by))
+    return replace(record, acknowledged_by=acknowledged, closed_by=closed)
 
 
 def _told(record: IncidentRecord) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from fleet_server.enrolment.errors import BadRequest, ClaimEarly, ClaimUnknown, 
 from fleet_server.enrolment.rules import Event, Refusal, State
 from fleet_server.enrolment.store import Alarm, Enrolment
 from fleet_server.errors import InvalidRequest
+from fleet_server.masking import in_log
 from provisioning import claims, requests
 from provisioning.errors import RequestRefused
 from wire_contract.errors import InvalidName
@@ -203,7 +204,7 @@ def change_batch(
         outcome = rules.step(each.state, of_claim)
         if isinstance(outcome, State) and outcome is not each.state:
             store.change(session, each.id, state=str(outcome))
-    log.info("batch %s: %s by %s: %s", batch_id, following, principal.name, reason)
+    log.info("batch %s: %s by %s: %s", batch_id, following, in_log(principal), reason)
     record(
         session, principal, Action.CLAIMS_BATCH, batch_id, reason=reason, tenant=batch.tenant,
         before={"state": str(batch.state)}, after={"state": str(following)},

@@ -23,6 +23,7 @@ from fleet_server.enrolment.errors import NotNow
 from fleet_server.enrolment.service import only_of, tenant_of
 from fleet_server.enrolment.store import Alarm, Batch
 from fleet_server.errors import InvalidRequest, NotFound
+from fleet_server.masking import in_log
 from provisioning import claims
 
 __all__ = ["Alarm", "Batch", "MadeBatch", "alarms", "batches", "make_batch", "resume", "revoke", "see_alarm"]
@@ -89,7 +90,7 @@ def make_batch(
         )  # fmt: skip
         stored = store.batch(session, batch.id)
     assert stored is not None, "a batch that was just stored"
-    log.info("batch %s of %d claims made by %s", batch.id, number, principal.name)
+    log.info("batch %s of %d claims made by %s", batch.id, number, in_log(principal))
     return MadeBatch(stored, tuple(map(str, tokens)))
 
 

@@ -29,6 +29,7 @@ from fleet_server.enrolment.rules import State
 from fleet_server.enrolment.service import check_site, list_enrolments, tenant_of
 from fleet_server.enrolment.store import Enrolment
 from fleet_server.errors import InvalidRequest
+from fleet_server.masking import in_log
 from provisioning import claims, requests
 from provisioning.errors import RequestRefused
 
@@ -99,7 +100,7 @@ def register_keys(
                 after={"key": key, "claim": token.id, "until": claim.expires_at.isoformat()},
             )  # fmt: skip
             made.append(stored)
-    log.info("%d keys registered by %s", len(made), principal.name)
+    log.info("%d keys registered by %s", len(made), in_log(principal))
     return made
 
 

@@ -30,6 +30,7 @@ from fleet_server.enrolment.issuing import Renewal, ca_certificates, renew
 from fleet_server.enrolment.rules import Event, Refusal, State
 from fleet_server.enrolment.store import Certificate, Enrolment
 from fleet_server.errors import InvalidRequest, NotFound
+from fleet_server.masking import in_log
 from provisioning import claims
 from wire_contract.topics import Address
 
@@ -115,7 +116,7 @@ def make_claim(
             session, principal, Action.CLAIMS_CREATE, f"{tenant}/{device or '*'}",
             after={"claim": token.id, "replaces": replaces, "expires": claim.expires_at.isoformat()},
         )  # fmt: skip
-    log.info("claim %s for %s/%s made by %s", token.id, tenant, device or "(free)", principal.name)
+    log.info("claim %s for %s/%s made by %s", token.id, tenant, device or "(free)", in_log(principal))
     return MadeClaim(str(token), made)
 
 
@@ -216,7 +217,8 @@ def _decide(
             found = _found(principal, store.find(session, enrolment_id), enrolment_id)
     if isinstance(outcome, Refusal):
         raise of_person(outcome)
-    log.info("enrolment %d of %s/%s: %s by %s", found.id, found.tenant, found.device, event, principal.name)
+    whose = f"{found.tenant}/{found.device}"
+    log.info("enrolment %d of %s: %s by %s", found.id, whose, event, in_log(principal))
     return found
 
 

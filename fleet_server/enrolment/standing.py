@@ -23,6 +23,7 @@ from fleet_server.devices.rules import DeviceState
 from fleet_server.devices.service import DeviceView
 from fleet_server.enrolment import issuing, store
 from fleet_server.enrolment.errors import NotNow
+from fleet_server.masking import in_log
 from wire_contract.topics import Address
 
 log = logging.getLogger(__name__)
@@ -83,5 +84,5 @@ def _write(ctx: Context, principal: Principal, address: Address, state: DeviceSt
         )  # fmt: skip
     changed = devices.change_state(ctx, principal, address, state)
     if former is not state:
-        log.info("%s: %s instead of %s, by %s", address, state, former, principal.name)
+        log.info("%s: %s instead of %s, by %s", address, state, former, in_log(principal))
     return changed

@@ -21,6 +21,7 @@ from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest, NotFound
+from fleet_server.masking import in_log
 from fleet_server.privacy import rules, store
 from fleet_server.privacy.inventory import PLACES, How, Kept, Place
 
@@ -112,7 +113,7 @@ def erase(ctx: Context, principal: Principal, names: Sequence[str], reason: str 
             session, principal, Action.PRIVACY_ERASE, tombstone,
             after={"rows": told, "account_shut": bool(shut)}, reason=reason, tenant=principal.tenant,
         )  # fmt: skip
-    log.info("personal data erased by %s: %s, %d places", principal.name, tombstone, len(done))
+    log.info("personal data erased by %s: %s, %d places", in_log(principal), tombstone, len(done))
     return Erased(tombstone, bool(shut), done)
 
 

@@ -22,6 +22,7 @@ from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.errors import Conflict, InvalidRequest, NotFound
+from fleet_server.masking import in_log
 from fleet_server.technician import carrying_out, rules, store
 from fleet_server.technician.checking import drawn, site_check
 from fleet_server.technician.field import ClaimLabel, FieldSettings, address_of, field_settings, label_of
@@ -112,7 +113,7 @@ def do_work(ctx: Context, principal: Principal, told: NewWork, now: datetime | N
             return _the_same(known, told)
         after = {"kind": str(told.kind), "work": told.id, "done_at": told.done_at.isoformat()}
         record(session, principal, Action.SITES_REPORT, str(told.address), after=after)
-    log.info("%s: %s by %s, done at %s", told.address, told.kind, principal.name, told.done_at)
+    log.info("%s: %s by %s, done at %s", told.address, told.kind, in_log(principal), told.done_at)
     return made
 
 
@@ -204,7 +205,7 @@ def put_report(
             after={"kind": "handover", "report": report_id, "sha256": found.sha256, "passed": report.passed},
             personal={"technician": report.technician, "received_by": report.received_by},
         )  # fmt: skip
-    log.info("%s: handed over by %s, report %s", address, principal.name, report_id)
+    log.info("%s: handed over by %s, report %s", address, in_log(principal), report_id)
     return made
 
 

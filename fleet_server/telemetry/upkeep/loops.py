@@ -115,6 +115,7 @@ LOOPS = (
         1,
     ),
     Loop("audit checkpoints", 30.0, lambda b: audit.sign_when_due(b.context), 2),
+    Loop("devices refused", 60.0, lambda b: audit.tell_refused_devices(b.context), audit.DEVICES_A_TICK + 1),
     Loop("audit retention", 600.0, lambda b: audit.remove_old(b.context), LINES_REMOVED_A_TICK),
     Loop("forget names", 600.0, lambda b: privacy.forget_old(b.context), privacy.ROWS_A_TICK),
     Loop("forget surpassed readings", 60.0, lambda b: forget_surpassed(b.connection), LATEST_A_TICK),

@@ -234,3 +234,19 @@ def test_checkpoints_come_by_number_and_by_time(ctx: Context, tmp_path: Path) ->
         keys.load(tmp_path)
     rows = json.loads(json.dumps(service.public_keys(ctx, OFFICER)))
     assert all("PUBLIC KEY" in pem for pem in rows.values())
+
+
+def test_a_device_that_is_not_let_in_leaves_one_line_and_no_more(ctx: Context) -> None:
+    letters = (
+        "INSERT INTO dead_letter (topic, content_hash, payload, reason) SELECT 'lp/1/city/' || name ||"
+        " '/up/live', sha256((name || n)::bytea), 'p', 'device_not_active' FROM generate_series(1, 7) n,"
+        " unnest(ARRAY['lamp-90', 'lamp-91']) name ON CONFLICT DO NOTHING"
+    )
+    tampered(ctx, letters)
+    assert upkeep.tell_refused_devices(ctx) == 2
+    assert upkeep.tell_refused_devices(ctx) == 0
+    told = service.lines(ctx, ADMIN, Wanted(action="devices:refused"))
+    assert {(each.who, each.resource, each.outcome, each.after["messages"]) for each in told} == {
+        ("city/lamp-90", "city/lamp-90", "refused", 7),
+        ("city/lamp-91", "city/lamp-91", "refused", 7),
+    }
