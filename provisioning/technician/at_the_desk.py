@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioning.claims import parse_token_text
-from provisioning.storage import write_atomically
+from provisioning.storage import PUBLIC_FILE_MODE, write_atomically
 from provisioning.technician import bundle as bundles
 from provisioning.technician import delivering, label, report
 from provisioning.technician.bundle import Bundle
@@ -19,6 +19,7 @@ from provisioning.technician.errors import BadReport, WrongInput
 from provisioning.technician.home import Settings
 from provisioning.technician.lamppost import Lamppost
 from provisioning.technician.rules import Event, State
+from provisioning.technician.server import path_of
 from provisioning.technician.signing_in import session_token
 from provisioning.technician.workshop import Workshop
 from wire_contract.topics import Address
@@ -103,6 +104,8 @@ def bundle(shop: Workshop, options: argparse.Namespace) -> Facts:
             where = str(delivering.to_card(files, options.card))
         else:
             where = str(delivering.to_folder(files, folder))
+    told = {"site": options.site, "district": options.district, "at": options.at}
+    shop.home.keep_post(str(address), told)
     return {
         "post": str(address),
         "claim": made.claim_id,
@@ -168,6 +171,37 @@ def show_label(shop: Workshop, options: argparse.Namespace) -> Facts:
     text = label.html([made]) if options.out.suffix == ".html" else label.svg(made)
     options.out.write_text(text, encoding="utf-8")
     return {"url": made.url, "written_to": str(options.out)}
+
+
+def history(shop: Workshop, options: argparse.Namespace) -> Facts:
+    """What was done at a post, its site reports, its pictures, as the server has them."""
+    address = shop.lamppost_address(options.device)
+    with closing(shop.server()) as server:
+        device = path_of("devices", address.tenant, address.device)
+        done = server.get(f"{device}/history")
+        reports = server.get(path_of("field", "reports"), device=str(address))
+        photos = server.get(f"{device}/photos")
+    return {
+        "history": [
+            {"done_at": each["done_at"], "what": each["kind"], "by": each["done_by"], "id": each["id"]}
+            | {"told": ", ".join(f"{k} {v}" for k, v in each["body"].items() if v not in (None, ""))}
+            for each in done
+        ],
+        "reports": [
+            {"report": each["id"], "made_at": each["made_at"], "by": each["technician"]} for each in reports
+        ],
+        "photos": [{"photo": each["sha256"], "caption": each["caption"]} for each in photos],
+    }
+
+
+def get_report(shop: Workshop, options: argparse.Namespace) -> Facts:
+    """A site report from the server, checked before it is kept. Raises BadReport."""
+    with closing(shop.server()) as server:
+        document = server.get_bytes(path_of("field", "reports", options.report, "document"))
+    found = report.verify(document)
+    path = options.out or Path(f"site-report-{found.report.id[:8]}.html")
+    write_atomically(path, document, PUBLIC_FILE_MODE)
+    return {"report": found.report.id, "key": found.key_fingerprint, "written_to": str(path)}
 
 
 def verify_report(_shop: Workshop, options: argparse.Namespace) -> Facts:

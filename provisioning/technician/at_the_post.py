@@ -62,7 +62,8 @@ def handover(shop: Workshop, options: argparse.Namespace) -> Facts:
     address = shop.lamppost_address(options.device)
     tested = _tested(shop, options, address)
     shown = tuple(_picture(path) for path in options.photo or ())
-    latitude, longitude = options.at or (None, None)
+    known = shop.home.post(str(address))
+    latitude, longitude = options.at or known.get("at") or (None, None)
     made = report.checked(
         SiteReport(
             id=new_id(),
@@ -70,8 +71,8 @@ def handover(shop: Workshop, options: argparse.Namespace) -> Facts:
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             technician=options.technician,
             received_by=options.received_by,
-            site=options.site,
-            district=options.district,
+            site=options.site or known.get("site", ""),
+            district=options.district or known.get("district", ""),
             latitude=latitude,
             longitude=longitude,
             height_m=options.height,
@@ -88,9 +89,9 @@ def handover(shop: Workshop, options: argparse.Namespace) -> Facts:
     )
     write_atomically(path, document, PUBLIC_FILE_MODE)
     kept = shop.keep(REPORT, address, {"report": made.id}, document, made.id)
-    if latitude is not None or options.district or options.height is not None:
+    if latitude is not None or made.district or options.height is not None:
         place = {"latitude": latitude, "longitude": longitude, "height_m": options.height}
-        shop.keep("place", address, place | ({"district": options.district} if options.district else {}))
+        shop.keep("place", address, place | ({"district": made.district} if made.district else {}))
     facts = {"report": str(path), "passed": made.passed, "key": found.key_fingerprint}
     return facts | _sent(shop, kept)
 

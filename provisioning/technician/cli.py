@@ -106,6 +106,13 @@ def _at_the_desk(commands: Commands[argparse.ArgumentParser]) -> None:
     verify = _command(commands, "verify-report", "is this site report what was signed?", desk.verify_report)
     verify.add_argument("report", type=Path, metavar="FILE")
     verify.add_argument("--fingerprint", default="", metavar="KEY", help="of whose key it must be")
+    history = _command(
+        commands, "history", "what was done at a post, its reports, its pictures", desk.history
+    )
+    history.add_argument("device", metavar="[TENANT/]NAME")
+    fetched = _command(commands, "report", "a site report, as the server has it", desk.get_report)
+    fetched.add_argument("report", metavar="ID")
+    fetched.add_argument("--out", type=Path, metavar="FILE")
     _command(commands, "key", "the fingerprint of your own key", desk.key)
     sync = _command(commands, "sync", "send what was done without a connection", desk.sync)
     which = sync.add_mutually_exclusive_group()

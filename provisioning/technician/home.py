@@ -7,6 +7,7 @@ HOME/
   journal.jsonl    what was done and when, until the server has it and afterwards
   outbox/          documents and pictures that wait, by their SHA-256
   tests/ reports/  the newest site test of each lamppost; reports that were handed over
+    posts/           site, district and place of each lamppost that a bundle was made for
 """
 
 from __future__ import annotations
@@ -86,9 +87,24 @@ class Home:
         private_directory(self.directory)
         write_atomically(self.directory / "settings.json", json.dumps(asdict(settings), indent=1).encode())
 
+    def post(self, device: str) -> dict[str, Any]:
+        """What was told of a lamppost when its bundle was made; {} where nothing is known or readable."""
+        try:
+            told = json.loads((self.directory / "posts" / f"{_plain(device)}.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    def keep_post(self, device: str, told: dict[str, Any]) -> None:
+        write_atomically(self.folder("posts") / f"{_plain(device)}.json", json.dumps(told).encode())
+
     def keep_token(self, token: str) -> None:
         private_directory(self.directory)
         write_atomically(self.token_file, token.encode())
+
+
+def _plain(device: str) -> str:
+    return device.replace("/", "_")
 
 
 def read_settings(told: Any) -> Settings:

@@ -56,7 +56,7 @@ def qr_svg(label: Label, scale: int = 6) -> str:
 
 
 def svg(label: Label) -> str:
-    """A label of 60 by 36 mm, for a label printer: everything in it, no font and no picture from outside."""
+    """A label of 84 by 36 mm, for a label printer: everything in it, no font and no picture from outside."""
     code = _code(label)
     size = code.symbol_size(border=QUIET_ZONE)[0]
     side_mm = 34.0

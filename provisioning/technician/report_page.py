@@ -20,7 +20,8 @@ table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;
 border-bottom:1px solid #d5dae1}.no td:first-child{font-weight:700}.verdict{font-weight:700;border:2px solid;
 padding:.3rem .7rem;display:inline-block;margin:.8rem 0}.ok{color:#146c3f}.bad{color:#ab1f19}
-img{max-width:100%;max-height:16cm;display:block}figure{margin:.6rem 0;break-inside:avoid}svg{height:auto}
+img{max-width:100%;max-height:16cm;display:block}
+figure{margin:.6rem 0;break-inside:avoid}svg{height:auto;max-width:28rem}
 .sign{display:grid;grid-template-columns:1fr 1fr;gap:2rem;margin-top:3rem}.sign div{border-top:1px solid;
 padding-top:.3rem}@page{size:A4;margin:16mm}@media print{body{padding:0;max-width:none}}
 """

@@ -50,6 +50,9 @@ class Server:
     def get(self, path: str, **query: str) -> Any:
         return self._call("GET", path, params=query).json()
 
+    def get_bytes(self, path: str) -> bytes:
+        return self._call("GET", path).content
+
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._call("POST", path, json=body).json()
 

@@ -18,6 +18,7 @@ from fleet_server.enrolment.rules import State
 from fleet_server.technician import service
 from provisioning.technician import cli
 from provisioning.technician.home import HOME_VARIABLE, TOKEN_VARIABLE
+from provisioning.technician.report import verify
 from tests.dashboards.city import City
 from tests.fleet_server.technician.conftest import PASSWORD, Town
 from tests.provisioning.technician.test_photos import JPEG, PLACE
@@ -70,6 +71,21 @@ def test_a_bundle_while_connected_holds_a_claim_of_the_server(town: Town, run: R
     label = service.label_of(town.ctx, ADMIN, claim_id)
     assert label.url.endswith(f"/c/{claim_id}")
     assert label.state is State.CLAIMED
+    assert (
+        run(
+            "handover",
+            "lamp-31",
+            "--technician",
+            "Ana",
+            "--untested",
+            "--offline",
+            "--out",
+            str(tmp_path / "r"),
+        )[0]
+        == 0
+    )
+    found = verify((tmp_path / "r").read_bytes()).report
+    assert (found.site, found.latitude, found.passed) == ("Market Square 3", -41.1, False)
     status, refused = run("bundle", "lamp-32", "--out", str(tmp_path / "b"))
     assert (status, "holds a bundle" in refused["error"]) == (2, True)
     open_claims = len(enrolment.list_enrolments(town.ctx, ADMIN, (State.CLAIMED,)))
@@ -127,6 +143,10 @@ def test_what_was_done_without_a_connection_is_sent_later_and_once(
     assert service.report_document(town.ctx, ADMIN, kept.id) == report
     assert [each.caption for each in service.list_photos(town.ctx, ADMIN, LAMP)] == ["front"]
     assert not list((tmp_path / "home" / "outbox").iterdir()), "what was sent is not kept twice"
+    status, told = run("history", "lamp-09")
+    assert (status, len(told["history"]), len(told["photos"])) == (0, 4, 1)
+    assert run("report", told["reports"][0]["report"], "--out", str(tmp_path / "again.html"))[0] == 0
+    assert (tmp_path / "again.html").read_bytes() == report
     status, told = run("verify-report", str(tmp_path / "r.html"), "--fingerprint", kept.key_fingerprint)
     assert (status, told["handed_over_by"]) == (0, "Ana Reis")
     assert run("verify-report", str(tmp_path / "r.html"), "--fingerprint", "1f0a")[0] == 1
