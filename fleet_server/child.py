@@ -14,8 +14,9 @@ from fleet_server.config import ServerConfig
 from fleet_server.processes import child_environment
 from fleet_server.ready import INSTANCE_VARIABLE, READY_FILE_VARIABLE
 from fleet_server.restarts import Restarts
-from fleet_server.roles import Role
+from fleet_server.roles import SETUP, Role
 
+FIRST_PASSWORD = "LAMPPOST_ADMIN_PASSWORD"  # noqa: S105 - the first administrator's; set-up alone needs it
 LOG_KEPT_BYTES = 10 * 1024 * 1024  # a log file over this is put aside as .old at the next start of its role
 
 
@@ -46,6 +47,9 @@ class Child:
         self._ready_file.parent.mkdir(parents=True, exist_ok=True)
         self._ready_file.unlink(missing_ok=True)
         told = {READY_FILE_VARIABLE: str(self._ready_file), INSTANCE_VARIABLE: str(self._number)}
+        environment = child_environment(**told)
+        if self.role is not SETUP:
+            environment.pop(FIRST_PASSWORD, None)
         output = None if self._log is None else _open_log(self._log)
         # a session of its own: Ctrl-C reaches the supervisor alone, which stops its children in order
         self._process = subprocess.Popen(
@@ -53,7 +57,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=child_environment(**told),
+            env=environment,
             start_new_session=True,
         )
         if output is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -10,6 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import APIOperation, GenerationMode
+from schemathesis.core.result import Ok
 
 from fleet_server.access.rules import Role
 from tests.security.city import City, running
@@ -26,9 +28,9 @@ def city(
         yield made
 
 
-def drawn(operation: APIOperation, mode: GenerationMode) -> list[schemathesis.Case]:
+def drawn(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode) -> list[schemathesis.Case[Any]]:
     """Some requests of an operation: as described, or wrong where there is anything to get wrong."""
-    cases: list[schemathesis.Case] = []
+    cases: list[schemathesis.Case[Any]] = []
 
     @settings(
         max_examples=REQUESTS_EACH,
@@ -39,7 +41,7 @@ def drawn(operation: APIOperation, mode: GenerationMode) -> list[schemathesis.Ca
         suppress_health_check=list(HealthCheck),
     )
     @given(operation.as_strategy(generation_mode=mode))
-    def draw(case: schemathesis.Case) -> None:
+    def draw(case: schemathesis.Case[Any]) -> None:
         cases.append(case)
 
     try:
@@ -59,6 +61,7 @@ def test_no_request_ends_in_a_server_s_error(city: City) -> None:
     wrong: list[str] = []
     asked = answered = 0
     for found in schemathesis.openapi.from_dict(document).get_all_operations():
+        assert isinstance(found, Ok), found
         operation = found.ok()
         if operation.path in (ENDLESS, SLOW, "/readyz"):
             continue

@@ -1,0 +1,62 @@
+"""Finds what must not be found: the secrets of a running city, in its files and processes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_PEM = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+([A-Za-z0-9+/=\s]+?)-----END")
+# Of a P-256 key in PKCS #8 the second line begins within the secret number, and goes on in it for 26 letters.
+_CLAIM = re.compile(rb"^claim\s*=\s*\"[^.\"]+\.([^\"]+)\"", re.M)
+
+
+def secrets_below(root: Path) -> dict[str, bytes]:
+    """What private files tell: keys, claims, the key of the pages' cookies. "file kind" -> the secret."""
+    found: dict[str, bytes] = {}
+    for path in root.rglob("*"):
+        if path.suffix == ".key" and path.is_file():
+            for body in _PEM.findall(path.read_bytes()):
+                found[f"{path.name} {len(found)} key"] = body.split()[1][:26]
+        elif path.name == "agent.toml":
+            for secret in _CLAIM.findall(path.read_bytes()):
+                found[f"{path.parent.name} claim"] = secret
+        elif path.name.endswith(".secret") and path.is_file():
+            found[f"{path.name} secret"] = path.read_bytes().strip()
+    return {name: secret for name, secret in found.items() if len(secret) >= 16}
+
+
+def found_in_files(root: Path, secrets: Mapping[str, bytes]) -> list[str]:
+    """Every file but those that are a secret's home: logs, status files, the database, the broker's state."""
+    wanted = {secret: name for name, secret in secrets.items()}
+    pattern = re.compile(b"|".join(re.escape(secret) for secret in wanted))
+    seen = []
+    for path in root.rglob("*"):
+        if not path.is_file() or path.is_symlink() or path.name == "agent.toml" or _is_home(path):
+            continue
+        try:
+            content = path.read_bytes()
+        except OSError:  # it went away
+            continue
+        seen += [f"{path.relative_to(root)}: {wanted[hit]}" for hit in set(pattern.findall(content))]
+    return seen
+
+
+def found_in_processes(root: Path, secrets: Mapping[str, bytes]) -> list[str]:
+    """Command lines and environments of whatever runs out of this folder, the supervisor's own left out."""
+    seen = []
+    for folder in Path("/proc").iterdir():
+        try:
+            command = (folder / "cmdline").read_bytes()
+            environment = (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(root).encode() not in command:
+            continue
+        told = command if b"--role" not in command else command + environment
+        seen += [f"{command!r}: {name}" for name, secret in secrets.items() if secret in told]
+    return seen
+
+
+def _is_home(path: Path) -> bool:
+    return path.suffix == ".key" or path.name.endswith(".secret")

@@ -1,0 +1,27 @@
+"""What looks for secrets finds them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.security.secrets import found_in_files, found_in_processes, secrets_below
+from tests.support.mosquitto import make_request
+
+
+def test_a_secret_that_got_out_is_found_wherever_it_is(tmp_path: Path) -> None:
+    key = make_request("city/lamp-01")[1]
+    (tmp_path / "device.key").write_text(key)
+    (tmp_path / "agent.toml").write_text('claim = "abc.0123456789abcdef0123"\n')
+    secrets = secrets_below(tmp_path)
+    assert len(secrets) == 2
+    assert found_in_files(tmp_path, secrets) == []
+    (tmp_path / "some.log").write_text(f"the key is {key!s}, the claim abc.0123456789abcdef0123")
+    assert len(found_in_files(tmp_path, secrets)) == 2
+    sleeper = "import sys; sys.stdin.read()"
+    asked = [sys.executable, "-c", sleeper, str(tmp_path), "--claim=0123456789abcdef0123"]
+    with subprocess.Popen(asked, stdin=subprocess.PIPE) as process:
+        assert len(found_in_processes(tmp_path, secrets)) == 1
+        process.communicate(b"")
+    assert found_in_processes(tmp_path, secrets) == []
