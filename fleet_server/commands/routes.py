@@ -36,11 +36,14 @@ class Order(BaseModel):
 
 
 class BulkOrder(Order):
-    """The same for many. rate: so many a minute are sent, whether their lampposts are online or not."""
+    """The same for many: those listed, or who is in a group now.
 
-    devices: list[str] = Field(
-        min_length=1, max_length=BULK_MOST, examples=[["city/lamp-01", "city/lamp-02"]]
-    )
+    rate: so many a minute are sent, whether their lampposts are online or not.
+    """
+
+    devices: list[str] = Field([], max_length=BULK_MOST, examples=[["city/lamp-01", "city/lamp-02"]])
+    group: str | None = Field(None, max_length=64, description="in place of `devices`")
+    tenant: str | None = Field(None, max_length=64, description="the group's; your own without")
     rate: int = Field(60, ge=1, le=1_000, description="a minute")
 
 
@@ -156,7 +159,12 @@ def listed(
 
 @router.post("/commands/bulk", status_code=202)
 def ask_many(ctx: Ctx, asker: Asker, body: BulkOrder, key: Key) -> BulkView:
-    """Tell many lampposts the same: all of them or, where one cannot be told, none."""
+    """Tell many lampposts the same: all of those listed or none; of a group, those who can be told."""
+    if (body.group is None) == (not body.devices):
+        raise InvalidRequest("Give devices or a group: one of the two.")
+    if body.group is not None:
+        told = service.ask_group(ctx, asker, body.group, _ask(body, key), body.rate, body.tenant)
+        return _bulk(told)
     addresses = [_address(each) for each in body.devices]
     return _bulk(service.ask_many(ctx, asker, addresses, _ask(body, key), body.rate))
 

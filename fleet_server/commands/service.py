@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlmodel import Session
 
+from fleet_server.access.deciding import authorize
 from fleet_server.access.rules import EVERY_TENANT, Action, Principal
-from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
 from fleet_server.commands import rules, store
 from fleet_server.commands.errors import AskedDifferently, NotNow, TooManyWaiting
@@ -22,11 +22,14 @@ from fleet_server.commands.rules import EXPIRY, RATE, TIMEOUT, WAITING_MOST, Eve
 from fleet_server.commands.store import CommandRecord, FileRecord, NewCommand, Target, Wanted
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest, NotFound
+from fleet_server.twin import groups
 from wire_contract.messages import CommandName
 from wire_contract.topics import Address
 
 __all__ = ["Ask", "Bulk", "CommandName", "CommandRecord", "FileRecord", "State", "Wanted"]
 
+MEMBERS_AT_ONCE = 1_000
+TOLD = ("active", "pending")  # devices.rules.DeviceState: those whose data is taken, too
 TOKEN_BYTES = 16  # 128 random bits: nobody guesses another's id
 
 
@@ -80,6 +83,36 @@ def ask_many(
 
     rate: so many a minute are sent. Raises NotFound, InvalidRequest, NotNow, TooManyWaiting.
     """
+    return _ask_many(ctx, principal, addresses, wanted, rate, all_or_none=True)
+
+
+def ask_group(
+    ctx: Context, principal: Principal, group: str, wanted: Ask, rate: int = RATE, tenant: str | None = None
+) -> Bulk:
+    """Tell those who are in a group now, without who is shut out or has too much to do already.
+
+    tenant: the group's; None: the principal's own. Raises NotFound, InvalidRequest.
+    """
+    members: list[Address] = []
+    after: int | None = 0
+    while after is not None and len(members) <= rules.BULK_MOST:
+        page = groups.members(ctx, principal, group, after=after, limit=MEMBERS_AT_ONCE, tenant=tenant)
+        members += page.devices
+        after = page.next_after
+    if not members:
+        raise InvalidRequest(f"Nobody is in the group {group}.")
+    return _ask_many(ctx, principal, members, wanted, rate, all_or_none=False)
+
+
+def _ask_many(
+    ctx: Context,
+    principal: Principal,
+    addresses: Sequence[Address],
+    wanted: Ask,
+    rate: int,
+    *,
+    all_or_none: bool,
+) -> Bulk:
     unique = list(dict.fromkeys(addresses))
     if not 1 <= len(unique) <= rules.BULK_MOST:
         raise InvalidRequest(f"A bulk is of 1 to {rules.BULK_MOST} lampposts.")
@@ -99,7 +132,9 @@ def ask_many(
         before = _bulk_before(session, principal, wanted)
         if before is not None:
             return before
-        found = _reachable(session, unique)
+        found = _reachable(session, unique, all_or_none=all_or_none)
+        if not found:
+            raise InvalidRequest("Nobody in the group can be told anything now.")
         made = [
             _new(principal, target, wanted, bulk, now, rules.not_before(now, place, rate))
             for place, target in enumerate(found)
@@ -191,22 +226,28 @@ def _check(wanted: Ask, rate: int = RATE) -> None:
         raise InvalidRequest(f"{problem[0].upper()}{problem[1:]}.")
 
 
-def _reachable(session: Session, addresses: Sequence[Address]) -> list[Target]:
+def _reachable(session: Session, addresses: Sequence[Address], *, all_or_none: bool = True) -> list[Target]:
     """In the order of `addresses`. Raises NotFound, NotNow, TooManyWaiting."""
     found = store.targets(session, addresses)
+    if not all_or_none:
+        return [found[each] for each in addresses if each in found and _listens(found[each])]
     missing = [str(address) for address in addresses if address not in found]
     if missing:
         more = f" nor {len(missing) - 1} others" if len(missing) > 1 else ""
         raise NotFound(f"There is no device {missing[0]}{more}.")
     for address in addresses:
         target = found[address]
-        if target.state not in ("active", "pending"):
+        if target.state not in TOLD:
             raise NotNow(f"{address} is {target.state}: it is told nothing.")
         if target.waiting >= WAITING_MOST:
             raise TooManyWaiting(
                 f"{target.waiting} commands of {address} have not ended.", members={"retry_after_s": 60}
             )
     return [found[address] for address in addresses]
+
+
+def _listens(target: Target) -> bool:
+    return target.state in TOLD and target.waiting < WAITING_MOST
 
 
 def _new(

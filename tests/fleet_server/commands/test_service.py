@@ -20,8 +20,9 @@ from fleet_server.commands.sending import due_now
 from fleet_server.commands.service import Ask, CommandName, Wanted
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, NotFound
+from fleet_server.twin import groups
 from tests.fleet_server.telemetry.support import NOW_MS, Desk, Post
-from tests.support.server_context import OPERATOR, VIEWER
+from tests.support.server_context import ADMIN, OPERATOR, VIEWER
 from wire_contract.classes import Class
 from wire_contract.envelope import decode
 from wire_contract.limits import FILE_PIECE_BYTES
@@ -30,6 +31,7 @@ from wire_contract.topics import Address, Up
 
 PASSWORD = "a lamp for every street"
 COMMANDS = "/api/v1/devices/city/lamp-01/commands"
+HERE = Principal("operator", "cia", frozenset({Role.OPERATOR}), tenant="city")
 ELSEWHERE = Principal("operator", "olga", frozenset({Role.OPERATOR}), tenant="elsewhere")
 
 
@@ -156,7 +158,18 @@ def test_a_bulk_goes_out_at_its_rate_and_is_taken_back(
     assert states == {"succeeded": 1, "canceled": 4}
     order["devices"] = [*names, "city/nowhere"]
     assert http.post("/api/v1/commands/bulk", json=order).status_code == 404
-    order |= {"devices": names, "expiry_s": 60}
+    order["devices"] = []
+    assert http.post("/api/v1/commands/bulk", json=order).status_code == 422
+    groups.create(context, ADMIN, "harbour", tenant="city")
+    order["group"] = "harbour"
+    assert http.post("/api/v1/commands/bulk", json=order).status_code == 422, "nobody is in it"
+    groups.change_members(context, ADMIN, "harbour", add=["lamp-02", "lamp-03"], remove=[], tenant="city")
+    desk.connection.execute("UPDATE device SET state = 'quarantined' WHERE name = 'lamp-03'")
+    assert http.post("/api/v1/commands/bulk", json=order).json()["commands"] == 1, "who can be told"
+    assert http.post("/api/v1/commands/bulk", json=order | {"devices": names}).status_code == 422
+    assert http.post("/api/v1/commands/bulk", json=order | {"group": "nowhere"}).status_code == 404
+    del order["group"]
+    order |= {"devices": names[:1], "expiry_s": 60}
     assert http.post("/api/v1/commands/bulk", json=order).status_code == 422
 
 
@@ -179,6 +192,15 @@ def test_who_may_and_what_is_refused(http: TestClient, context: Context, desk: D
         with pytest.raises(NotFound):
             refused()
     assert service.list_commands(context, ELSEWHERE, Wanted()) == []
+    theirs = service.ask(context, HERE, post.address, Ask(CommandName.PING)).id
+    bulk = service.ask_many(context, HERE, [post.address], Ask(CommandName.PING)).id
+    assert [each.id for each in service.list_commands(context, HERE, Wanted())] == [
+        theirs + 1,
+        theirs,
+        made.id,
+    ]
+    assert service.cancel(context, HERE, theirs).state is State.CANCELED
+    assert service.cancel_bulk(context, HERE, bulk).counts == {State.CANCELED: 1}
     for body, status in (
         ({"command": "rm -rf /"}, 422),
         ({"command": "ping", "lines": 5}, 422),
