@@ -17,7 +17,16 @@ from fastapi import FastAPI
 from nicegui import app, ui
 from starlette.responses import PlainTextResponse, Response
 
-from dashboards import astray, headers, incident_pages, lamppost_page, map_page, phone_pages, sign_in
+from dashboards import (
+    account_page,
+    astray,
+    headers,
+    incident_pages,
+    lamppost_page,
+    map_page,
+    phone_pages,
+    sign_in,
+)
 from dashboards.arrival import Arrival
 from dashboards.data import Services
 from dashboards.data_air import Air
@@ -63,7 +72,8 @@ def build(config: ServerConfig, services: Services) -> FastAPI:
     tiles = {"address": config.ui.map_tiles, "attribution": config.ui.map_attribution}
     app.add_static_files("/assets/leaflet", map_page.LEAFLET / "leaflet", max_cache_age=ASSET_MAX_AGE_S)
     app.add_static_files("/assets", STATIC, max_cache_age=ASSET_MAX_AGE_S)
-    sign_in.register(city, services, sessions)
+    sign_in.register(city, services, sessions, config.oidc.title if config.oidc.issuer else "")
+    account_page.register(city, services, sessions)
     astray.register()
     frame = Frame(city, hub, sessions, services.decide)
     map_page.register(frame, MapServices(services), index_kinds(), tiles)

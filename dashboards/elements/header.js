@@ -26,7 +26,8 @@ export default {
           <svg viewBox="0 0 14 14" width="14" height="14" aria-hidden="true"><circle cx="7" cy="7" r="5.4" fill="none" stroke="currentColor" stroke-width="1.4"/><path d="M7 1.6a5.4 5.4 0 0 1 0 10.8z" fill="currentColor"/></svg>
           <select :value="s.theme" @change="turn($event.target.value)"><option value="auto">as the system</option><option value="light">light</option><option value="dark">dark</option></select></label>
         <button type="button" class="quiet help-button" aria-haspopup="dialog" aria-label="Keyboard help" title="Keyboard help" @click="help">?</button>
-        <form method="post" action="/sign-out"><button type="submit" class="quiet" :title="'Signed in as ' + s.operator"><span class="wide operator">{{ s.operator }}&nbsp;·</span>Sign out</button></form>
+        <a class="quiet wide operator" href="/account" :title="'Your account: ' + s.operator">{{ s.operator }}</a>
+        <form method="post" action="/sign-out"><button type="submit" class="quiet" :title="'Signed in as ' + s.operator">Sign out</button></form>
       </header>
       <p id="live" class="sr" role="status" aria-live="polite">{{ s.said }}</p>
       <dialog ref="help" class="keys" aria-labelledby="keys-title" @click.self="$refs.help.close()">

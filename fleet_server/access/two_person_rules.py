@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from itertools import product
 
 REQUEST_LIFE = timedelta(hours=24)  # today's intention; tomorrow's is asked for again
 
@@ -48,7 +49,7 @@ def _ended(state: State, why: Refusal) -> dict[tuple[State, Event], State | Refu
     return {(state, event): state if event in stays else why for event in Event}
 
 
-TRANSITIONS: Mapping[tuple[State, Event], State | Refusal] = {
+TABLE: Mapping[tuple[State, Event], State | Refusal] = {
     (_S.WAITING, _E.APPROVE): _S.APPROVED,
     (_S.WAITING, _E.REFUSE): _S.REFUSED,
     (_S.WAITING, _E.WITHDRAW): _S.WITHDRAWN,
@@ -71,4 +72,15 @@ OPEN = frozenset({State.WAITING, State.APPROVED})
 
 def step(state: State, event: Event) -> State | Refusal:
     """The state after `event`, or why nothing changes."""
-    return TRANSITIONS[state, event]
+    return TABLE[state, event]
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; events that keep the state are left out."""
+    lines = ["stateDiagram-v2", f"    [*] --> {State.WAITING}: one person asks"]
+    for state, event in product(State, Event):
+        outcome = step(state, event)
+        if isinstance(outcome, State) and outcome is not state:
+            lines.append(f"    {state} --> {outcome}: {event}")
+    lines.extend(f"    {state} --> [*]" for state in State if state not in OPEN)
+    return "\n".join(lines) + "\n"

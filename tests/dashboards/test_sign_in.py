@@ -82,8 +82,41 @@ def test_every_way_in_and_no_other(pages: tuple[str, Context]) -> None:
         answer = ada.post("/sign-in/code", data=form)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         assert "Sign in again" in ada.post("/sign-in/code", data=form).text
+    the_own_account(url)
     through_the_provider(url, context)
     no_other_origin(url)
+
+
+def the_own_account(url: str) -> None:
+    """Second factor, tenant, password and sessions, on the page that has no script."""
+    with browser(url) as mara, browser(url) as phone:
+        for each in (mara, phone):
+            each.post("/sign-in", data={"name": NAME, "password": PASSWORD})
+        assert "Where you are signed in" in mara.get("/account").text
+        assert mara.post("/account/tenant", data={"tenant": "no tenant"}).status_code == 422
+        assert mara.post("/account/tenant", data={}).status_code == 422
+        assert mara.post("/account/tenant", data={"tenant": "porto"}).status_code == 303
+        assert "act in <strong>porto</strong>" in mara.get("/account").text
+        assert mara.post("/account/factor", data={"password": "wrong"}).status_code == 401
+        shown = mara.post("/account/factor", data={"password": PASSWORD}).text
+        secret = re.search(r'id="secret">([A-Z2-7]+)<', shown)
+        assert secret
+        assert mara.post("/account/factor/confirm", data={"code": "000000"}).status_code == 401
+        kept = mara.post("/account/factor/confirm", data={"code": pyotp.TOTP(secret[1]).now()}).text
+        codes = re.findall(r"<li><code>([a-z2-7-]+)</code>", kept)
+        assert len(codes) == totp.RECOVERY_CODES
+        assert mara.post("/account/factor/remove", data={"code": codes[0]}).status_code == 200
+        changed = mara.post("/account/password", data={"old": PASSWORD, "new": "a longer and quieter street"})
+        assert changed.status_code == 200
+        assert mara.post("/account/password", data={"old": "x", "new": PASSWORD}).status_code == 401
+        assert mara.post(
+            "/account/password", data={"old": "a longer and quieter street", "new": PASSWORD}
+        ).is_success
+        assert mara.post("/account/session", data={"number": "9" * 30}).status_code == 422
+        [number] = re.findall(r'name="number" value="(\d+)"', mara.get("/account").text)
+        assert mara.post("/account/session", data={"number": number}).status_code == 303
+        assert mara.get("/account").status_code == 303
+        assert mara.get("/account").headers["location"].startswith("/sign-in")
 
 
 def through_the_provider(url: str, context: Context) -> None:

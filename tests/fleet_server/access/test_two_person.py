@@ -15,7 +15,7 @@ from fleet_server.access import store, two_person
 from fleet_server.access.errors import SecondPersonNeeded
 from fleet_server.access.grants import Grant
 from fleet_server.access.rules import CONSOLE, Action, Principal, Role
-from fleet_server.access.two_person_rules import OPEN, REQUEST_LIFE, TRANSITIONS, Event, Refusal, State, step
+from fleet_server.access.two_person_rules import OPEN, REQUEST_LIFE, TABLE, Event, Refusal, State, step
 from fleet_server.config import AccessConfig
 from fleet_server.context import Context
 from fleet_server.errors import Conflict, Forbidden, NotFound
@@ -26,7 +26,7 @@ WHAT = two_person.digest(name=WHOM)
 
 
 def test_every_state_has_an_answer_to_every_event() -> None:
-    assert set(TRANSITIONS) == set(product(State, Event))
+    assert set(TABLE) == set(product(State, Event))
     for state, event in product(State, Event):
         after = step(state, event)
         if state not in OPEN:

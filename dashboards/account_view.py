@@ -1,0 +1,99 @@
+"""How the page of one's own account looks: plain HTML and forms, every value escaped. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from string import Template
+
+from fleet_server.access.service import ListedSession, SetUp, SignedIn
+
+_PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Your account - Lamppost $city</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="/assets/lamppost.svg"><link rel="stylesheet" href="/assets/lamppost.css">
+<link rel="stylesheet" href="/assets/phone.css"></head>
+<body><div class="page phone"><header><a href="/">Map</a><span>$who</span></header>
+<main id="main"><h1>Your account</h1>$told$body</main></div></body></html>
+""")
+_SECTION = Template("<section><h2>$title</h2>$body</section>")
+_TENANT = Template("""<p>You act in <strong>$tenant</strong> as $roles.</p>
+<form method="post" action="/account/tenant"><label for="tenant">Act in
+<input id="tenant" name="tenant" list="tenants" required maxlength="63" autocomplete="off"
+ value="$tenant"></label>
+<datalist id="tenants">$options</datalist><button type="submit">Change over</button></form>""")
+_CHANGE = """<form method="post" action="/account/password">
+<label for="old">Password now<input id="old" name="old" type="password" required maxlength="256"
+ autocomplete="current-password"></label>
+<label for="new">New password<input id="new" name="new" type="password" required minlength="12"
+ maxlength="256" autocomplete="new-password"></label>
+<button type="submit">Change it</button></form><p class="muted">Every other session of yours ends.</p>"""
+_BEGIN = """<p>None is set up, or it is the provider's whose account you sign in with.</p>
+<form method="post" action="/account/factor"><label for="password">Your password
+<input id="password" name="password" type="password" required maxlength="256"
+ autocomplete="current-password"></label><button type="submit">Set one up</button></form>"""
+_CONFIRM = Template("""<p>Scan this with an authenticator on your telephone, then type the code that it
+shows.</p><p id="picture">$picture</p><p class="muted">By hand: <code id="secret">$secret</code></p>
+<form method="post" action="/account/factor/confirm"><label for="code">Code
+<input id="code" name="code" type="text" autocomplete="one-time-code" required maxlength="32"></label>
+<button type="submit">Confirm</button></form>""")
+_CODES = Template("""<p>Each of these recovery codes lets you in once, should you lose your authenticator.
+Keep them where you keep keys: they are not shown again.</p><ul id="codes">$codes</ul>""")
+_TAKE_AWAY = """<p>It is set up.</p><form method="post" action="/account/factor/remove">
+<label for="gone">A code of it, or a recovery code<input id="gone" name="code" type="text"
+ autocomplete="one-time-code" required maxlength="32"></label>
+<button type="submit">Take it away</button></form>"""
+_SESSION = Template("""<li><strong>$what</strong> <span>$address, since $began</span>
+<form method="post" action="/account/session"><input type="hidden" name="number" value="$number">
+<button type="submit">$end</button></form></li>""")
+
+
+def page(city: str, who: SignedIn, body: str, problem: str = "", done: str = "") -> str:
+    """body: HTML, the others text. problem, done: what came of the last form."""
+    told = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
+    told += f'<p role="status">{escape(done)}</p>' if done else ""
+    return _PAGE.substitute(city=escape(city), who=escape(who.principal.name), told=told, body=body)
+
+
+def overview(who: SignedIn, listed: Sequence[ListedSession], has_factor: bool) -> str:
+    """Where one acts, the second factor, the password, where one is signed in."""
+    options = "".join(f'<option value="{escape(each)}">' for each in who.tenants)
+    tenant = _TENANT.substitute(
+        tenant=escape(who.principal.tenant),
+        roles=escape(", ".join(sorted(who.principal.roles)) or "nobody"),
+        options=options,
+    )
+    rows = "".join(_session(each, who.number) for each in listed)
+    return "".join(
+        (
+            _section("Where you act", tenant),
+            _section("Second factor", _TAKE_AWAY if has_factor else _BEGIN),
+            _section("Password", _CHANGE),
+            _section("Where you are signed in", f'<ul class="rows">{rows}</ul>'),
+        )
+    )
+
+
+def confirming(made: SetUp) -> str:
+    return _section("Second factor", _CONFIRM.substitute(picture=made.picture, secret=escape(made.secret)))
+
+
+def recovery_codes(codes: Sequence[str]) -> str:
+    listed = "".join(f"<li><code>{escape(each)}</code></li>" for each in codes)
+    body = _CODES.substitute(codes=listed) + '<p><a href="/account">Go on</a></p>'
+    return _section("Recovery codes", body)
+
+
+def _session(found: ListedSession, this: int) -> str:
+    here = found.number == this
+    return _SESSION.substitute(
+        what="This browser" if here else escape(found.agent[:80] or "A program"),
+        address=escape(found.address or "somewhere"),
+        began=escape(found.began_at.strftime("%Y-%m-%d %H:%M UTC")),
+        number=found.number,
+        end="Sign out" if here else "End it",
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return _SECTION.substitute(title=escape(title), body=body)
