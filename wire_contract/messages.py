@@ -281,8 +281,9 @@ class TwinDesired(Struct, frozen=True, array_like=True, tag="W"):
 class SettingAck(Struct, frozen=True, array_like=True):
     """What a device did with one desired setting.
 
-    value: as it was desired. ac: 200 it holds, 202 it will at the next start, 400 not allowed, 404 no such
-    setting here. av: the desired version acted on. ad: why, for people.
+    value: as it was desired; None of a setting that is not known there. ac: 200 it holds, 202 it will at the
+    next start, 400 not allowed, 404 no such setting there. av: the desired version acted on. ad: why, for
+    people.
     """
 
     key: Name

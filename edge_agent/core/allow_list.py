@@ -197,7 +197,7 @@ FIELDS: Mapping[type, Mapping[str, Rule]] = MappingProxyType(
         },
         SettingAck: {
             "key": AsIs("the setting, as the server named it"),
-            "value": AsIs("the value, as the server wished it"),
+            "value": AsIs("the value, as the server wished it; of a setting that is known here"),
             "ac": AsIs("done, refused, or at the next start"),
             "av": AsIs("the desired version that brought it"),
             "ad": Words("why, for people"),

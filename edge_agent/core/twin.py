@@ -119,7 +119,9 @@ def report(twin: Twin, configured: Values, started_with: Values) -> TwinReported
 
 
 def _acks(twin: Twin, holds: Values) -> Iterator[SettingAck]:
+    """What is not known here is not repeated: nobody can say what it is."""
     for key, wish in sorted(twin.wishes.items()):
         waits = wish.code == OK and holds.get(key) != wish.value
         code, why = (AT_RESTART, "from the agent's next start on") if waits else (wish.code, wish.why)
-        yield SettingAck(key, wish.value, code, min(wish.version, MAX_SEQUENCE), why)
+        value = None if code == UNKNOWN else wish.value
+        yield SettingAck(key, value, code, min(wish.version, MAX_SEQUENCE), why)

@@ -251,7 +251,7 @@ def asked_again_after_s(sendings: int) -> float:
     return min(LONGEST_RESEND_S, ASKED_AGAIN_S * sendings)
 
 
-def heard(sync: Sync, acknowledged: int, wishes: Section | None) -> Sync:
+def heard(sync: Sync, acknowledged: int, wishes: Patch | None) -> Sync:
     """A report that counts came. `wishes`: what it says it was wished; None: it does not say.
 
     A device that is ahead of us, or has something else under the same version (our database is an older copy
@@ -267,15 +267,17 @@ def heard(sync: Sync, acknowledged: int, wishes: Section | None) -> Sync:
     return replace(sync, acknowledged=acknowledged, had=known, due=True)
 
 
-def _alike(one: Section, other: Section) -> bool:
-    return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+def _alike(wishes: Patch, desired: Section) -> bool:
+    known = {key: value for key, value in wishes.items() if value is not None}
+    return wishes.keys() == desired.keys() and all(_same(known[key], desired[key]) for key in known)
 
 
-def wishes_of(said: TwinReported) -> dict[str, Value] | None:
-    """What the device says it was wished. None for an agent that does not say: it knows no acks."""
+def wishes_of(said: TwinReported) -> dict[str, Value | None] | None:
+    """What the device says it was wished; None for a value that it does not repeat, as it knows no such
+    setting. None for all of it: an agent that knows no acks."""
     if said.acks is None:
         return None
-    return {ack.key: ack.value for ack in said.acks if ack.value is not None}
+    return {ack.key: ack.value for ack in said.acks}
 
 
 def acks_of(said: TwinReported) -> dict[str, Json]:
