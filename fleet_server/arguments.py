@@ -22,6 +22,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, metavar="DIR", help="where the server keeps its data (data_dir)")
     made.add_argument("--role", choices=ROLE_NAMES, help="run this role alone, in the foreground")
     made.add_argument("--explain", action="store_true", help="print the configuration, every key documented")
+    made.add_argument(
+        "--check", action="store_true", help="say whether secrets and data are kept well; start nothing"
+    )
+    made.add_argument("--json", action="store_true", help="with --check: answer in JSON")
     made.add_argument("--log-json", action="store_true", help="log lines as JSON, one object a line")
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 from fleet_server.arguments import configuration_of, parser
@@ -17,10 +18,26 @@ def main(argv: list[str]) -> int:
         print(explained(), end="")
         return 0
     try:
-        return _serve(options)
+        return _check(options) if options.check else _serve(options)
     except LamppostError as refused:
         print(f"lamppost serve: {refused}", file=sys.stderr)
         return 2 if isinstance(refused, ConfigurationError) else 1
+
+
+def _check(options: argparse.Namespace) -> int:
+    """0: nothing to mend; what could not be checked is no fault. 1: something."""
+    from fleet_server import checking
+    from fleet_server.database.findings import all_sound
+
+    found = checking.look(configuration_of(options))
+    if options.json:
+        print(json.dumps([each.row() for each in found], indent=2))
+    else:
+        for each in found:
+            print(f"{each.check:<20}{each.verdict:<13}{each.detail}")
+            if each.remedy:
+                print(f"{'':<33}{each.remedy}")
+    return 0 if all_sound(found) else 1
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from fleet_server.accept_policy import AcceptRule
 from fleet_server.config_rules import RULES, Listen, Refused
 from fleet_server.errors import ConfigurationError, WrongValue
 from fleet_server.people_rules import OIDC_KEYS, GroupGrant
+from fleet_server.secrets_by_reference import read_secret
 
 MOST_SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path has 108 bytes, the last of them zero (unix(7))
 
@@ -30,7 +32,7 @@ class TenantConfig:
 
 @dataclass(frozen=True)
 class DatabaseConfig:
-    url: str  # embedded:DIR with an absolute DIR, or postgresql://
+    url: str = field(repr=False)  # embedded:DIR with an absolute DIR, or postgresql:// with its password
     commit_timestamps: bool
     timescale: str = "auto"  # or "off"
 
@@ -271,6 +273,8 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
     if url.startswith("embedded:"):
         inside = url.removeprefix("embedded:")
         url = f"embedded:{base / inside if inside else home / 'postgres'}"
+    elif v["database.password"]:
+        url = with_password(url, read_secret("database.password", v["database.password"]))
     return ServerConfig(
         file=file,
         data_dir=home,
@@ -320,6 +324,17 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
         log=LogConfig(v["log.json"], v["log.files"]),
         bench=BenchConfig(base / v["bench.clock_file"] if v["bench.clock_file"] else None),
     )
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL's account with this password. Raises ConfigurationError where it names no account."""
+    parts = urlsplit(url)
+    if not parts.username:
+        raise ConfigurationError("database.url names no account for database.password.")
+    account, _, place = parts.netloc.rpartition("@")
+    return parts._replace(
+        netloc=f"{account.partition(':')[0]}:{quote(password, safe='')}@{place}"
+    ).geturl()
 
 
 def server_socket(home: Path) -> Path | None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from fleet_server import people_rules
 from fleet_server.accept_policy import AcceptRule, BadRule, read_rules
+from fleet_server.secrets_by_reference import FORM, is_reference
 
 # a label of the wire's names (wire_contract.topics): RFC 1123 host label, lower case
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -130,6 +131,13 @@ def database_url(value: object) -> str:
     return "postgresql://" + value.partition("://")[2]
 
 
+def reference(value: object) -> str:
+    """Where a secret lies; "" for none."""
+    if value == "" or (isinstance(value, str) and is_reference(value)):
+        return str(value)
+    raise Refused(f'"" for none, or {FORM}')
+
+
 def tile_address(value: object) -> str:
     """Of map tiles, as every map library writes it; it goes into the pages' content security policy."""
     allowed = '"" for none, or "https://HOST/…/{z}/{x}/{y}.png" with {z}, {x} and {y} ({s} for host names)'
@@ -184,6 +192,7 @@ RULES: dict[str, Rule] = {
     "data_dir": path,
     "tenant.name": text_matching(NAME, "1 to 63 lower-case letters, digits and hyphens, no hyphen at an end"),
     "database.url": database_url,
+    "database.password": reference,
     "database.timescale": one_of("auto", "off"),
     "database.commit_timestamps": yes_no,
     "broker.host": host,
