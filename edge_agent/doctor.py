@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_agent.config import load
@@ -207,18 +207,26 @@ def _broker(config: AgentConfig) -> list[Check]:
     A certificate has one connection: the running agent's ends, and it connects again within a second or
     some, which may end ours. Each time it waits longer, so one of a few attempts has the time it needs.
     """
+    wanted = broker_address(config).transport
+    found = [_broker_by(config, each) for each in (("tls",) if wanted == "auto" else (wanted,))]
+    if wanted == "auto" and not found[0][0].ok:
+        found.append(_broker_by(config, "websocket"))
+    return next((checks for checks in found if checks[0].ok), found[0])
+
+
+def _broker_by(config: AgentConfig, transport: str) -> list[Check]:
     for _ in range(ATTEMPTS):
         ended = threading.Event()
-        checks = _ask_server(config, ended)
+        checks = _ask_server(config, transport, ended)
         if not ended.is_set() or all(check.ok for check in checks):
             break
     return checks
 
 
-def _ask_server(config: AgentConfig, ended: threading.Event) -> list[Check]:
+def _ask_server(config: AgentConfig, transport: str, ended: threading.Event) -> list[Check]:
     """`ended` is set where the connection was lost before the answer came."""
     address = Address(config.device.tenant, config.device.name)
-    broker = PahoBroker(broker_address(config, client_id=f"{address}-doctor"))
+    broker = PahoBroker(replace(broker_address(config), transport=transport))
     epoch = _epoch(config)
     subscribed, answered, refused = threading.Event(), threading.Event(), threading.Event()
 
@@ -237,7 +245,7 @@ def _ask_server(config: AgentConfig, ended: threading.Event) -> list[Check]:
         lost=lost,
         publish_refused=lambda _detail: refused.set(),
     )
-    where = f"{config.server.host}:{config.server.port}"
+    where = broker.where
     try:
         broker.connect(Session("", b"", down_filter(address)), events)
         checks = [Check("broker", True, f"{where} accepted {address}")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import shutil
@@ -14,6 +15,8 @@ from fleet_server.processes import die_with_parent
 from provisioning.authority_files import AuthorityFiles
 from provisioning.broker import BrokerSettings, render_mosquitto
 from provisioning.storage import PUBLIC_FILE_MODE, write_atomically
+
+log = logging.getLogger(__name__)
 
 PROGRAM = "mosquitto"
 # sbin is not on everybody's PATH; .tools is where `make` unpacks the Debian package without root
@@ -56,6 +59,12 @@ def write_configuration(config: ServerConfig) -> Path:
         server_socket=config.broker.server_socket,
         most_connections=config.broker.most_connections,
     )
+    if settings.server_socket is None:
+        log.warning(
+            "the path of %s is too long for a socket: devices and the server's roles share one port, and a"
+            " certificate may be used by many connections; a data_dir with a shorter path is better",
+            directory,
+        )
     settings.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, text in render_mosquitto(settings).items():
         write_atomically(directory / name, text.encode(), PUBLIC_FILE_MODE)

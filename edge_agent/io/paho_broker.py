@@ -139,7 +139,7 @@ class PahoBroker:
         except ssl.SSLError as error:
             raise BrokerUntrusted(f"TLS with the broker failed: {error.reason or error}") from error
         except (OSError, ValueError) as error:  # BadFrame is one
-            raise BrokerUnreachable(f"no broker at {self._where()}: {_plainly(error)}") from error
+            raise BrokerUnreachable(f"no broker at {self.where}: {_plainly(error)}") from error
         opened = client.socket()
         if self._address.first_time is not None and isinstance(opened, ssl.SSLSocket):
             self._address.first_time.check(opened.getpeercert())
@@ -158,7 +158,9 @@ class PahoBroker:
             raise BrokerUnreachable(f"the broker did not answer within {CONNACK_TIMEOUT_S:.0f} s")
         raise BrokerRefused(answer.refusal)
 
-    def _where(self) -> str:
+    @property
+    def where(self) -> str:
+        """Where the next attempt goes."""
         if self._ways.way is Way.WEBSOCKET:
             return f"wss://{self._address.host}:{self._address.websocket_port}{TUNNEL_PATH}"
         return f"{self._address.host}:{self._address.port}"

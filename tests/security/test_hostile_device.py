@@ -6,6 +6,7 @@ Against the broker as `lamppost serve` configures it. After each trick the city 
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from fleet_server.config import BrokerConfig
+from fleet_server.telemetry.ingest.broker_link import BrokerLink
 from provisioning.authority import Authority, utc_now
 from provisioning.broker import IN_FLIGHT_MESSAGES, BrokerSettings, render_mosquitto
 from provisioning.errors import BadSetting
@@ -306,6 +309,24 @@ def test_the_server_s_own_socket_is_not_a_way_round_the_certificate(
     with tls(broker, thief, own) as raw:  # a device that got there would still be no more than itself
         assert raw.opened("server") == 0
         assert raw.published(up_topic(VICTIM, Up.LIVE), b"forged") == NOT_AUTHORIZED
+
+
+def test_the_ingest_takes_the_server_s_own_door(broker: MosquittoBroker, role: IdentityFiles) -> None:
+    """Several of it, by one certificate: none ends another's connection."""
+    made = broker.settings
+    files = (role.ca, role.certificate, role.key)
+    config = BrokerConfig(broker.host, 1, True, "", *files, server_socket=made.server_socket)
+    links, ready = [], []
+    for number in range(2):
+        ready.append(threading.Event())
+        links.append(BrokerLink(config, f"ingest-{number}", lambda _: None, ready[-1].set))
+        links[-1].start()
+    try:
+        assert all(each.wait(10) for each in ready)
+        assert not any(each._told for each in links)
+    finally:
+        for each in links:
+            each.stop()
 
 
 def test_a_socket_s_path_and_the_number_of_connections_are_checked(broker: MosquittoBroker) -> None:
