@@ -19,7 +19,7 @@ SHARE_OF_FUNCTIONS_WITHIN = 0.95
 # Every slice has these; a slice may have more (consumers, commands), never another name for one of them.
 SLICE_FILES = {"rules.py", "tables.py", "store.py", "service.py", "routes.py"}
 # Packages of fleet_server that are no slices.
-NOT_SLICES = {"database", "migrations", "simulator"}
+NOT_SLICES = {"audit", "database", "migrations", "simulator"}
 BLANKETS = {"Exception", "BaseException"}
 TOP = re.compile(r"#.*('s top|top of)\b")
 

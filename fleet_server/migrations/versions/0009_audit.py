@@ -65,7 +65,7 @@ TABLES = (
     """,
 )
 # A lock that everybody takes last: who has it commits before the next reads the head, so the order of numbers
-# is the order of commits. Inside acts the owner, whom no tenant's wall stops: the chain is one for all of them.
+# is the order of commits. Inside acts the owner, whom no tenant's wall stops: there is one chain for all.
 APPEND = """
 CREATE FUNCTION audit_append(bodies text[], beside jsonb) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER

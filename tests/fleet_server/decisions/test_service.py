@@ -81,8 +81,8 @@ def test_acknowledged_by_whom_and_when(context: Context, number: int) -> None:
     assert service.acknowledge(context, OPERATOR, number) == seen, "again is no error, and no line"
     with pytest.raises(NotNow, match="ola looks after"):
         service.acknowledge(context, ADMIN, number)
-    seen = service.incident(context, VIEWER, number)
-    assert (seen.record.acknowledged_by, seen.events[0].by) == ("o.", "o.")  # who only looks needs no names
+    masked = service.incident(context, VIEWER, number)
+    assert (masked.record.acknowledged_by, masked.events[0].by) == ("o.", "o.")  # who only looks needs no names
     assert [(e.what, e.by, e.told) for e in service.incident(context, OPERATOR, number).events] == [
         (What.ACKNOWLEDGED, "ola", False),
         (What.OPENED, "worker", True),

@@ -1,0 +1,1 @@
+"""The log's tables are those of `fleet_server/audit/tables.py`: this slice reads them."""
