@@ -82,7 +82,7 @@ def test_acknowledged_by_whom_and_when(context: Context, number: int) -> None:
     with pytest.raises(NotNow, match="ola looks after"):
         service.acknowledge(context, ADMIN, number)
     masked = service.incident(context, VIEWER, number)
-    assert (masked.record.acknowledged_by, masked.events[0].by) == ("o.", "o.")  # who only looks needs no names
+    assert (masked.record.acknowledged_by, masked.events[0].by) == ("o.", "o.")  # needs no names
     assert [(e.what, e.by, e.told) for e in service.incident(context, OPERATOR, number).events] == [
         (What.ACKNOWLEDGED, "ola", False),
         (What.OPENED, "worker", True),
