@@ -35,6 +35,7 @@ AREAS = (  # the navigation: key, address, words
     {"key": "map", "at": "/", "title": "Map"},
     {"key": "incidents", "at": "/incidents", "title": "Incidents"},
 )
+FIELD = {"key": "field", "at": "/field", "title": "Field"}  # for whom sets lampposts up (phone_pages.py)
 MAY = {  # what a page may offer, by its name in the browser's store; the services check it again
     "decide": "enrolments:decide",
     "claim": "claims:create",
@@ -126,7 +127,7 @@ class Frame:
         opened = Opened(line, request.path_params, dict(request.query_params), hub, seed)
         seed |= {
             "city": self._city,
-            "areas": AREAS,
+            "areas": (*AREAS, FIELD) if opened.may("sites:report") else AREAS,
             "operator": who.principal.name,
             "now": hub.now_ms(),
             "speed": hub.speed(),

@@ -5,6 +5,7 @@ import { clock, day, zone, zoneName, MARKS, plural } from "/assets/words.js";
 const ICONS = {
   map: '<path d="M3 5.5 8 3.5l4 2 5-2v11l-5 2-4-2-5 2zM8 3.5v11M12 5.5v11" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round"/>',
   incidents: '<path d="M10 3.2 17.6 16.6H2.4z" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round"/><path d="M10 8v4M10 13.4v1.4" stroke="currentColor" stroke-width="1.5"/>',
+  field: '<path d="M5 17h8M9 17V6.5C9 4.5 10 3.5 12 3.5h1M12 3.5h5l-1.2 3.2h-2.6z" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round"/>',
 };
 
 export default {
