@@ -23,7 +23,7 @@ examples:
   lamppost fleet command send ping lamp-07 --wait
   lamppost fleet command send sensors lamp-07 --wait       reads each sensor once
   lamppost fleet command send restart lamp-07 lamp-08 --rate 10 --reason "new sensors"
-  lamppost fleet command send logs --group harbour --lines 500
+  lamppost fleet command send logs @harbour --lines 500
   lamppost fleet command bundle lamp-07 --to lamp-07.tar.zst
   lamppost fleet command list --lamppost lamp-07 --state queued
   lamppost fleet command show 12
@@ -40,8 +40,7 @@ def add(group: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
     """The group's commands; `command(group, name, what, act)` makes one."""
     send = command(group, "send", "tell lampposts to do something", send_many)
     send.add_argument("what", choices=list(map(str, CommandName)), metavar="COMMAND", help=_what())
-    send.add_argument("name", nargs="*", metavar="[TENANT/]NAME")
-    send.add_argument("--group", metavar="NAME", help="who is in it now, in place of names")
+    send.add_argument("name", nargs="+", metavar="[TENANT/]NAME", help="or @GROUP: who is in it now")
     send.add_argument("--rate", type=int, default=RATE, metavar="N", help=f"so many a minute ({RATE})")
     send.add_argument("--key", default="", help="asking again with it sends nothing twice")
     send.add_argument("--wait", action="store_true", help="until all have ended; 1 where one did not succeed")
@@ -74,19 +73,21 @@ def _what() -> str:
 
 
 def send_many(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    if bool(options.name) == bool(options.group):
-        raise InvalidRequest("Give names or --group: one of the two.")
-    addresses = [address_of(ctx, name) for name in options.name]
     wanted = _ask(options, CommandName(options.what), options.key)
-    if len(addresses) == 1:
-        found = [service.ask(ctx, console(), addresses[0], wanted)]
+    if options.name[0].startswith("@"):
+        if len(options.name) > 1:
+            raise InvalidRequest("One group at a time, and no names beside it.")
+        bulk = service.ask_group(ctx, console(), options.name[0][1:], wanted, options.rate)
     else:
-        bulk = (
-            service.ask_group(ctx, console(), options.group, wanted, options.rate)
-            if options.group
-            else service.ask_many(ctx, console(), addresses, wanted, options.rate)
-        )
-        found = service.list_commands(ctx, console(), Wanted(bulk=bulk.id, limit=bulk.commands))
+        addresses = [address_of(ctx, name) for name in options.name]
+        if len(addresses) == 1:
+            return _told(ctx, options, [service.ask(ctx, console(), addresses[0], wanted)])
+        bulk = service.ask_many(ctx, console(), addresses, wanted, options.rate)
+    found = service.list_commands(ctx, console(), Wanted(bulk=bulk.id, limit=bulk.commands))
+    return _told(ctx, options, found)
+
+
+def _told(ctx: Context, options: argparse.Namespace, found: Sequence[CommandRecord]) -> list[Row]:
     if not options.wait:
         return [_row(each) for each in reversed(found)]
     return [_row(each) for each in _awaited(ctx, [each.id for each in reversed(found)])]

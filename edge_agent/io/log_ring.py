@@ -22,7 +22,7 @@ class LogRing(logging.Handler):
             text = self.format(record)
         except (TypeError, ValueError):  # a log call of ours with wrong arguments
             text = str(record.msg)
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="seconds")
         self._lines.append(f"{at} {record.levelname} {text}"[:LINE_MOST_CHARACTERS])
 
     def last(self, lines: int) -> str:

@@ -100,6 +100,8 @@ def test_lampposts_are_told_from_a_terminal(
     for words, code in (
         (("send", "ping", "nowhere"), 1),
         (("send", "ping", "A B"), 1),
+        (("send", "ping", "@nobody"), 1),
+        (("send", "ping", "@nobody", "a"), 1),
         (("send", "logs", "a", "--lines", "0"), 1),
         (("send", "ping", "a", "--lines", "5"), 1),
         (("show", "x"), 1),
