@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from fleet_server.limits.rules import Rate
@@ -51,20 +52,16 @@ class Gauge:
             return {}
         self._looked_s = now_s
         with self._lock:
-            found = _by_device(self._tallies)
+            found = _beyond(self._tallies, self._limit)
             if now_s - self._began_s >= MINUTE_S:
                 self._began_s, self._tallies = now_s, {}
-        beyond = {
-            address: rate
-            for address, rate in found.items()
-            if rate.beyond(self._limit) and address not in self._told
-        }
+        beyond = {address: rate for address, rate in found.items() if address not in self._told}
         self._told = set(self._told | set(beyond)) if self._tallies else set()
         return beyond
 
 
-def _by_device(tallies: dict[str, list[int]]) -> dict[Address, Rate]:
-    # Most minutes nobody is near the limit: sums by the topic's stem first, addresses for those alone.
+def _beyond(tallies: dict[str, list[int]], limit: Rate) -> dict[Address, Rate]:
+    # By the topic's stem, and an address for those alone that are beyond: most minutes nobody is.
     sums: dict[str, list[int]] = {}
     for topic, (messages, size) in tallies.items():
         total = sums.setdefault(topic.rpartition("/up/")[0], [0, 0])
@@ -72,9 +69,7 @@ def _by_device(tallies: dict[str, list[int]]) -> dict[Address, Rate]:
         total[1] += size
     found = {}
     for stem, (messages, size) in sums.items():
-        try:
-            address, _ = parse_topic(f"{stem}/up/live")
-        except UnknownTopic:
-            continue
-        found[address] = Rate(messages, size)
+        if messages > limit.messages or size > limit.bytes:
+            with suppress(UnknownTopic):
+                found[parse_topic(f"{stem}/up/live")[0]] = Rate(messages, size)
     return found

@@ -67,9 +67,6 @@ class Rate:
     messages: int
     bytes: int
 
-    def beyond(self, limit: Rate) -> bool:
-        return self.messages > limit.messages or self.bytes > limit.bytes
-
 
 def pause(first: timedelta, before: int) -> timedelta:
     """How long it stays out. `before`: its floods of the last FORGOTTEN_AFTER."""
