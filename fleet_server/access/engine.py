@@ -14,6 +14,7 @@ from importlib.resources import files
 import cedarpy
 
 from fleet_server.access.rules import Action, Principal
+from fleet_server.masking import in_log
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class PolicyEngine:
         entities = json.dumps(_entities(kind, principal, resource, owner))
         result = cedarpy.is_authorized(request, self._policies, entities, self._schema)
         for error in result.diagnostics.errors:
-            log.error("policy error deciding %s on %s for %s: %s", action, resource, principal.name, error)
+            log.error("policy error deciding %s on %s for %s: %s", action, resource, in_log(principal), error)
         return bool(result.allowed)
 
 

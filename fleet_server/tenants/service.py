@@ -16,6 +16,7 @@ from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest, NotFound
+from fleet_server.masking import in_log
 from fleet_server.tenants import rules, store
 from fleet_server.tenants.errors import QuotaReached
 from fleet_server.tenants.rules import NAMES, Quotas
@@ -64,7 +65,7 @@ def put_tenant(
             after={"title": made.title, **made.own},
             tenant=name,
         )
-    log.info("tenant %s changed by %s", name, principal.name)
+    log.info("tenant %s changed by %s", name, in_log(principal))
     return made
 
 

@@ -39,6 +39,7 @@ from fleet_server.technician import service as technician
 from fleet_server.technician.rules import Kind
 from fleet_server.telemetry import retention
 from fleet_server.telemetry import service as telemetry
+from fleet_server.tenants import service as tenants
 from fleet_server.twin import groups
 from fleet_server.twin import service as twin
 from fleet_server.twin.service import Wish
@@ -47,6 +48,7 @@ from wire_contract.messages import CommandName
 
 PASSWORD = "nine green lamps at dusk"
 ADA = Principal("operator", "ada.admin", frozenset({Role.ADMIN}), "city")
+ADA_EVERYWHERE = Principal("operator", "ada.admin", frozenset({Role.ADMIN}))
 LAMP = Address("city", "lamp-01")
 
 LEAVES_NO_LINE = {
@@ -55,7 +57,7 @@ LEAVES_NO_LINE = {
     Action.TELEMETRY_WRITE: "measurements have a ledger of their own",
 }
 # Listed in the policies for what comes later; as soon as some code asks for one, it needs an act below.
-NOBODY_ASKS_YET = {Action.CERTIFICATES_REVOKE, Action.TENANTS_CHANGE}
+NOBODY_ASKS_YET = {Action.CERTIFICATES_REVOKE}
 BY_DEVICES = {
     Action.ENROLMENTS_REQUEST: "a claim's, in the enrolment's tests",
     Action.CERTIFICATES_RENEW: "a device's",
@@ -169,6 +171,7 @@ ACTS: dict[Action, Act] = {
             technician.NewWork("0" * 32, Kind.NOTE, LAMP, datetime.now(UTC), {"text": "Bob helped"}),
         ),
     ),
+    Action.TENANTS_CHANGE: (None, lambda w, _: tenants.put_tenant(w.ctx, ADA_EVERYWHERE, "city", title="T")),
     Action.AUDIT_EXPORT: (None, lambda w, _: auditor.export_jsonl(w.ctx, ADA)),
     Action.PRIVACY_READ: (None, lambda w, _: privacy.find(w.ctx, ADA, ["Bob"])),
     Action.PRIVACY_ERASE: (None, lambda w, _: privacy.erase(w.ctx, ADA, ["Bob"], "request 17")),
@@ -201,9 +204,6 @@ def world(ctx: Context) -> World:
         " SELECT id, 0, 'pm2_5', 'ug/m3', 0 FROM unit RETURNING id"
     )
     return made
-
-
-ADA_EVERYWHERE = Principal("operator", "ada.admin", frozenset({Role.ADMIN}))
 
 
 def after(world: World, number: int) -> list[LineView]:
