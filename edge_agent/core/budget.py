@@ -36,7 +36,7 @@ class Diet:
 
 
 _LESS = frozenset({Class.HISTORY, Class.DIAGNOSTIC})
-TABLE: Mapping[Stage, Diet] = MappingProxyType(
+DIETS: Mapping[Stage, Diet] = MappingProxyType(
     {
         Stage.FREE: Diet(0.0, frozenset(), 1.0),
         Stage.SAVING: Diet(0.8, frozenset({Class.HISTORY}), 3.0),
@@ -72,4 +72,4 @@ def stage(usage: Usage, budget_mb: float) -> Stage:
     if budget_mb <= 0:
         return Stage.FREE
     share = usage.megabytes / budget_mb
-    return max((each for each in Stage if share >= TABLE[each].from_share), key=list(Stage).index)
+    return max((each for each in Stage if share >= DIETS[each].from_share), key=list(Stage).index)

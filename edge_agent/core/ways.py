@@ -74,3 +74,18 @@ def step(ways: Ways, outcome: Outcome) -> Ways:
     if ways.fixed:
         return ways
     return TABLE[ways.way, outcome](ways)
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; what keeps the way is left out."""
+    direct, around = Way.DIRECT.value, Way.WEBSOCKET.value
+    blocked, reached = Outcome.BLOCKED.value, Outcome.REACHED.value
+    return (
+        f"stateDiagram-v2\n    [*] --> {direct}\n"
+        f"    {direct} --> {around}: {PATIENCE} times {blocked}\n"
+        f"    {around} --> {direct}: {blocked}, or {DIRECT_AGAIN_AFTER} times {reached}\n"
+    )
+
+
+if __name__ == "__main__":
+    print(diagram(), end="")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from edge_agent.core.budget import MEGABYTE, TABLE, Stage, Usage, counted, stage
+from edge_agent.core.budget import DIETS, MEGABYTE, Stage, Usage, counted, stage
 from edge_agent.core.sealing import Pace
 from edge_agent.loops.board import Board
 from edge_agent.ports import Clock
@@ -54,7 +54,7 @@ class BudgetKeeper:
         self._stage = Stage.FREE
 
     def paused(self) -> frozenset[Class]:
-        return TABLE[self._stage].waits
+        return DIETS[self._stage].waits
 
     def limit(self, budget_mb: float) -> None:
         """The setting data.budget_mb."""
@@ -107,9 +107,9 @@ class BudgetKeeper:
         self._work()
 
     def _slowed(self, pace: Pace) -> Pace:
-        return replace(pace, live_s=pace.live_s * TABLE[self._stage].slower)
+        return replace(pace, live_s=pace.live_s * DIETS[self._stage].slower)
 
 
 def _words(usage: Usage, budget_mb: float, now: Stage) -> str:
-    waits = ", ".join(sorted(each.name.lower() for each in TABLE[now].waits))
+    waits = ", ".join(sorted(each.name.lower() for each in DIETS[now].waits))
     return f"{usage.megabytes:.0f} of {budget_mb:g} MB in {usage.month}: {waits} wait"

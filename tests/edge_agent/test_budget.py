@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.core.budget import MEGABYTE, TABLE, Stage, Usage, counted, stage
+from edge_agent.core.budget import DIETS, MEGABYTE, Stage, Usage, counted, stage
 from edge_agent.core.sealing import Pace
 from edge_agent.core.window import Window, wants
 from edge_agent.io.budget_file import BudgetFile
@@ -46,13 +46,13 @@ def test_what_waits_at_which_share(
 ) -> None:
     used = Usage("2026-11", int(megabytes * MEGABYTE))
     assert stage(used, 100.0) is stage_then
-    assert (TABLE[stage_then].waits, TABLE[stage_then].slower) == (waits, slower)
+    assert (DIETS[stage_then].waits, DIETS[stage_then].slower) == (waits, slower)
     assert stage(used, 0.0) is Stage.FREE, "no limit"
 
 
 @given(st.integers(0, 10**15), st.floats(0, 1e6), st.booleans())
 def test_an_alarm_and_a_reply_never_wait(used: int, budget_mb: float, held: bool) -> None:
-    paused = TABLE[stage(Usage("2026-11", used), budget_mb)].waits
+    paused = DIETS[stage(Usage("2026-11", used), budget_mb)].waits
     wanted = {want.cls for want in wants(Window(), held, paused)}
     assert {Class.ALARM, Class.REPLY} <= wanted
 
