@@ -42,3 +42,15 @@ TABLE: Mapping[tuple[BatchState, BatchEvent], BatchState | None] = {
 def step(state: BatchState, event: BatchEvent) -> BatchState | None:
     """The next state; None: refused."""
     return TABLE[state, event]
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; events that keep the state are left out."""
+    lines = ["stateDiagram-v2", f"    [*] --> {BatchState.OPEN}: a person makes a batch"]
+    lines += [
+        f"    {state} --> {to}: {event}"
+        for (state, event), to in TABLE.items()
+        if to is not None and to is not state
+    ]
+    lines.append(f"    {BatchState.REVOKED} --> [*]")
+    return "\n".join(lines) + "\n"

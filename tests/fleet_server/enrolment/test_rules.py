@@ -65,6 +65,7 @@ def test_a_revoked_batch_is_over() -> None:
     assert {batch_rules.step(state, BatchEvent.POWER_LOSS) for state in BatchState} == set(BatchState)
     for state in (BatchState.OPEN, BatchState.SUSPENDED):
         assert batch_rules.step(state, BatchEvent.ALARM) is BatchState.SUSPENDED
+    assert batch_rules.diagram().count("-->") == 6
 
 
 @pytest.mark.parametrize("state", State)
