@@ -47,7 +47,7 @@ def hear(cursor: Cursor[Any], device_id: int, said: TwinReported, now: datetime)
     before = Sync(*sync) if same_epoch else replace(Sync(*sync), had=None)
     after = rules.heard(before, said.acknowledged, rules.wishes_of(said))
     reported_at = rules.changed_at(reported, said.document, at, now)
-    _save(cursor, device_id, before, after, reported_at, rules.acks_of(said))
+    _save(cursor, device_id, before, after, reported_at, rules.acks_of(said), reported != said.document)
 
 
 def _save(
@@ -57,11 +57,12 @@ def _save(
     after: Sync,
     reported_at: dict[str, str],
     acks: dict[str, rules.Json],
+    changed: bool,
 ) -> None:
-    """Its groups may be others now, so what it inherits is looked at again."""
+    """changed: it reports something else, so its groups may be others, and what it inherits."""
     cursor.execute(
         "UPDATE device_twin SET desired_version = %s, revision = revision + %s, acknowledged = %s,"
-        " acknowledged_desired = %s, sendings = %s, reported_at = %s, acks = %s, stale = true,"
+        " acknowledged_desired = %s, sendings = %s, reported_at = %s, acks = %s, stale = stale OR %s,"
         " due_at = CASE WHEN %s THEN now() + %s * interval '1 second' END WHERE device_id = %s",
         (
             after.version,
@@ -71,6 +72,7 @@ def _save(
             after.sendings,
             Jsonb(reported_at),
             Jsonb(acks),
+            changed,
             after.due,
             rules.asked_again_after_s(after.sendings),
             device_id,

@@ -138,6 +138,10 @@ def test_a_message_that_is_lost_is_sent_again_and_a_replaced_card_gets_everythin
     client.put(TWIN, json={"desired": {"log": {"level": "debug"}}})
     assert len(sending.due_now(context)) == 1, "sent, and lost"
     assert sending.due_now(context) == [], "not at once"
+    desk.connection.execute("UPDATE device_twin SET due_at = now() + interval '10 minutes'")
+    device.tell()
+    soon = desk.one("SELECT due_at < now() + interval '3 seconds' FROM device_twin")
+    assert soon, "it speaks, with nothing new to say: it has not got it"
     desk.connection.execute("UPDATE device_twin SET due_at = now() - interval '1 second'")
     assert [m.full for m in device.fetch(context)] == [True]
     settle(context)
