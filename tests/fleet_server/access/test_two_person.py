@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,8 +18,12 @@ from fleet_server.access.rules import CONSOLE, Action, Principal, Role
 from fleet_server.access.two_person_rules import OPEN, REQUEST_LIFE, TABLE, Event, Refusal, State, step
 from fleet_server.config import AccessConfig
 from fleet_server.context import Context
+from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import standing
 from fleet_server.errors import Conflict, Forbidden, NotFound
+from fleet_server.telemetry import retention
 from tests.support.server_context import make_context
+from wire_contract.topics import Address
 
 ERASE, WHOM = Action.PRIVACY_ERASE, "rui"
 WHAT = two_person.digest(name=WHOM)
@@ -161,3 +165,24 @@ def test_where_fewer_than_two_could_agree_one_is_enough_unless_told(ctx: Context
     with ctx.db.raw() as connection:
         connection.execute("UPDATE operator SET disabled = true WHERE name = 'bea'")
     assert ask(ctx) == 0
+
+
+def test_services_wait_for_the_second_person(ctx: Context) -> None:
+    """Fewer days, and a lamppost shut out for good; longer and milder changes wait for nobody."""
+    lamppost = Address("porto", "lamp-1")
+    with ctx.db.raw() as connection:
+        connection.execute("INSERT INTO device (tenant, name, state) VALUES ('porto', 'lamp-1', 'active')")
+
+    def twice(act: Callable[[], object]) -> None:
+        with pytest.raises(SecondPersonNeeded) as needed:
+            act()
+        two_person.approve(ctx, BEA, needed.value.members["request"])
+        act()
+
+    twice(lambda: retention.set_days(ctx, ANA, "porto", "standard", 30))
+    retention.set_days(ctx, ANA, "porto", "standard", 60)
+    twice(lambda: retention.set_days(ctx, ANA, "porto", "standard", 59))
+    standing.change_state(ctx, ANA, lamppost, DeviceState.QUARANTINED)
+    twice(lambda: standing.change_state(ctx, ANA, lamppost, DeviceState.DECOMMISSIONED))
+    assert two_person.listed(ctx, BEA, State.WAITING) == []
+    assert len(two_person.listed(ctx, BEA, State.USED)) == 3
