@@ -29,7 +29,10 @@ def session_token(
             answer = client.post("/api/v1/session", json={"name": name, "password": password})
             refused = None if answer.is_success else refusal_of(answer)
             if refused is not None and refused.kind == SECOND_FACTOR:
-                told = {"ticket": str(answer.json().get("ticket", "")), "code": ask_code()}
+                needed = answer.json()
+                if needed.get("set_up"):
+                    raise NotSignedIn(refused.what, "Sign in once on the pages, which set it up")
+                told = {"ticket": str(needed.get("ticket", "")), "code": ask_code()}
                 answer = client.post("/api/v1/session/second-factor", json=told)
                 refused = None if answer.is_success else refusal_of(answer)
             if refused is not None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pyotp
 import pytest
 
 from fleet_server.air import service as air
@@ -192,6 +194,23 @@ def test_signing_in_keeps_the_token_to_its_owner(
     status, told = run("sync", signed_in=False)
     assert (status, told["waiting"]) == (4, 1)
     assert "token" in told["stopped"]
+
+
+def test_the_second_factor_is_asked_for(
+    town: Town, run: Run, tokens: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = f"{town.url}/api/v1/account/second-factor"
+    headers = {"Authorization": f"Bearer {tokens['eva']}"}
+    shown = httpx.post(account, json={"password": PASSWORD}, headers=headers).json()
+    code = pyotp.TOTP(shown["secret"]).now()
+    made = httpx.post(f"{account}/confirm", json={"code": code}, headers=headers).json()
+    given = iter([PASSWORD, made["recovery_codes"][0], PASSWORD, "000000"])
+    monkeypatch.setattr("provisioning.technician.at_the_desk._line", lambda: next(given))
+    signing_in = ("sign-in", "--server", town.url, "--name", "eva")
+    assert run(*signing_in, signed_in=False)[0] == 0
+    assert (tmp_path / "home" / "token").read_text() not in (made["token"], "")
+    status, told = run(*signing_in, signed_in=False)
+    assert (status, "error" in told) == (1, True)
 
 
 @pytest.mark.parametrize(
