@@ -26,6 +26,7 @@ from fleet_server.enrolment import routes as enrolment_routes
 from fleet_server.envelope import Envelope
 from fleet_server.head import Head
 from fleet_server.health import HealthDesk
+from fleet_server.limits import routes as limits_routes
 from fleet_server.live import LiveHub
 from fleet_server.openapi_document import describe
 from fleet_server.parameters import known_parameters
@@ -56,6 +57,7 @@ GUARDED: tuple[APIRouter, ...] = (
     auditor_routes.router,
     privacy_routes.router,
     technician_routes.router,
+    limits_routes.router,
     tenants_routes.router,
     live_routes.router,
 )

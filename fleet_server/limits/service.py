@@ -12,7 +12,8 @@ from typing import Any
 
 from psycopg import Connection
 
-from fleet_server.access.rules import WORKER
+from fleet_server.access.rules import WORKER, Action, Principal
+from fleet_server.access.service import authorize
 from fleet_server.context import Context
 from fleet_server.devices import reported
 from fleet_server.devices.rules import DeviceState
@@ -43,6 +44,13 @@ def follow_floods(connection: Connection[Any], ctx: Context, now: datetime | Non
             log.error("%s floods and cannot be stopped now: %s", flood.address, error)
     store.clear_conditions(connection, CONDITION, instant - TOLD_FOR, ctx.clock.now())
     return len(found)
+
+
+def list_floods(ctx: Context, principal: Principal, *, before_id: int, limit: int) -> list[store.FloodRecord]:
+    """A page of them, the newest first. Raises Forbidden."""
+    authorize(principal, Action.DEVICES_READ)
+    with ctx.db.session(principal.tenant) as session:
+        return store.listed(session, before_id, limit, principal.within)
 
 
 def event_of(flood: OpenFlood, now: datetime) -> Event | None:

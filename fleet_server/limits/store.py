@@ -1,4 +1,4 @@
-"""Queries of the limits slice, over a psycopg connection in autocommit mode: each is one statement."""
+"""Queries of the limits slice: for people over a session; else over a connection, each one statement."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
+from sqlalchemy import text
+from sqlmodel import Session
 
 from fleet_server.devices.rules import DeviceState
 from fleet_server.limits.rules import Rate, State
@@ -24,6 +26,32 @@ class OpenFlood:
     rate: Rate
     until: datetime | None
     before: int  # floods of the same device since the given instant, this one not counted
+
+
+@dataclass(frozen=True)
+class FloodRecord:
+    id: int
+    address: Address
+    state: State
+    seen_at: datetime
+    rate: Rate
+    until: datetime | None
+    ended_at: datetime | None
+
+
+def listed(session: Session, before_id: int, limit: int, within: str | None) -> list[FloodRecord]:
+    """Floods (of the tenant `within`; None: of all), the newest first."""
+    query = text(
+        "SELECT f.id, d.tenant, d.name, f.state, f.seen_at, f.messages, f.bytes, f.until, f.ended_at"
+        " FROM flood f JOIN device d ON d.id = f.device_id"
+        " WHERE f.id < :before AND (CAST(:within AS text) IS NULL OR f.tenant = :within)"
+        " ORDER BY f.id DESC LIMIT :limit"
+    )
+    rows = session.execute(query, {"before": before_id, "within": within, "limit": limit})
+    return [
+        FloodRecord(id_, Address(tenant, name), State(state), at, Rate(messages, size), until, ended)
+        for id_, tenant, name, state, at, messages, size, until, ended in rows
+    ]
 
 
 def seen(connection: Connection[Any], floods: Mapping[Address, Rate], now: datetime) -> int:

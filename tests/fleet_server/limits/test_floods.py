@@ -19,7 +19,7 @@ from fleet_server.enrolment import standing
 from fleet_server.limits import store
 from fleet_server.limits.gauge import LOOK_EVERY_S, MINUTE_S, Gauge
 from fleet_server.limits.rules import TABLE, Event, Rate, State, diagram, pause, step
-from fleet_server.limits.service import follow_floods
+from fleet_server.limits.service import follow_floods, list_floods
 from fleet_server.telemetry.ingest.intake import Incoming
 from fleet_server.telemetry.ingest.worker import IngestWorker
 from provisioning import revocation
@@ -124,6 +124,13 @@ def test_the_life_of_a_flood(ctx: Context) -> None:
         standing.change_state(ctx, OPERATOR, ONE, DeviceState.DECOMMISSIONED)
         follow_floods(connection, ctx, again + timedelta(days=9))
         assert (state(), _open(connection)) == (DeviceState.DECOMMISSIONED, [])
+
+        everything = list_floods(ctx, OPERATOR, before_id=2**62, limit=10)
+        assert [each.state for each in everything] == [State.LEFT, State.LEFT, State.RELEASED]
+        assert everything[2].rate == MUCH
+        older = list_floods(ctx, OPERATOR, before_id=everything[0].id, limit=1)
+        assert older == everything[1:2]
+        assert list_floods(ctx, replace(OPERATOR, tenant="elsewhere"), before_id=2**62, limit=10) == []
 
         lax = replace(ctx, config=replace(ctx.config, limits=replace(ctx.config.limits, flood_hold=False)))
         store.seen(connection, {OTHER: MUCH}, NOW)

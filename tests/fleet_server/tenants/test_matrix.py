@@ -142,6 +142,7 @@ LINES: dict[str, frozenset[Role]] = {
     "GET /api/v1/telemetry/series/{series_id}": LOOK,
     "GET /api/v1/telemetry/gaps/{series_id}": LOOK,
     "GET /api/v1/dead-letters": LOOK,
+    "GET /api/v1/floods": LOOK,
     "POST /api/v1/dead-letters/{letter_id}/replay": RUN,
     "GET /api/v1/indices": LOOK,
     "GET /api/v1/districts": AGGREGATES,
