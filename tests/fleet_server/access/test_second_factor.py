@@ -131,6 +131,9 @@ def test_codes_are_throttled_wherever_they_come_from(ctx: Context) -> None:
     code = totp.code_at(SECRET, totp.step_at(later))
     made = service.with_second_factor(ctx, held, code, "10.0.0.1", later)
     assert service.resolve(ctx, made.token, later) == made.principal
+    following = totp.code_at(SECRET, totp.step_at(later) + 1)
+    with pytest.raises(CodeRefused, match="Sign in again"):
+        service.with_second_factor(ctx, held, following, "10.0.0.1", later)
     for spent in (held, ticket(ctx, later), "", "x" * 128):  # the ticket once, the code once
         with pytest.raises(CodeRefused):
             service.with_second_factor(ctx, spent, code, "10.0.0.1", later)
