@@ -19,7 +19,7 @@ from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
-from fleet_server.enrolment import issuing, rules, store
+from fleet_server.enrolment import issuing, rules, store, telling
 from fleet_server.enrolment.batch_rules import BatchEvent, BatchState
 from fleet_server.enrolment.batch_rules import step as batch_step
 from fleet_server.enrolment.errors import BadRequest, ClaimEarly, ClaimUnknown, NameTaken, of_device
@@ -173,6 +173,7 @@ def _alarm(session: Session, found: Enrolment, fingerprint: str, now: datetime) 
         "claim %s of %s/%s was used twice: by key %s, and now by %s",
         *(found.claim_id, found.tenant, found.device, found.key_fingerprint, fingerprint),
     )
+    telling.tell(session, alarm, now, active=True)
     record(
         session, claimant_principal(found.claim_id), Action.ENROLMENTS_REQUEST,
         f"{found.tenant}/{found.device or '?'}", reason="this claim was used with another key",

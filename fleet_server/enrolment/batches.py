@@ -17,7 +17,7 @@ from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.service import Place
-from fleet_server.enrolment import asking, rules, store
+from fleet_server.enrolment import asking, rules, store, telling
 from fleet_server.enrolment.batch_rules import BatchEvent, BatchState
 from fleet_server.enrolment.errors import NotNow
 from fleet_server.enrolment.service import only_of, tenant_of
@@ -122,11 +122,13 @@ def see_alarm(ctx: Context, principal: Principal, alarm_id: int, now: datetime |
     """Somebody has looked at it. Raises Forbidden, NotFound."""
     authorize(principal, Action.ENROLMENTS_DECIDE, str(alarm_id))
     with ctx.db.session(principal.tenant) as session:
-        found = store.see_alarm(
-            session, alarm_id, only_of(principal), principal.name, now or datetime.now(UTC)
-        )
+        instant = now or datetime.now(UTC)
+        found = store.see_alarm(session, alarm_id, only_of(principal), principal.name, instant)
         if found is None:
             raise NotFound(f"There is no alarm {alarm_id}.")
+        others = store.alarms(session, found.tenant, LIST_LIMIT, seen=False)
+        if all(each.claim_id != found.claim_id for each in others):
+            telling.tell(session, found, instant, active=False)
         record(
             session, principal, Action.ENROLMENTS_DECIDE, f"alarm {alarm_id}", tenant=found.tenant,
             after={"claim": found.claim_id, "seen": True},

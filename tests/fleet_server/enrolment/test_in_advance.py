@@ -126,7 +126,12 @@ def test_a_claim_used_twice_is_an_alarm_and_suspends_its_batch(ctx: Context) -> 
     assert batches.alarms(ctx, ELSEWHERE) == []
     with pytest.raises(NotFound):
         batches.see_alarm(ctx, ELSEWHERE, alarm.id)
-    assert batches.see_alarm(ctx, OPERATOR, alarm.id).seen_by == "ola"
+    at_the_lamppost = Address("city", "lamp-1")
+    [told] = devices.conditions(ctx, VIEWER, at_the_lamppost)
+    assert (told.code, told.severity, told.subject) == ("claim_used_twice", "error", first[0])
+    inside = Principal("operator", "ola", frozenset({Role.OPERATOR}), tenant="city")
+    assert batches.see_alarm(ctx, inside, alarm.id).seen_by == "ola"
+    assert devices.conditions(ctx, VIEWER, at_the_lamppost) == []
     assert (batches.alarms(ctx, VIEWER), len(batches.alarms(ctx, VIEWER, seen=True))) == ([], 1)
     assert batches.resume(ctx, ADMIN, batch.id).state is BatchState.OPEN
     answer = service.request_certificate(ctx, *second, make_request("city/lamp-2")[0])
