@@ -37,6 +37,7 @@ KEY_MOST_CHARACTERS = 64
 KEPT = timedelta(days=365)  # ended commands, who asked for them and why
 FILES_KEPT = timedelta(days=30)  # support bundles: a case is closed by then
 FILES_KEPT_EACH = 10  # of one lamppost, the newest
+FILES_KEPT_BYTES = 2 << 30  # of all together, the newest: 100,000 ordinary bundles, 2,000 of the largest
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 

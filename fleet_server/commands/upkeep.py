@@ -47,11 +47,11 @@ def forget(connection: Connection[Any], now: datetime) -> int:
     """Delete files and commands that were kept long enough; returns how many. now: real time."""
     files = connection.execute(
         "DELETE FROM command_file WHERE command_id IN (SELECT f.command_id FROM ("
-        "  SELECT f.command_id, f.came_at,"
+        "  SELECT f.command_id, f.came_at, sum(f.size) OVER (ORDER BY f.command_id DESC) AS bytes,"
         "         row_number() OVER (PARTITION BY c.device_id ORDER BY f.command_id DESC) AS place"
         "  FROM command_file f JOIN command c ON c.id = f.command_id) f"
-        " WHERE f.came_at < %s OR f.place > %s LIMIT %s)",
-        (now - rules.FILES_KEPT, rules.FILES_KEPT_EACH, ROWS_A_TICK),
+        " WHERE f.came_at < %s OR f.place > %s OR f.bytes > %s LIMIT %s)",
+        (now - rules.FILES_KEPT, rules.FILES_KEPT_EACH, rules.FILES_KEPT_BYTES, ROWS_A_TICK),
     ).rowcount
     commands = connection.execute(
         "DELETE FROM command WHERE id IN (SELECT id FROM command WHERE ended_at < %s ORDER BY id LIMIT %s)",

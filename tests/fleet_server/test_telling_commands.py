@@ -109,6 +109,6 @@ def test_lampposts_are_told_from_a_terminal(
         (("list", "--limit", "0"), 1),
     ):
         assert run(*words)[0] == code, words
-    for words in (["send", "sing", "a"], ["send", "ping", "a", "--expires", "soon"], ["bundle", "a"]):
+    for wrong in (["send", "sing", "a"], ["send", "ping", "a", "--expires", "soon"], ["bundle", "a"]):
         with pytest.raises(SystemExit):
-            admin_cli.main(["command", *words])
+            admin_cli.main(["command", *wrong])

@@ -96,7 +96,7 @@ def test_from_asking_to_the_answer(http: TestClient, context: Context, desk: Des
 
 
 def test_a_bundle_comes_in_pieces_in_any_order(
-    http: TestClient, context: Context, desk: Desk, post: Post
+    http: TestClient, context: Context, desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     online(desk, post)
     location = http.post(COMMANDS, json={"command": "bundle"}).headers["location"]
@@ -121,6 +121,12 @@ def test_a_bundle_comes_in_pieces_in_any_order(
     assert answer.headers["content-type"] == "application/zstd"
     desk.connection.execute("UPDATE command_piece SET data = data || 'x' WHERE index = 2")
     assert http.get(f"{location}/file").status_code == 409, "damaged"
+    assert upkeep.forget(desk.connection, datetime.now(UTC)) == 0
+    monkeypatch.setattr(rules, "FILES_KEPT_BYTES", len(content) - 1)
+    assert upkeep.forget(desk.connection, datetime.now(UTC)) == 1, "no more than there is room for"
+    desk.take(*(post.publish(Class.REPLY, each) for each in (first, second, third)))
+    monkeypatch.setattr(rules, "FILES_KEPT_BYTES", len(content))
+    assert http.get(f"{location}/file").content == content, "sent once more"
     upkeep.forget(desk.connection, datetime.now(UTC) + rules.FILES_KEPT + timedelta(hours=1))
     assert http.get(f"{location}/file").status_code == 404
     assert desk.one("SELECT count(*) FROM command_piece") == 0
