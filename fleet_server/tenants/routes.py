@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.tenants import rules, service
-from fleet_server.tenants.store import TenantRecord
+from fleet_server.tenants.service import TenantRecord
 
 router = APIRouter(prefix="/api/v1/tenants", tags=["tenants"])
 
