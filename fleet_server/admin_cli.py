@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fleet_server import admin_commands as run
 from fleet_server import enrolment_commands as ahead
+from fleet_server import flood_commands as flooding
 from fleet_server import incident_commands as on
 from fleet_server import people_commands as people
 from fleet_server import retention_commands as keeping
@@ -82,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     _calibrations(_group(groups, "calibration", "what a sensor unit's raw values become"))
     _incidents(_group(groups, "incidents", "what happens in the city, and who looks after it", on.EXAMPLES))
     _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
+    flooding.add(_group(groups, "floods", "who sent more than a lamppost sends", flooding.EXAMPLES), _command)
     telling.add(_group(groups, "command", "what lampposts are told to do", telling.EXAMPLES), _command)
     wishing.add_twin(_group(groups, "twin", "what one lamppost is to do", wishing.TWIN_EXAMPLES), _command)
     wishing.add_settings(

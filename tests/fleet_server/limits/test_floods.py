@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment import standing
+from fleet_server.errors import InvalidRequest
+from fleet_server.flood_commands import flood_list
 from fleet_server.limits import store
 from fleet_server.limits.gauge import LOOK_EVERY_S, MINUTE_S, Gauge
 from fleet_server.limits.rules import TABLE, Event, Rate, State, diagram, pause, step
@@ -131,6 +134,10 @@ def test_the_life_of_a_flood(ctx: Context) -> None:
         older = list_floods(ctx, OPERATOR, before_id=everything[0].id, limit=1)
         assert older == everything[1:2]
         assert list_floods(ctx, replace(OPERATOR, tenant="elsewhere"), before_id=2**62, limit=10) == []
+
+        assert [row["state"] for row in flood_list(ctx, Namespace(limit=2))] == ["left", "left"]
+        with pytest.raises(InvalidRequest):
+            flood_list(ctx, Namespace(limit=0))
 
         lax = replace(ctx, config=replace(ctx.config, limits=replace(ctx.config.limits, flood_hold=False)))
         store.seen(connection, {OTHER: MUCH}, NOW)
