@@ -14,6 +14,9 @@ from typing import Any
 import psycopg
 from psycopg import Connection, sql
 
+from fleet_server.access.rules import WORKER
+from fleet_server.audit.recording import record_by
+from fleet_server.audit.rules import Happening
 from fleet_server.config import RetentionConfig
 from fleet_server.telemetry import partitions, timescale
 from fleet_server.telemetry.timescale import Dropped
@@ -198,8 +201,10 @@ def _delete_of_tenant(connection: Connection[Any], tenant: str, name: str, days:
 
 
 def _note(connection: Connection[Any], now: datetime, what: str, tenant: str, dropped: Dropped) -> None:
-    """In the transaction that removes it."""
+    """In the transaction that removes it, at its end: the audit log's lock is the last that is taken."""
     values = (now, what, tenant, dropped.rows, dropped.partitions, dropped.kept_from)
     connection.execute(_NOTE, values)
+    told = {"rows": dropped.rows, "partitions": dropped.partitions, "older_than": dropped.kept_from}
+    record_by(connection, WORKER, Happening.SAMPLES_REMOVED, what, after=told, tenant=tenant or None)
     whose = f" of {tenant}" if tenant else ""
     _log.info("retention: %d rows of %s%s before %s are gone", dropped.rows, what, whose, dropped.kept_from)
