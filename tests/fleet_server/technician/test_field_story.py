@@ -12,6 +12,9 @@ import httpx
 import pyotp
 import pytest
 
+from fleet_server.access import service as access
+from fleet_server.access import two_person
+from fleet_server.access.rules import CONSOLE, Principal, Role
 from fleet_server.air import service as air
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
@@ -172,6 +175,24 @@ def test_decommissioned_is_out(town: Town, run: Run) -> None:
     assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.ACTIVE
     status, told = run("decommission", "lamp-07", "--reason", "rebuilt", "--yes")
     assert status == 0, told
+    assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.DECOMMISSIONED
+
+
+def test_what_takes_two_people_waits_for_the_second_and_holds_up_nothing_else(town: Town, run: Run) -> None:
+    lamp = Address("city", "lamp-08")
+    access.create_operator(town.ctx, CONSOLE, "zoe", PASSWORD, (Role.APPROVER,))
+    zoe = Principal("operator", "zoe", frozenset({Role.APPROVER}), "*")
+    status, told = run("decommission", "lamp-08", "--reason", "rebuilt", "--yes")
+    assert (status, told["state"]) == (4, "waiting")
+    assert run("note", "lamp-09", "another post")[0] == 0
+    status, told = run("note", "lamp-08", "behind it")
+    assert (status, told["state"]) == (4, "waiting")
+    assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.ACTIVE
+    requests = [each for each in two_person.listed(town.ctx, zoe) if str(each.state) == "waiting"]
+    assert len(requests) == 1, "asked once, however often it was sent"
+    two_person.approve(town.ctx, zoe, requests[0].id)
+    status, told = run("sync")
+    assert (status, told["sent"]) == (0, 2)
     assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.DECOMMISSIONED
 
 
