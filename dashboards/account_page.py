@@ -108,8 +108,8 @@ class _Pages:
 
     async def _page(self, who: SignedIn, problem: str = "", done: str = "", status: int = 200) -> Response:
         listed = await self._services.ask(access.own_sessions, who.principal)
-        has_factor = await self._services.ask(access.has_second_factor, who.principal)
-        body = view.overview(who, listed, has_factor)
+        account = await self._services.ask(access.own_account, who.principal)
+        body = view.overview(who, listed, account.has_password, account.has_factor)
         return HTMLResponse(view.page(self._city, who, body, problem, done), status)
 
 

@@ -17,18 +17,17 @@ _PAGE = Template("""<!doctype html>
 <main id="main"><h1>Your account</h1>$told$body</main></div></body></html>
 """)
 _SECTION = Template("<section><h2>$title</h2>$body</section>")
-_TENANT = Template("""<p>You act in <strong>$tenant</strong> as $roles.</p>
-<form method="post" action="/account/tenant"><label for="tenant">Act in
-<input id="tenant" name="tenant" list="tenants" required maxlength="63" autocomplete="off"
- value="$tenant"></label>
-<datalist id="tenants">$options</datalist><button type="submit">Change over</button></form>""")
+_TENANT = Template("<p>You act in <strong>$tenant</strong> as $roles.</p>$form")
+_OVER = Template("""<form method="post" action="/account/tenant"><label for="tenant">Act in
+$field</label><button type="submit">Change over</button></form>""")
+_ANY = Template('<input id="tenant" name="tenant" type="text" required maxlength="63" value="$tenant">')
 _CHANGE = """<form method="post" action="/account/password">
 <label for="old">Password now<input id="old" name="old" type="password" required maxlength="256"
  autocomplete="current-password"></label>
 <label for="new">New password<input id="new" name="new" type="password" required minlength="12"
  maxlength="256" autocomplete="new-password"></label>
 <button type="submit">Change it</button></form><p class="muted">Every other session of yours ends.</p>"""
-_BEGIN = """<p>None is set up, or it is the provider's whose account you sign in with.</p>
+_BEGIN = """<p>None is set up.</p>
 <form method="post" action="/account/factor"><label for="password">Your password
 <input id="password" name="password" type="password" required maxlength="256"
  autocomplete="current-password"></label><button type="submit">Set one up</button></form>"""
@@ -55,22 +54,35 @@ def page(city: str, who: SignedIn, body: str, problem: str = "", done: str = "")
     return _PAGE.substitute(city=escape(city), who=escape(who.principal.name), told=told, body=body)
 
 
-def overview(who: SignedIn, listed: Sequence[ListedSession], has_factor: bool) -> str:
-    """Where one acts, the second factor, the password, where one is signed in."""
-    options = "".join(f'<option value="{escape(each)}">' for each in who.tenants)
-    tenant = _TENANT.substitute(
-        tenant=escape(who.principal.tenant),
-        roles=escape(", ".join(sorted(who.principal.roles)) or "nobody"),
-        options=options,
-    )
+def overview(who: SignedIn, listed: Sequence[ListedSession], has_password: bool, has_factor: bool) -> str:
+    """Where one acts, the second factor, the password, where one is signed in.
+
+    Without a password both are the provider's affair, whose account one signs in with.
+    """
+    parts = [_section("Where you act", _acting(who))]
+    if has_password:
+        parts.append(_section("Second factor", _TAKE_AWAY if has_factor else _BEGIN))
+        parts.append(_section("Password", _CHANGE))
     rows = "".join(_session(each, who.number) for each in listed)
-    return "".join(
-        (
-            _section("Where you act", tenant),
-            _section("Second factor", _TAKE_AWAY if has_factor else _BEGIN),
-            _section("Password", _CHANGE),
-            _section("Where you are signed in", f'<ul class="rows">{rows}</ul>'),
+    parts.append(_section("Where you are signed in", f'<ul class="rows">{rows}</ul>'))
+    return "".join(parts)
+
+
+def _acting(who: SignedIn) -> str:
+    """Whoever has a role everywhere may act in any tenant, and types its name; others choose."""
+    acting = who.principal.tenant
+    field = ""
+    if "*" in who.tenants:
+        field = _ANY.substitute(tenant=escape(acting))
+    elif len(who.tenants) > 1:
+        options = "".join(
+            f"<option{' selected' if each == acting else ''}>{escape(each)}</option>" for each in who.tenants
         )
+        field = f'<select id="tenant" name="tenant">{options}</select>'
+    return _TENANT.substitute(
+        tenant=escape(acting),
+        roles=escape(", ".join(sorted(who.principal.roles)) or "nobody"),
+        form=_OVER.substitute(field=field) if field else "",
     )
 
 

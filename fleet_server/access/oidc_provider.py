@@ -76,22 +76,17 @@ class Provider:
     def claims(self, id_token: str) -> Mapping[str, Any]:
         """The claims of an ID token that one of its keys signed. Raises ProviderUnreachable, NotBelieved."""
         algorithms = list(self.metadata().algorithms)
-        keys, age_s = self._key_set(KEYS_LIFE_S)
-        try:
-            return jwt.decode(id_token, keys, algorithms).claims
-        except InvalidKeyIdError:
-            if age_s < KEYS_AGAIN_S:
-                raise NotBelieved("the ID token is signed with a key that is not the provider's") from None
-        except (JoseError, ValueError, TypeError) as wrong:
-            raise NotBelieved(f"the ID token's signature: {wrong}") from None
-        keys, _ = self._key_set(KEYS_AGAIN_S)
-        try:
-            return jwt.decode(id_token, keys, algorithms).claims
-        except (JoseError, ValueError, TypeError) as wrong:
-            raise NotBelieved(f"the ID token's signature: {wrong}") from None
+        for oldest_s in (KEYS_LIFE_S, KEYS_AGAIN_S):
+            try:
+                return jwt.decode(id_token, self._key_set(oldest_s), algorithms).claims
+            except InvalidKeyIdError:
+                continue  # a new key of the provider's, or anybody's
+            except (JoseError, ValueError, TypeError) as wrong:
+                raise NotBelieved(f"the ID token's signature: {wrong}") from None
+        raise NotBelieved("the ID token is signed with a key that is not the provider's")
 
-    def _key_set(self, oldest_s: float) -> tuple[KeySet, float]:
-        """The keys, and how long ago they were fetched: `oldest_s` at most."""
+    def _key_set(self, oldest_s: float) -> KeySet:
+        """The keys, fetched anew where they are older."""
         address = self.metadata().jwks_uri
         with self._lock:
             if self._keys is None or self._monotonic() - self._keys[1] >= oldest_s:
@@ -100,7 +95,7 @@ class Provider:
                     self._keys = KeySet.import_key_set(document), self._monotonic()
                 except (JoseError, ValueError, TypeError, KeyError) as wrong:
                     raise NotBelieved(f"its keys cannot be read: {wrong}") from None
-            return self._keys[0], self._monotonic() - self._keys[1]
+            return self._keys[0]
 
     def _ask(
         self,

@@ -84,13 +84,6 @@ def confirm(
     return _new_codes(session, operator)
 
 
-def has_one(ctx: Context, principal: Principal) -> bool:
-    """Is one's own confirmed? Raises Forbidden."""
-    sessions.person(principal)
-    with ctx.db.session() as session:
-        return sessions.account(session, principal).has_factor
-
-
 def set_up(ctx: Context, principal: Principal, password: str, now: datetime | None = None) -> SetUp:
     """Begin to set up one's own. The password is asked again: a browser left open is not enough.
 

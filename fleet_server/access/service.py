@@ -34,7 +34,6 @@ from fleet_server.access.second_factor import (
     remove_own,
     set_up,
 )
-from fleet_server.access.second_factor import has_one as has_second_factor
 from fleet_server.access.session_store import ListedSession
 from fleet_server.access.sessions import (
     TOKEN_BYTES,
@@ -43,6 +42,7 @@ from fleet_server.access.sessions import (
     act_in,
     end_others,
     end_own,
+    own_account,
     own_sessions,
     resolve,
     resolve_session,
@@ -76,9 +76,9 @@ __all__ = [
     "ensure_first_admin",
     "get_operator",
     "grant",
-    "has_second_factor",
     "list_operators",
     "new_recovery_codes",
+    "own_account",
     "own_sessions",
     "permitted",
     "prepare_by_ticket",

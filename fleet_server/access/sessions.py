@@ -136,6 +136,13 @@ def own_sessions(ctx: Context, principal: Principal, now: datetime | None = None
         return session_store.of_operator(session, account(session, principal).id, real(now))
 
 
+def own_account(ctx: Context, principal: Principal) -> store.Operator:
+    """Has it a password, a second factor? Raises Forbidden, NotFound."""
+    person(principal)
+    with ctx.db.session() as session:
+        return account(session, principal)
+
+
 def end_own(ctx: Context, principal: Principal, number: int) -> None:
     """End one of the own sessions, this one too. Raises Forbidden, NotFound."""
     person(principal)

@@ -134,6 +134,7 @@ def through_the_provider(url: str, context: Context) -> None:
         arrived = lena.get("/sign-in/oidc/return?" + urlsplit(answer).query)
         assert (arrived.status_code, arrived.headers["location"]) == (303, "/")
         assert lena.get("/").status_code == 200
+        assert "Password now" not in lena.get("/account").text  # it is the provider's affair
         for rubbish in ("", "?state=x", "?error=access_denied&state=" + "x" * 60, "?code=" + "x" * 9000):
             assert lena.get("/sign-in/oidc/return" + rubbish).status_code in {401, 422}
     assert [each.name for each in service.list_operators(context, CONSOLE)] == ["ada", "lena", NAME]
