@@ -44,9 +44,11 @@ def certify(config: ServerConfig) -> None:
         if made:
             root = config.authority.directory / "root"
             log.warning(
-                "an authority for %s was made; its root key lies in %s: move that folder to a place offline",
+                "an authority for %s was made; its root key lies open in %s: lock it (lamppost ca lock-root"
+                " --directory %s), make a backup, and move that folder to a place offline",
                 config.tenant.name,
                 root,
+                config.authority.directory,
             )
         ensure_certificates(config, authority)
         if audit_keys.ensure(config.data_dir):
