@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,9 @@ LOOK_EVERY_S = 60.0
 ENROL_EVERY_S = 30.0  # the server's Retry-After is obeyed by `enrol --wait`; here a person is awaited
 CHILD_TIMEOUT_S = 60.0
 TRUST_EVERY_S = 86_400.0
+TRUST_FIRST_S = (
+    3600.0  # after a start, and up to another hour: a city that starts at once does not ask at once
+)
 SUBJECT = "identity"
 _EST_CODES = frozenset({"enrolment_pending", "enrolment_refused", "enrolment_unreachable"})
 
@@ -55,7 +59,9 @@ class IdentityLoop:
         self._issued: CertificateIssued | None = None
         self._asked_at_s: float | None = None  # wire clock
         self._mqtt_tries = 0  # since the last certificate came
-        self._trust_at_s: float | None = None  # wire clock: when it was asked what the city trusts
+        # wire clock: when it is asked next what the city trusts
+        name = f"{config.device.tenant}/{config.device.name}"
+        self._trust_at_s = clock.wire_s() + TRUST_FIRST_S + zlib.crc32(name.encode()) % int(TRUST_FIRST_S)
         self.beat_s = clock.wire_s()  # the watchdog's: when the loop last turned, or will turn next
 
     def issued(self, message: CertificateIssued) -> None:
@@ -157,9 +163,9 @@ class IdentityLoop:
         now_s = self._clock.wire_s()
         if not self._config.enrolment.url or not self._link.view.connected:
             return
-        if self._trust_at_s is not None and now_s - self._trust_at_s < TRUST_EVERY_S:
+        if now_s < self._trust_at_s:
             return
-        self._trust_at_s = now_s
+        self._trust_at_s = now_s + TRUST_EVERY_S
         told = self._child(["edge_agent.renewal", "trust", str(self._config.source)])
         if told.get("code"):
             log.warning("what the city trusts could not be asked: %s", told.get("detail", ""))
