@@ -30,15 +30,23 @@ def checked_address(address: str) -> str:
     return address.rstrip("/")
 
 
+def trust_for(address: str, ca_file: Path | None) -> ssl.SSLContext | bool:
+    """Whom to believe to be the server: the file's authorities, else the system's; False for plain HTTP,
+    which `checked_address` lets through to this very machine alone. Raises WrongInput."""
+    if ca_file is None and address.startswith("http://"):
+        return False
+    try:
+        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise WrongInput(f"{ca_file}: holds no certificates to trust") from error
+
+
 class Server:
     """`token` is shown with every call. ca_file: verifies the server; None: the system's authorities do."""
 
     def __init__(self, address: str, token: str, ca_file: Path | None = None) -> None:
         self.address = checked_address(address)
-        try:
-            verify = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-        except (OSError, ssl.SSLError) as error:
-            raise WrongInput(f"{ca_file}: holds no certificates to trust") from error
+        verify = trust_for(self.address, ca_file)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx.Client(
             base_url=self.address, headers=headers, timeout=TIMEOUT_S, verify=verify, trust_env=False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
-from provisioning.technician.errors import NotSignedIn, ServerUnreachable, WrongInput
-from provisioning.technician.server import TIMEOUT_S, checked_address, refusal_of
+from provisioning.technician.errors import NotSignedIn, ServerUnreachable
+from provisioning.technician.server import TIMEOUT_S, checked_address, refusal_of, trust_for
 
 SECOND_FACTOR = "second-factor-needed"  # the type of the problem that carries a ticket
 
@@ -18,14 +17,10 @@ def session_token(
     address: str, name: str, password: str, ask_code: Callable[[], str], ca_file: Path | None = None
 ) -> str:
     """Raises NotSignedIn, ServerUnreachable, WrongInput."""
+    base = checked_address(address)
+    verify = trust_for(base, ca_file)
     try:
-        verify = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    except (OSError, ssl.SSLError) as error:
-        raise WrongInput(f"{ca_file}: holds no certificates to trust") from error
-    try:
-        with httpx.Client(
-            base_url=checked_address(address), timeout=TIMEOUT_S, verify=verify, trust_env=False
-        ) as client:
+        with httpx.Client(base_url=base, timeout=TIMEOUT_S, verify=verify, trust_env=False) as client:
             answer = client.post("/api/v1/session", json={"name": name, "password": password})
             refused = None if answer.is_success else refusal_of(answer)
             if refused is not None and refused.kind == SECOND_FACTOR:

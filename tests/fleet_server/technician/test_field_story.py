@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,10 @@ from fleet_server.enrolment import service as enrolment
 from fleet_server.enrolment.rules import State
 from fleet_server.technician import service
 from provisioning.technician import cli
+from provisioning.technician.errors import WrongInput
 from provisioning.technician.home import HOME_VARIABLE, TOKEN_VARIABLE
 from provisioning.technician.report import verify
+from provisioning.technician.server import checked_address, trust_for
 from tests.dashboards.city import City
 from tests.fleet_server.technician.conftest import PASSWORD, Town
 from tests.provisioning.technician.test_photos import JPEG, PLACE
@@ -194,6 +197,21 @@ def test_what_takes_two_people_waits_for_the_second_and_holds_up_nothing_else(to
     status, told = run("sync")
     assert (status, told["sent"]) == (0, 2)
     assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.DECOMMISSIONED
+
+
+@pytest.mark.parametrize(
+    "address", ["", "ftp://x", "https://", "https://a:b@x", "http://x.example", "https://[", "x"]
+)
+def test_a_token_is_shown_over_https_or_to_this_machine(address: str) -> None:
+    with pytest.raises(WrongInput):
+        checked_address(address)
+
+
+def test_the_server_is_who_its_certificate_says() -> None:
+    trusted = trust_for("https://fleet.porto.example", None)
+    assert isinstance(trusted, ssl.SSLContext)
+    assert trusted.verify_mode is ssl.CERT_REQUIRED
+    assert trusted.check_hostname
 
 
 def test_signing_in_keeps_the_token_to_its_owner(
