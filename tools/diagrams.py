@@ -18,12 +18,19 @@ MOST_NODES = 24  # more cannot be read as a picture
 AROUND, GROUND = "what runs the slices", "the ground"
 # file stem -> (title, module, expression that gives the Mermaid text)
 MACHINES: dict[str, tuple[str, str, str]] = {
+    "approval": ("A request for a second person", "fleet_server.access.two_person_rules", "diagram"),
+    "claim_batch": ("Claims issued in advance", "fleet_server.enrolment.batch_rules", "diagram"),
+    "command": ("A command, from asked to its end", "fleet_server.commands.rules", "diagram"),
     "enrolment": ("From a claim to a certificate", "fleet_server.enrolment.rules", "diagram"),
     "faulting": ("A sensor's fault, seen in its values", "edge_agent.core.faulting", "TABLE.mermaid"),
+    "flood": ("A lamppost that floods", "fleet_server.limits.rules", "diagram"),
     "incident": ("An incident's life", "fleet_server.decisions.rules", "diagram"),
+    "journal": ("What a technician did without a connection", "provisioning.technician.rules", "diagram"),
     "link": ("The link between the agent and its server", "edge_agent.core.link", "TABLE.mermaid"),
+    "rollover": ("An authority that is followed by another", "provisioning.rollover_rules", "diagram"),
     "sensing": ("One sensor's life", "edge_agent.core.sensing", "TABLE.mermaid"),
     "spool_room": ("The room in the spool", "edge_agent.core.spool_policy", "TABLE.mermaid"),
+    "ways": ("Which way to the broker", "edge_agent.core.ways", "diagram"),
     "watching": ("An episode of pollution at a sensor", "edge_agent.core.watching", "TABLE.mermaid"),
 }
 
