@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session, col
+from sqlmodel import Session
 
-from fleet_server.commands import tables
 from fleet_server.commands.rules import State
 from fleet_server.db import EVERY_TENANT
 from wire_contract.limits import FILE_PIECE_BYTES
@@ -74,11 +73,9 @@ class Target:
 
 
 @dataclass(frozen=True)
-class NewCommand:
-    """token: its id on the wire, made of random bits."""
+class NewOrder:
+    """What is asked of one lamppost, or of each of many."""
 
-    target: Target
-    token: str
     name: str
     arguments: dict[str, str]
     asked_by: str
@@ -86,9 +83,17 @@ class NewCommand:
     reason: str
     key: str
     bulk: str | None
-    not_before: datetime
     expires_at: datetime
     timeout: timedelta
+
+
+@dataclass(frozen=True)
+class NewCommand:
+    """token: its id on the wire, made of random bits. not_before: when it may be sent."""
+
+    target: Target
+    token: str
+    not_before: datetime
 
 
 @dataclass(frozen=True)
@@ -127,37 +132,36 @@ def targets(session: Session, addresses: Sequence[Address]) -> dict[Address, Tar
     return {target.address: target for target in found}
 
 
-def add(session: Session, commands: Sequence[NewCommand]) -> list[int]:
-    """Write them down; the ids of those that were not there under their idempotency key."""
-    rows = [
-        {
-            "tenant": each.target.address.tenant,
-            "device_id": each.target.id,
-            "token": each.token,
-            "name": each.name,
-            "arguments": each.arguments,
-            "state": State.QUEUED,
-            "asked_by": each.asked_by,
-            "asked_at": each.asked_at,
-            "reason": each.reason,
-            "idempotency_key": each.key,
-            "bulk": each.bulk,
-            "not_before": each.not_before,
-            "expires_at": each.expires_at,
-            "timeout_s": int(each.timeout.total_seconds()),
-        }
-        for each in commands
-    ]
-    ids: list[int] = []
-    for start in range(0, len(rows), 1_000):  # PostgreSQL takes 65,535 parameters
-        made = (
-            insert(tables.Command)
-            .values(rows[start : start + 1_000])
-            .on_conflict_do_nothing()
-            .returning(col(tables.Command.id))
-        )
-        ids += [row[0] for row in session.execute(made)]
-    return ids
+_ADD = """
+INSERT INTO command (tenant, device_id, token, name, arguments, asked_by, asked_at, reason,
+                     idempotency_key, bulk, not_before, expires_at, timeout_s)
+SELECT n.tenant, n.device_id, n.token, :name, CAST(:arguments AS jsonb), :asked_by, :asked_at, :reason, :key,
+       :bulk, n.not_before, :expires_at, :timeout_s
+FROM unnest(CAST(:tenants AS text[]), CAST(:devices AS int[]), CAST(:tokens AS text[]),
+            CAST(:instants AS timestamptz[]))
+     WITH ORDINALITY AS n(tenant, device_id, token, not_before, place)
+ORDER BY n.place ON CONFLICT DO NOTHING RETURNING id
+"""
+
+
+def add(session: Session, order: NewOrder, commands: Sequence[NewCommand]) -> list[int]:
+    """Write down the same for each of `commands`; ids of those that were not there under the order's key."""
+    given = {
+        "name": order.name,
+        "arguments": json.dumps(order.arguments),
+        "asked_by": order.asked_by,
+        "asked_at": order.asked_at,
+        "reason": order.reason,
+        "key": order.key,
+        "bulk": order.bulk,
+        "expires_at": order.expires_at,
+        "timeout_s": int(order.timeout.total_seconds()),
+        "tenants": [each.target.address.tenant for each in commands],
+        "devices": [each.target.id for each in commands],
+        "tokens": [each.token for each in commands],
+        "instants": [each.not_before for each in commands],
+    }
+    return list(session.execute(text(_ADD), given).scalars())
 
 
 def keyed(session: Session, asked_by: str, key: str, device_id: int) -> CommandRecord | None:
