@@ -58,13 +58,18 @@ def _flatten(given: object, path: tuple[str, ...], found: dict[str, Value | None
     key = ".".join(path)
     if not path:
         raise BadSection(f"{what}: must be an object.")
-    if not all(key.split(".")) or not key.isprintable() or len(key) > MAX_NAME_CHARACTERS:
+    if not all(map(_is_name, key.split("."))) or not key.isprintable() or len(key) > MAX_NAME_CHARACTERS:
         raise BadSection(
             f"{what}: {key[:80]!r} is no key: names with dots between, of {MAX_NAME_CHARACTERS} at most."
         )
     if key in found:
         raise BadSection(f"{where}: is given twice.")
     found[key] = _value(given, where)
+
+
+def _is_name(part: str) -> bool:
+    """What begins with $ is ours: $version, $metadata, $lastUpdated."""
+    return bool(part) and not part.startswith("$")
 
 
 def _value(given: object, where: str) -> Value | None:
@@ -88,9 +93,10 @@ def storable(text: str) -> bool:
 
 
 def nested(flat: Mapping[str, Any]) -> Json:
-    """A flat section as nested JSON. Where a key also begins another, the longer one stays dotted."""
+    """A flat section as nested JSON. Where a key also begins another, the longer one stays dotted. A device
+    may report keys that are none: they are not shown."""
     made: Json = {}
-    for key in sorted(flat):
+    for key in sorted(key for key in flat if all(map(_is_name, key.split(".")))):
         *path, last = key.split(".")
         inner = made
         for index, name in enumerate(path):
@@ -108,6 +114,8 @@ def timed(at: Mapping[str, str]) -> Json:
     """When each key, and each level above it, changed last ($lastUpdated)."""
     made: Json = {}
     for key, told in at.items():
+        if not all(map(_is_name, key.split("."))):
+            continue
         level = made
         for name in (None, *key.split(".")):
             level = level if name is None else level.setdefault(name, {})

@@ -38,6 +38,8 @@ def test_a_patch_may_be_nested_or_dotted_and_null_deletes() -> None:
         ({"a": {"b": 1}, "a.b": 2}, "desired.a.b: is given twice"),
         ({"": 1}, "is no key"),
         ({"a..b": 1}, "is no key"),
+        ({"a": {"$lastUpdated": 1}}, "is no key"),
+        ({"a.$b": 1}, "is no key"),
         ({".a": 1}, "is no key"),
         ({"a\n": 1}, "is no key"),
         ({"a" * 65: 1}, "is no key"),
@@ -84,6 +86,25 @@ def test_each_key_and_each_level_says_when_it_changed() -> None:
         "$lastUpdated": late,
         "a": {"$lastUpdated": late, "b": {"$lastUpdated": early}, "c": {"$lastUpdated": late}},
         "d": {"$lastUpdated": late},
+    }
+
+
+def test_what_a_device_calls_like_ours_is_not_shown() -> None:
+    """Reported keys are the device's: whatever they are, the document can be made."""
+    reported = {
+        "a.$lastUpdated": 1,
+        "$metadata": 2,
+        "a": 3,
+        "a.b.c": 4,
+        "a.b": 5,
+        "..": 6,
+        "": 7,
+        "$version": 8,
+    }
+    assert rules.nested(reported) == {"a": 3, "a.b": 5, "a.b.c": 4}
+    assert rules.timed(dict.fromkeys(reported, "t"))["a"] == {
+        "$lastUpdated": "t",
+        "b": {"$lastUpdated": "t", "c": {"$lastUpdated": "t"}},
     }
 
 

@@ -196,6 +196,33 @@ def test_what_is_seen_must_be_what_is_there(client: TestClient, post: Post) -> N
     assert {k: v for k, v in left.items() if k != "$metadata"} == {"model": "pi5"}
 
 
+def test_garbage_is_refused(client: TestClient, post: Post) -> None:
+    client.post("/api/v1/groups", json={"name": "g"})
+    bodies = (
+        b"", b"{", b"null", b"[]", b"1", b'"x"', b'{"desired": "x"}',
+        b'{"desired": {"log.level": "\\ud800"}}',
+        b'{"desired": {"\\u0000": 1}}', b'{"add": ["\\ud800"]}', b'{"add": ["\\u0000"]}', b'{"add": [1]}',
+        b'{"query": "name = \\"\\ud800\\""}', b'{"query": "name = \\"\\u0000\\""}', b'{"priority": 1e99}',
+        b'{"name": "\\ud800"}', b'{"title": "\\u0000", "name": "x"}', b'{"desired": {"a": NaN}}',
+        b'{"x": ' + b'{"x": ' * 500 + b"1" + b"}" * 501,
+    )  # fmt: skip
+    for method, path in (
+        ("PATCH", TWIN),
+        ("PUT", TWIN),
+        ("PATCH", TWIN.replace("twin", "tags")),
+        ("PATCH", "/api/v1/settings/tenant"),
+        ("POST", "/api/v1/groups"),
+        ("POST", "/api/v1/groups/preview"),
+        ("POST", "/api/v1/groups/g/members"),
+        ("PATCH", "/api/v1/groups/g/settings"),
+        ("PATCH", "/api/v1/groups/\x00"),
+    ):
+        for body in bodies:
+            headers = {"Content-Type": "application/json"}
+            answer = client.request(method, path.replace("\0", "%00"), content=body, headers=headers)
+            assert answer.status_code < 500, (method, path, body, answer.text)
+
+
 def test_settings_come_down_from_tenant_and_groups(
     client: TestClient, context: Context, desk: Desk, post: Post
 ) -> None:
