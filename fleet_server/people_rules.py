@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from fleet_server.secrets_by_reference import FORM, is_reference
+
 OIDC_KEYS = (
     "issuer", "client_id", "client_secret", "pages", "title", "scopes",
     "name_claim", "groups_claim", "grants",
@@ -69,9 +71,9 @@ def public_address(value: object) -> str:
 
 def reference(value: object) -> str:
     """Where a secret lies; the secret itself does not stand in a configuration."""
-    if value == "" or (isinstance(value, str) and re.fullmatch(r"(env|file|vault):\S{1,500}", value)):
+    if value == "" or (isinstance(value, str) and is_reference(value)):
         return str(value)
-    raise ValueError('"" for none, or a reference: "env:NAME", "file:/path" or "vault:path#key"')
+    raise ValueError(f'"" for none, or a reference: {FORM}')
 
 
 def scopes(value: object) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from datetime import datetime, timedelta
 from sqlmodel import Session
 
 from fleet_server.access import grants, oidc_rules, oidc_store, session_store, sessions, store
-from fleet_server.access.client_secret import secret_of
 from fleet_server.access.errors import ProviderRefused
 from fleet_server.access.oidc_provider import Provider, provider_of
 from fleet_server.access.oidc_rules import NotBelieved, Person
@@ -31,6 +30,7 @@ from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, NotFound
 from fleet_server.masking import initials
+from fleet_server.secrets_by_reference import read_secret
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +115,8 @@ def finish(
 def _person(ctx: Context, provider: Provider, flow: oidc_store.Flow, code: str, now: datetime) -> Person:
     """Raises NotBelieved, ProviderUnreachable."""
     oidc = ctx.config.oidc
-    given = provider.token(
-        code, flow.verifier, oidc.pages + RETURN_PATH, oidc.client_id, secret_of(oidc.client_secret)
-    )
+    secret = read_secret("oidc.client_secret", oidc.client_secret) if oidc.client_secret else ""
+    given = provider.token(code, flow.verifier, oidc.pages + RETURN_PATH, oidc.client_id, secret)
     id_token, access_token = given.get("id_token"), given.get("access_token")
     if not isinstance(id_token, str):
         raise NotBelieved("it gave no ID token")
