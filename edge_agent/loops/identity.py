@@ -35,6 +35,7 @@ TRUST_FIRST_S = (
     3600.0  # after a start, and up to another hour: a city that starts at once does not ask at once
 )
 SUBJECT = "identity"
+_DATES = ("certificate_expiring", "certificate_expired")
 _EST_CODES = frozenset({"enrolment_pending", "enrolment_refused", "enrolment_unreachable"})
 
 
@@ -123,7 +124,7 @@ class IdentityLoop:
         ways = Ways(self._link.view.connected, bool(self._config.enrolment.url), self._mqtt_tries)
         due_at = renew_at(dates, f"{device.tenant}/{device.name}")
         advice = advise(dates.used(now_s), dates.left_days(now_s), asked_s_ago, ways, due_at)
-        for code in ("certificate_expiring", "certificate_expired"):
+        for code in _DATES:
             if code == advice.code:
                 self._board.raise_(code, SUBJECT, advice.detail)
             else:
@@ -173,7 +174,7 @@ class IdentityLoop:
             log.info("the city trusts another authority from now on")
 
     def _renewed(self) -> None:
-        self._board.clear_subject(SUBJECT, "renewal_refused", *_EST_CODES)
+        self._board.clear_subject(SUBJECT, "renewal_refused", *_DATES, *_EST_CODES)
         self._asked_at_s, self._mqtt_tries = None, 0
         log.info("the certificate was renewed")
         self._link.reconnect()

@@ -25,6 +25,7 @@ from edge_agent.errors import EnrolmentPending, EnrolmentRefused, EnrolmentUnrea
 from edge_agent.io.enrol_http import EstEnroller
 from edge_agent.io.identity_files import ensure_key, make_csr
 from edge_agent.renewal import files_of, reenrol, trust
+from firmware_bridge.kinds import SensorKind
 from fleet_server import accept_policy, api_role
 from fleet_server.api import create_device_app
 from fleet_server.config import EnrolmentConfig
@@ -44,8 +45,9 @@ from fleet_server.enrolment.service import Issued, Waiting
 from provisioning import proofs
 from provisioning.authority import Authority, utc_now
 from provisioning.errors import RequestGarbled
-from tests.edge_agent.making import make_config
+from tests.edge_agent.making import codes, counting, make_config, running
 from tests.support.server_context import OPERATOR, VIEWER
+from tests.support.waiting import wait_until
 from wire_contract.topics import Address
 
 POST = Address("city", "post-1")
@@ -138,6 +140,23 @@ def test_an_agent_that_was_away_renews_by_its_old_key(
     [found] = service.list_enrolments(listener.ctx, VIEWER)
     assert (found.state, found.decided_by) == (State.ISSUED, "policy: expired days=90")
     assert devices.state_of(listener.ctx, VIEWER, POST) is DeviceState.ACTIVE
+
+
+@pytest.mark.system
+def test_a_running_agent_comes_back_by_itself_after_its_certificate_ran_out(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    """Its broker does not even have to be there."""
+    config = enrolled(tmp_path, listener, authority, OLD)
+    config.source.write_text(
+        f'[device]\ntenant = "city"\nname = "post-1"\ndata_dir = "{config.data_dir}"\n'
+        f'[server]\nhost = "127.0.0.1"\n[enrolment]\nurl = "{listener.url}"\n'
+    )
+    with running(config, counting(SensorKind.SDS011)) as agent:
+        wait_until(lambda: leaf(config).not_valid_after_utc > datetime.now(UTC), 30, "a new certificate")
+        wait_until(
+            lambda: not codes(agent) & {"certificate_expired", "enrolment_pending"}, 30, "no complaint"
+        )
 
 
 def test_one_that_was_away_for_long_waits_for_a_person(
