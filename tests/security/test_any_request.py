@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -14,18 +12,10 @@ from schemathesis import APIOperation, GenerationMode
 from schemathesis.core.result import Ok
 
 from fleet_server.access.rules import Role
-from tests.security.city import City, running
+from tests.security.city import City
 from tests.security.test_hostile_user import ENDLESS, SLOW
 
-REQUESTS_EACH = 1  # of each operation and mode, 250 in all; derandomized: every run asks the same
-
-
-@pytest.fixture(scope="module")
-def city(
-    postgres_server: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[City]:
-    with running(postgres_server, template_database, tmp_path_factory.mktemp("any")) as made:
-        yield made
+REQUESTS_EACH = 1  # of each operation and mode, 200 in all; derandomized: every run asks the same
 
 
 def drawn(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode) -> list[schemathesis.Case[Any]]:
@@ -65,7 +55,9 @@ def test_no_request_ends_in_a_server_s_error(city: City) -> None:
         operation = found.ok()
         if operation.path in (ENDLESS, SLOW, "/readyz"):
             continue
-        for case in (case for mode in GenerationMode for case in drawn(operation, mode)):
+        # Questions with wrong parameters: test_hostile_user.py
+        modes = [GenerationMode.POSITIVE] if operation.method == "get" else list(GenerationMode)
+        for case in (case for mode in modes for case in drawn(operation, mode)):
             proof = {"Authorization": f"Bearer {city.tokens[Role.ADMIN]}"}
             said = case.call(base_url=city.base, session=session, headers=proof, timeout=20)
             asked += 1
@@ -75,5 +67,5 @@ def test_no_request_ends_in_a_server_s_error(city: City) -> None:
             if said.status_code >= 500:
                 wrong.append(f"{operation.label}: {case.as_curl_command()}: {said.text[:300]}")
     assert not wrong, "\n".join(wrong)
-    assert asked > 200
+    assert asked > 150
     assert answered > 20, "most was refused at the door: nothing was tested"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
 from itertools import count, cycle
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +12,7 @@ import pytest
 
 from dashboards.sign_in import safe_next
 from fleet_server.access.rules import Role
-from tests.security.city import CANARY, PASSWORD, PEOPLE, City, running
+from tests.security.city import CANARY, PASSWORD, PEOPLE, City
 
 ENDLESS = "/api/v1/live"  # a stream
 SLOW = "/api/v1/audit/verification"  # by design: it reads the whole log
@@ -44,14 +43,6 @@ def rotated(many: int) -> list[str]:
 
 def filled(path: str, value: str) -> str:
     return re.sub(r"\{\w+\}", lambda _found: quote(value, safe=""), path)
-
-
-@pytest.fixture(scope="module")
-def city(
-    postgres_server: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[City]:
-    with running(postgres_server, template_database, tmp_path_factory.mktemp("hostile")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
