@@ -192,5 +192,5 @@ class Fleet(RuleBasedStateMachine):
         return queue[index] if keep else queue.pop(index)
 
 
-Fleet.TestCase.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
+Fleet.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
 TestFleet = Fleet.TestCase
