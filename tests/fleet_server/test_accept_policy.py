@@ -50,8 +50,9 @@ def test_without_a_rule_a_person_decides() -> None:
     "text",
     [
         "", " ", "claim", "everybody", "registered-key days=1", "batch days=1", "batch most=-1",
-        "batch most=x", "batch most=", "batch =1", "batch most=1 most=2", "expired", "expired days=", "expired days=9999999",
-        "expired days=1.5", "expired days=\u0661", "batch district", "x" * 10_000, "batch " * 1000,
+        "batch most=x", "batch most=", "batch =1", "batch most=1 most=2", "expired", "expired days=",
+        "expired days=9999999", "expired days=1.5", "expired days=\u0661", "batch district", "x" * 10_000,
+        "batch " * 1000,
     ],
 )  # fmt: skip
 def test_a_rule_that_is_none_is_refused(text: str) -> None:
