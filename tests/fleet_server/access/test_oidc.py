@@ -35,6 +35,8 @@ from fleet_server.people_rules import GroupGrant
 from tests.support.ports import free_port
 from tests.support.server_context import make_context
 
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
+
 CLIENT, NONCE, NOW_S = "lamppost", "n0nce", 1_800_000_000.0
 PAGES = "http://127.0.0.1:1"
 PASSWORD = "a lamp for every street"

@@ -18,6 +18,8 @@ from fleet_server.api import create_app
 from fleet_server.context import Context
 from tests.support.server_context import make_context
 
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
+
 PASSWORD = "a lamp for every street"
 ERASE = two_person.digest(name="rui")
 

@@ -23,6 +23,8 @@ from fleet_server.context import Context
 from fleet_server.errors import Conflict
 from tests.support.server_context import make_context
 
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
+
 PASSWORD = "a lamp for every street"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SECRET = b"12345678901234567890"  # RFC 6238, appendix B

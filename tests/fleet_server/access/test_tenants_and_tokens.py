@@ -18,6 +18,8 @@ from fleet_server.context import Context
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound, OtherTenant
 from tests.support.server_context import make_context
 
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
+
 PASSWORD = "a lamp for every street"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PORTO_ADMIN = Principal("operator", "pia", frozenset({Role.ADMIN}), "porto")
