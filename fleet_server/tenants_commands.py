@@ -20,6 +20,13 @@ examples:
   lamppost fleet tenants quota porto --requests-a-minute usual
 """
 USUAL = "usual"
+COLUMNS = {
+    "requests_a_minute": "requests_minute",
+    "requests_a_minute_each": "each_minute",
+    "devices": "devices",
+    "downloads": "downloads",
+    "download_rows": "download_rows",
+}
 WHAT = {
     "requests_a_minute": "of all its people and programs, for each api process",
     "requests_a_minute_each": "of one person or program, for each api process",
@@ -78,5 +85,5 @@ def tenants_quota(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 def _row(found: TenantRecord) -> Row:
     holds = rules.with_usual(dict(found.own))
-    limits = {name: "" if getattr(holds, name) is None else f"{getattr(holds, name)}" for name in rules.NAMES}
+    limits = {column: getattr(holds, name) or "" for name, column in COLUMNS.items()}
     return {"name": found.name, "title": found.title, "lampposts": found.active, **limits}
