@@ -183,7 +183,7 @@ def test_an_undeclared_sensor_is_asked_for(street: Street, roles: Callable[..., 
     street.send(street.post.publish(Class.LIVE, street.post.samples(recent(1), unit=4)))
     wait_until(street.acked(Class.LIVE, 1), WITHIN_S, "the dead letter's ack")
     wait_until(lambda: street.commands, WITHIN_S, "the command to declare")
-    assert street.commands[0].name is CommandName.DECLARE
+    assert street.commands[0].name == CommandName.DECLARE
 
 
 def test_an_alarm_that_comes_before_its_sensor_is_declared_is_stored_once_it_is(
