@@ -309,9 +309,7 @@ def _build(file: Path | None, v: dict[str, Any], base: Path, override: Path | No
             v["ui.map_tiles"],
             v["ui.map_attribution"],
         ),
-        sign_in=SignInConfig(
-            path("sign_in.key_file", home / "people.key"), v["sign_in.second_factor_roles"]
-        ),
+        sign_in=SignInConfig(path("sign_in.key_file", home / "people.key"), v["sign_in.second_factor_roles"]),
         access=AccessConfig(v["access.two_person"]),
         oidc=_oidc(file, v, base),
         ingest=IngestConfig(
@@ -332,9 +330,7 @@ def with_password(url: str, password: str) -> str:
     if not parts.username:
         raise ConfigurationError("database.url names no account for database.password.")
     account, _, place = parts.netloc.rpartition("@")
-    return parts._replace(
-        netloc=f"{account.partition(':')[0]}:{quote(password, safe='')}@{place}"
-    ).geturl()
+    return parts._replace(netloc=f"{account.partition(':')[0]}:{quote(password, safe='')}@{place}").geturl()
 
 
 def server_socket(home: Path) -> Path | None:
