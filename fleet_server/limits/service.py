@@ -33,10 +33,10 @@ TOLD_FOR = timedelta(hours=1)  # where nothing is held, nothing ends either
 
 
 def follow_floods(connection: Connection[Any], ctx: Context, now: datetime | None = None) -> int:
-    """One step for each open flood; can be repeated. Returns how many there were."""
+    """One step for each flood that is due; can be repeated. Returns how many there were."""
     instant = now or datetime.now(UTC)
     store.forget(connection, instant - KEPT, FLOODS_A_TICK)
-    found = store.open_floods(connection, instant - FORGOTTEN_AFTER, FLOODS_A_TICK)
+    found = store.open_floods(connection, instant - FORGOTTEN_AFTER, instant, FLOODS_A_TICK)
     for flood in found:
         try:
             _follow(connection, ctx, flood, instant)

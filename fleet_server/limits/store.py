@@ -72,13 +72,16 @@ def seen(connection: Connection[Any], floods: Mapping[Address, Rate], now: datet
     ).rowcount
 
 
-def open_floods(connection: Connection[Any], since: datetime, limit: int) -> list[OpenFlood]:
+def open_floods(connection: Connection[Any], since: datetime, now: datetime, limit: int) -> list[OpenFlood]:
+    """Those that something may have to be done about. Who is out for hours yet would fill the list, and nobody
+    after them would be stopped."""
     rows = connection.execute(
         "SELECT f.id, d.tenant, d.name, d.id, d.state, f.state, f.messages, f.bytes, f.until,"
         " (SELECT count(*) FROM flood o WHERE o.device_id = f.device_id AND o.id < f.id AND o.seen_at > %s)"
         " FROM flood f JOIN device d ON d.id = f.device_id"
-        " WHERE f.state IN ('seen', 'held') ORDER BY f.id LIMIT %s",
-        (since, limit),
+        " WHERE f.state = 'seen' OR f.state = 'held' AND"
+        " (f.until IS NULL OR f.until <= %s OR d.state <> 'quarantined') ORDER BY f.id LIMIT %s",
+        (since, now, limit),
     ).fetchall()
     return [
         OpenFlood(id_, Address(t, n), device, DeviceState(ds), State(fs), Rate(messages, size), until, before)

@@ -19,7 +19,7 @@ from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment import standing
 from fleet_server.errors import InvalidRequest
 from fleet_server.flood_commands import flood_list
-from fleet_server.limits import store
+from fleet_server.limits import service, store
 from fleet_server.limits.gauge import LOOK_EVERY_S, MINUTE_S, Gauge
 from fleet_server.limits.rules import TABLE, Event, Rate, State, diagram, pause, step
 from fleet_server.limits.service import follow_floods, list_floods
@@ -147,6 +147,20 @@ def test_the_life_of_a_flood(ctx: Context) -> None:
         assert devices.conditions(ctx, OPERATOR, OTHER, current=True, limit=9)[0].code == "flood"
         follow_floods(connection, lax, NOW + timedelta(hours=2))
         assert not devices.conditions(ctx, OPERATOR, OTHER, current=True, limit=9)
+
+
+def test_many_that_are_out_do_not_keep_the_next_one_in(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "FLOODS_A_TICK", 1)
+    enrolled(ctx, ONE)
+    enrolled(ctx, OTHER)
+    with ctx.db.raw(autocommit=True) as connection:
+        store.seen(connection, {ONE: MUCH}, NOW)
+        follow_floods(connection, ctx, NOW)
+        store.seen(connection, {OTHER: MUCH}, NOW)
+        follow_floods(connection, ctx, NOW)
+    assert devices.get_device(ctx, OPERATOR, OTHER).record.state is DeviceState.QUARANTINED
 
 
 class _NoLink:
