@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
+from fleet_server.access.approval_store import Request
 from fleet_server.access.store import OPERATOR, Operator, operator_of, reading
 
 _COLUMNS = """
@@ -117,6 +118,23 @@ def revoke(session: Session, number: int, by: str, now: datetime) -> None:
         ),
         {"now": now, "by": by, "id": number},
     )
+
+
+def acted_by(session: Session, maker: str, request: Request) -> bool:
+    """Was there a token, made by `maker`, that could have asked for this in the name of who asked?"""
+    found: bool = session.execute(
+        text(
+            "SELECT EXISTS (SELECT FROM api_token t JOIN operator o ON o.id = t.operator_id"
+            " WHERE t.created_by = :maker AND o.name = :asked_by AND :action = ANY(t.scopes)"
+            " AND t.tenant IN ('*', :tenant) AND t.created_at <= :at AND t.expires_at > :at"
+            " AND (t.revoked_at IS NULL OR t.revoked_at >= :at))"
+        ),
+        {
+            "maker": maker, "asked_by": request.asked_by, "action": request.action,
+            "tenant": request.tenant, "at": request.asked_at,
+        },
+    ).scalar_one()  # fmt: skip
+    return found
 
 
 def _token(row: Any) -> ApiToken | None:

@@ -23,7 +23,7 @@ from functools import cache
 import cedarpy
 from sqlmodel import Session
 
-from fleet_server.access import approval_store, grants, sessions, store
+from fleet_server.access import approval_store, grants, sessions, store, token_store
 from fleet_server.access.approval_store import Request, Wanted
 from fleet_server.access.deciding import authorize, permitted
 from fleet_server.access.engine import shipped_text, tenant_of
@@ -42,6 +42,7 @@ __all__ = ["Request", "State", "actions", "approve", "digest", "get", "listed", 
 
 TEXT_MOST_CHARACTERS = 500
 LIST_MOST = 1000
+_ANOTHER = "Have a third person agree."
 COULD_AGREE_LEAST = 2  # with fewer, "auto" asks for nobody
 
 
@@ -136,7 +137,7 @@ def withdraw(ctx: Context, principal: Principal, number: int) -> Request:
     """Who asked does not want it any more. Raises Forbidden, NotFound, Conflict."""
     with ctx.db.session(principal.tenant) as session:
         found = _seen(session, principal, number, lock=True)
-        if found.asked_by != principal.name:
+        if not _asker(principal, found):
             raise Forbidden("Only who asked withdraws a request.", remedy="Refuse it.")
         return _move(session, principal, found, Event.WITHDRAW, "")
 
@@ -209,7 +210,15 @@ def _decide(ctx: Context, principal: Principal, number: int, event: Event, note:
             raise Forbidden("A person who has signed in decides, no token and no command of the machine's.")
         if principal.name == found.asked_by:
             raise Forbidden("The second person is another one than who asked.")
+        if event is Event.APPROVE and _asked_by_token_of(ctx, principal, found):
+            raise Forbidden(f"A token that you made for {found.asked_by} may have asked.", remedy=_ANOTHER)
         return _move(session, principal, found, event, note[:TEXT_MOST_CHARACTERS])
+
+
+def _asked_by_token_of(ctx: Context, principal: Principal, found: Request) -> bool:
+    """Accounts are nobody's within a tenant: asked in a transaction of its own."""
+    with ctx.db.session() as session:
+        return token_store.acted_by(session, principal.name, found)
 
 
 def _move(session: Session, principal: Principal, found: Request, event: Event, note: str) -> Request:
@@ -231,6 +240,12 @@ def _seen(session: Session, principal: Principal, number: int, *, lock: bool = F
     found = approval_store.get(session, number, lock=lock)
     if found is None or principal.within not in {None, found.tenant}:
         raise NotFound(f"There is no request {number}.")
-    if found.asked_by != principal.name:
+    if not _asker(principal, found):
         authorize(principal, Action.APPROVALS_READ, tenant=found.tenant)
     return found
+
+
+def _asker(principal: Principal, found: Request) -> bool:
+    """Who asked; of their tokens those that may do what was asked for."""
+    within = principal.scopes is None or found.action in principal.scopes
+    return within and found.asked_by == principal.name

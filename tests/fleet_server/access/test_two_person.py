@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_server.access import store, two_person
+from fleet_server.access import store, tokens, two_person
 from fleet_server.access.errors import SecondPersonNeeded
 from fleet_server.access.grants import Grant
 from fleet_server.access.rules import CONSOLE, Action, Principal, Role
@@ -121,6 +121,27 @@ def test_one_asks_another_agrees_and_it_is_done_once(ctx: Context) -> None:
     with ctx.db.raw() as connection:
         lines = connection.execute("SELECT body FROM audit_line ORDER BY number").fetchall()
     assert any("approvals:decide" in body for (body,) in lines)
+
+
+def test_a_token_in_somebody_s_name_does_not_make_two_of_one(ctx: Context) -> None:
+    dora, when = person("dora"), datetime.now(UTC) - timedelta(minutes=1)
+    wanted = tokens.Wanted("script", (Action.RETENTION_CHANGE,), timedelta(days=1), "ana")
+    made = tokens.make(ctx, dora, wanted, when)
+    script = tokens.resolve(ctx, made.token, when)
+    assert script is not None
+    with pytest.raises(SecondPersonNeeded) as needed:
+        retention.set_days(ctx, script[0], "porto", "standard", 30)
+    number = needed.value.members["request"]
+    tokens.revoke(ctx, dora, made.described.id)
+    with pytest.raises(Forbidden, match="A token that you made for ana"):
+        two_person.approve(ctx, dora, number)
+    two_person.approve(ctx, BEA, number)
+    other = ask(ctx)
+    assert two_person.approve(ctx, dora, other).state is State.APPROVED  # no token erases
+    for question in (two_person.get, two_person.withdraw):
+        with pytest.raises(Forbidden):
+            question(ctx, script[0], other)
+    assert two_person.withdraw(ctx, script[0], number).state is State.WITHDRAWN
 
 
 def test_a_change_that_fails_leaves_the_agreement(ctx: Context) -> None:
