@@ -80,10 +80,11 @@ def get_operator(ctx: Context, principal: Principal, name: str) -> Operator:
 
 
 def grant(ctx: Context, principal: Principal, name: str, tenant: str, roles: Iterable[str]) -> Operator:
-    """Its roles in `tenant` become these; none: it has nothing to do there any more. Its sessions end.
+    """Its roles in `tenant` become these; none: it has nothing to do there any more. Its sessions there end.
 
     Raises Forbidden, NotFound, UnfitCredential. An account of another tenant may be given roles in one's own:
-    by its name, which its owner has to tell.
+    by its name, which its owner has to tell. What it does elsewhere goes on: nobody is signed out of another
+    tenant.
     """
     authorize(principal, Action.OPERATORS_CREATE, name, tenant=tenant)
     wanted = tuple(dict.fromkeys(map(str, roles)))
@@ -95,7 +96,7 @@ def grant(ctx: Context, principal: Principal, name: str, tenant: str, roles: Ite
         if found is None:
             raise NotFound(f"There is no operator {name}.")
         store.set_grant(session, found.id, Grant(tenant, wanted))
-        session_store.delete_of(session, found.id)
+        session_store.delete_within(session, found.id, tenant)
         changed = store.operator_by_id(session, found.id)
         before, after = _told(_in(found, tenant)), _told(_in(changed, tenant))
         record(session, principal, Action.OPERATORS_CREATE, name, before=before, after=after, tenant=tenant)
@@ -110,6 +111,9 @@ def set_password(ctx: Context, principal: Principal, name: str, password: str) -
     password_hash = _hashed(password, name)
     with ctx.db.session() as session:
         found = _mine(session, principal, name)
+        if principal.within and any(each.source == "oidc" for each in found.grants):
+            # groups may give it other tenants tomorrow, and the password would open them
+            raise Forbidden(f"{name} signs in through the provider.", remedy="Ask who runs the installation.")
         _set_password(session, principal, found, password_hash)
 
 

@@ -77,7 +77,7 @@ def operator(ctx: Ctx, asker: Asker, name: str) -> OperatorView:
 @router.put("/{name}/grants/{tenant}")
 def grant(ctx: Ctx, asker: Asker, name: str, tenant: str, body: Roles) -> OperatorView:
     """Its roles in a tenant ("*": everywhere) become these; an empty list takes them away. Its sessions
-    end."""
+    there end."""
     return view(service.grant(ctx, asker, name, tenant, body.roles))
 
 

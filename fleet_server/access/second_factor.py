@@ -43,6 +43,12 @@ class Changed:
     recovery_codes: tuple[str, ...] = field(default=(), repr=False)
 
 
+def must_have_one(ctx: Context, operator: Operator) -> bool:
+    """Does a role need it that the account has in any tenant? Its sessions may change over to that one."""
+    given = {role for each in operator.grants for role in each.roles}
+    return not given.isdisjoint(ctx.config.sign_in.second_factor_roles)
+
+
 def prepare(ctx: Context, session: Session, operator: Operator, now: datetime) -> SetUp:
     """A new secret, good once a code of it was shown. Raises Conflict where one is in use."""
     secret = secrets.token_bytes(totp.SECRET_BYTES)
@@ -120,9 +126,9 @@ def remove_own(
     """Take one's own away, by a code of it. Raises Forbidden, CodeRefused, Conflict, TooManyAttempts."""
     sessions.person(principal)
     instant = sessions.real(now)
-    if principal.roles & set(ctx.config.sign_in.second_factor_roles):
-        raise Conflict("A role of yours needs a second factor here.")
     with ctx.db.session() as session:
+        if must_have_one(ctx, sessions.account(session, principal)):
+            raise Conflict("A role of yours needs a second factor here.")
         throttling.count_code(session, principal.name, "", instant)
     with ctx.db.session() as session:
         operator = sessions.account(session, principal, lock=True)

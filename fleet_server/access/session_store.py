@@ -127,6 +127,16 @@ def delete_number(session: Session, operator_id: int, number: int) -> bool:
     return found is not None
 
 
+def delete_within(session: Session, operator_id: int, tenant: str) -> None:
+    """End the sessions of an account that act in `tenant`, and what waits to; "*": all of them."""
+    given = {"id": operator_id, "tenant": tenant}
+    for statement in (
+        "DELETE FROM sign_in_ticket WHERE operator_id = :id AND :tenant IN ('*', wanted)",
+        "DELETE FROM operator_session WHERE operator_id = :id AND :tenant IN ('*', tenant)",
+    ):
+        session.execute(text(statement), given)
+
+
 def delete_of(session: Session, operator_id: int, *, but: bytes = b"") -> int:
     """End every session of an account, and what waits for a second factor; `but` the one of this hash
     stays."""

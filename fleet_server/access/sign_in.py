@@ -83,7 +83,7 @@ def _sign_in(ctx: Context, attempt: Attempt, password: str, now: datetime) -> Se
         tenant = grants.chosen_tenant(operator.grants, attempt.tenant)
         if tenant is None:
             needed: Forbidden | SecondFactorNeeded = _no_role(attempt)
-        elif operator.has_factor or _must_have_one(ctx, operator):
+        elif operator.has_factor or second_factor.must_have_one(ctx, operator):
             needed = _ticket(session, operator, tenant, now)
         else:
             return sessions.begin(
@@ -149,11 +149,6 @@ def _tell(ctx: Context, name: str, outcome: Outcome) -> None:
     nobody = Principal("operator", name, frozenset(), via="none")
     with ctx.db.session() as session:
         record_often(session, nobody, Happening.SIGNED_IN, name or "*", outcome=outcome)
-
-
-def _must_have_one(ctx: Context, operator: store.Operator) -> bool:
-    given = {role for each in operator.grants for role in each.roles}
-    return not given.isdisjoint(ctx.config.sign_in.second_factor_roles)
 
 
 def _no_role(attempt: Attempt) -> Forbidden:

@@ -205,8 +205,10 @@ def test_a_role_may_require_it(ctx: Context) -> None:
     code = totp.code_at(secret, totp.step_at(NOON))
     made = service.with_second_factor(strict, held, code, now=NOON)
     assert len(made.recovery_codes) == totp.RECOVERY_CODES
-    with pytest.raises(Conflict, match="needs a second factor"):
-        service.remove_own(strict, made.principal, made.token, made.recovery_codes[0], NOON)
+    service.grant(ctx, CONSOLE, "ana", "faro", (Role.VIEWER,))
+    for where in (made.principal, replace(made.principal, tenant="faro", roles=frozenset({Role.VIEWER}))):
+        with pytest.raises(Conflict, match="needs a second factor"):
+            service.remove_own(strict, where, made.token, made.recovery_codes[0], NOON)
     assert secret.hex() not in repr((shown, made))
     service.reset_second_factor(strict, CONSOLE, "ana")
     assert service.resolve(strict, made.token, NOON) is None

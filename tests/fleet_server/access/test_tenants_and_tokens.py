@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fleet_server.access import rules, service, tokens
+from fleet_server.access import rules, service, store, tokens
 from fleet_server.access.errors import SignInRefused, TooManyAttempts, UnfitCredential
+from fleet_server.access.grants import Grant
 from fleet_server.access.rules import CONSOLE, Action, Principal, Role
 from fleet_server.access.service import permitted
 from fleet_server.access.tokens import Wanted
@@ -99,10 +100,23 @@ def test_a_tenant_s_administrator_rules_own_accounts_only(ctx: Context, ana: str
             service.grant(ctx, CONSOLE, ana, tenant, roles)
 
 
+def test_a_tenant_s_administrator_opens_no_account_of_the_provider(ctx: Context) -> None:
+    """Its groups may give it another tenant tomorrow: the password would be a way around the provider."""
+    with ctx.db.session() as session:
+        store.insert_operator(session, "ida", None, [Grant("porto", ("viewer",), "oidc")], NOON)
+    with pytest.raises(Forbidden, match="through the provider"):
+        service.set_password(ctx, PORTO_ADMIN, "ida", PASSWORD)
+    service.set_password(ctx, CONSOLE, "ida", PASSWORD)
+
+
 def test_a_change_of_roles_ends_the_sessions_and_none_left_lets_nobody_in(ctx: Context, ana: str) -> None:
-    token = service.sign_in(ctx, ana, PASSWORD).token
+    token = service.sign_in(ctx, ana, PASSWORD, tenant="porto").token
+    elsewhere = service.sign_in(ctx, ana, PASSWORD, tenant="lisboa").token
     service.grant(ctx, PORTO_ADMIN, ana, "porto", ())
     assert service.resolve(ctx, token) is None
+    assert service.resolve(ctx, elsewhere) is not None  # Porto signs nobody out of Lisboa
+    service.grant(ctx, CONSOLE, ana, "*", ())
+    assert service.resolve(ctx, elsewhere) is None
     token = service.sign_in(ctx, ana, PASSWORD).token
     with ctx.db.raw() as connection:  # as a change behind our back would
         connection.execute("DELETE FROM operator_grant")
