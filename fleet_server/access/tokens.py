@@ -108,10 +108,10 @@ def revoke(ctx: Context, principal: Principal, number: int, now: datetime | None
             authorize(principal, Action.TOKENS_REVOKE, tenant=found.tenant)
         if found.revoked_at is None:
             token_store.revoke(session, number, principal.name, now or datetime.now(UTC))
-            personal = {"owner": found.owner}
+            told = {"owner": found.owner, "name": found.name}  # people name tokens after people
             record(
                 session, principal, Action.TOKENS_REVOKE, f"token {number}",
-                before={"name": found.name}, personal=personal, tenant=found.tenant,
+                personal=told, tenant=found.tenant,
             )  # fmt: skip
         revoked = token_store.get(session, number)
         assert revoked is not None

@@ -89,6 +89,7 @@ def erase(ctx: Context, principal: Principal, names: Sequence[str], reason: str 
     NotFound (nothing speaks of them), InvalidRequest.
     """
     given = _begin(principal, Action.PRIVACY_ERASE, names)
+    names = given["names"]
     if principal.name in names:
         raise InvalidRequest("Nobody erases themselves: what is done has to be somebody's.")
     tombstone = rules.TOMBSTONE + secrets.token_hex(4)

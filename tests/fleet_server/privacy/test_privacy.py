@@ -144,8 +144,8 @@ def test_a_pattern_is_made_of_anything(names: list[str]) -> None:
 def test_erasing_leaves_what_was_measured_and_the_line(ctx: Context) -> None:
     lines = len(auditor.lines(ctx, ADMIN, Wanted(), 1000))
     with pytest.raises(InvalidRequest):
-        service.erase(ctx, ANA_ADMIN, NAMES)
-    done = service.erase(ctx, ADMIN, NAMES, "request 17")
+        service.erase(ctx, ANA_ADMIN, [" ana", *NAMES[1:]])
+    done = service.erase(ctx, ADMIN, [" ana ", *NAMES[1:]], "request 17")
     assert done.account_shut
     assert service.find(ctx, ADMIN, NAMES[:2]) == []
     (row,) = sql(ctx, "SELECT closed_by, acknowledged_by, close_reason FROM incident")
