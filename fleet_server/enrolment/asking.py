@@ -82,7 +82,7 @@ def request_with_key(ctx: Context, csr_der: bytes, now: datetime | None = None) 
     """
     asked = read(csr_der)
     with ctx.db.session() as session:
-        claim_id = store.claim_of_key(session, asked.fingerprint)
+        claim_id = store.claim_of_key(session, asked.fingerprint, asked.asked_name)
     if claim_id is None:
         raise ClaimUnknown(
             "This key is not registered.", remedy="Show a claim: HTTP Basic with its id and its secret."
@@ -142,7 +142,7 @@ def _open(ctx: Context, session: Session, found: Enrolment, asked: Read, now: da
         raise ClaimEarly(f"This claim can be used from {found.not_before:%Y-%m-%d %H:%M} UTC on.")
     address = asked_address(found, asked.asked_name)
     _check_name(session, found, address, asked.request)
-    known = found.way is not Way.EXPIRED and _has_another_key(ctx, session, address, asked.fingerprint)
+    known = _is_another(ctx, session, found, address, asked.fingerprint)
     opened = store.open_request(
         session, found.id, address.device, asked.der, asked.fingerprint, now, now + rules.PENDING_LIFE,
         known=known,
@@ -156,12 +156,18 @@ def _open(ctx: Context, session: Session, found: Enrolment, asked: Read, now: da
     )  # fmt: skip
 
 
-def _has_another_key(ctx: Context, session: Session, address: Address, fingerprint: str) -> bool:
-    """There is such a lamppost, and this is not the key of its newest certificate that holds."""
-    if not issuing.is_registered(ctx, address):
+def _is_another(ctx: Context, session: Session, found: Enrolment, address: Address, fingerprint: str) -> bool:
+    """There is such a lamppost, and this is not proven to be it: neither its newest certificate's key, nor,
+    where that ran out, a new key that the newest one has signed for. Nor is one that was shut out."""
+    state = devices.state_of(ctx, ENROLMENT, address)
+    if state is None:
         return False
     newest = store.newest_certificate(session, address.tenant, address.device)
-    return newest is None or newest.revoked_at is not None or newest.key_fingerprint != fingerprint
+    if found.way is Way.EXPIRED:
+        return newest is None or newest.serial != found.old_serial
+    if newest is None or newest.revoked_at is not None or state is not DeviceState.ACTIVE:
+        return True
+    return newest.key_fingerprint != fingerprint
 
 
 def _alarm(session: Session, found: Enrolment, fingerprint: str, now: datetime) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from sqlmodel import Session
 
+from fleet_server.accept_policy import Way
 from fleet_server.access.rules import ENROLMENT, Action, device_principal
 from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
@@ -60,6 +61,8 @@ def complete(ctx: Context, enrolment_id: int, now: datetime) -> Enrolment:
     assert found.device is not None, "accepted without a name"
     assert found.csr is not None, "accepted without a request"
     address = Address(found.tenant, found.device)
+    if found.way is Way.EXPIRED and devices.state_of(ctx, ENROLMENT, address) is not DeviceState.ACTIVE:
+        return found  # shut out since it was accepted: it waits until a person has made it active
     devices.register(ctx, ENROLMENT, address, found.site, found.place)
     with ctx.db.session() as session:
         current = store.find(session, enrolment_id, lock=True)
@@ -182,6 +185,9 @@ def shut_out(
     ctx: Context, session: Session, addresses: Sequence[Address], now: datetime, *, hold: bool
 ) -> None:
     """As `revoke_all`, for many at once: the list is written once, and the broker is restarted once."""
+    if not hold:
+        for address in addresses:
+            store.mark_all_revoked(session, address.tenant, address.device, now)
     serials = _serials(session, addresses, now)
     if not serials:
         return
@@ -195,9 +201,14 @@ def shut_out(
             log.info("certificate %s of %s %s", serial, address, "on hold" if hold else "revoked")
 
 
-def let_in_again(ctx: Context, session: Session, addresses: Sequence[Address], now: datetime) -> None:
-    """Let the certificates in again that are on hold. Raises AuthorityUnavailable."""
-    serials = _serials(session, addresses, now)
+def let_in_again(ctx: Context, session: Session, addresses: Sequence[Address]) -> None:
+    """Let the certificates in again that are on hold; those that ran out meanwhile are good for a renewal
+    by their key. Raises AuthorityUnavailable."""
+    serials = {
+        serial: address
+        for address in addresses
+        for serial in store.shut_serials(session, address.tenant, address.device)
+    }
     if not serials:
         return
     try:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
@@ -109,13 +109,16 @@ def let_in_by_rule(session: Session, batch_id: str, mark: str) -> int:
     return int(session.execute(statement).scalar_one())
 
 
-def claim_of_key(session: Session, key_fingerprint: str) -> str | None:
-    """The claim that this registered key opens: the open one, else the newest."""
+def claim_of_key(session: Session, key_fingerprint: str, name: str | None = None) -> str | None:
+    """The claim that this registered key opens: for the name ("tenant/device") that is asked for, the open
+    one, else the newest. Of two cities that know the key, the first: fingerprints are no secret."""
+    is_open = col(E.state).in_(OPEN_STATES)
+    named = (col(E.tenant) + "/" + func.coalesce(col(E.device), "")) == (name or "")
     statement = (
         select(col(C.id))
         .join(E, col(E.claim_id) == col(C.id))
         .where(col(C.registered_key) == key_fingerprint)
-        .order_by(col(E.state).in_(OPEN_STATES).desc(), col(E.id).desc())
+        .order_by(named.desc(), is_open.desc(), case((is_open, -col(E.id)), else_=col(E.id)).desc())
         .limit(1)
     )
     found: str | None = session.execute(statement).scalar_one_or_none()
@@ -320,6 +323,15 @@ def unexpired_serials(session: Session, tenant: str, device: str, now: datetime)
     return list(session.execute(statement).scalars())
 
 
+def shut_serials(session: Session, tenant: str, device: str) -> list[str]:
+    """Serials of the device's certificates that are revoked or on hold, those that ran out too."""
+    k = tables.Certificate
+    statement = select(col(k.serial)).where(
+        col(k.tenant) == tenant, col(k.device) == device, col(k.revoked_at).is_not(None)
+    )
+    return list(session.execute(statement.order_by(col(k.serial))).scalars())
+
+
 def count_issued(session: Session, tenant: str, device: str, since: datetime) -> int:
     k = tables.Certificate
     statement = select(func.count()).where(
@@ -334,6 +346,13 @@ def mark_revoked(session: Session, serial: str, at: datetime | None) -> None:
     statement = update(k).where(col(k.serial) == serial)
     if at is not None:
         statement = statement.where(col(k.revoked_at).is_(None))
+    session.execute(statement.values(revoked_at=at))
+
+
+def mark_all_revoked(session: Session, tenant: str, device: str, at: datetime) -> None:
+    """Also those that ran out: no list names them, but their keys could ask for the next one."""
+    k = tables.Certificate
+    statement = update(k).where(col(k.tenant) == tenant, col(k.device) == device, col(k.revoked_at).is_(None))
     session.execute(statement.values(revoked_at=at))
 
 

@@ -207,6 +207,25 @@ def test_a_registered_key_asks_without_a_claim(ctx: Context) -> None:
         service.request_with_key(ctx, third)
 
 
+def test_another_city_that_reads_a_label_takes_no_lamppost_with_it(ctx: Context) -> None:
+    mine, _ = make_request("city/lamp-1")
+    registered_keys.register_keys(ctx, ADMIN, [Vouched("lamp-1", key_of(mine))])
+    registered_keys.register_keys(ctx, ELSEWHERE, [Vouched("lamp-1", key_of(mine))])
+    answer = service.request_with_key(ctx, mine)
+    assert isinstance(answer, Issued)
+    assert answer.enrolment.tenant == "city"
+
+
+def test_who_is_quarantined_is_let_in_by_no_rule(ctx: Context) -> None:
+    [first, second] = batches.make_batch(ctx, ADMIN, "ana", 2).tokens
+    ctx = with_rules(ctx, "batch")
+    request, _ = make_request("city/lamp-01")
+    assert isinstance(service.request_certificate(ctx, *token(first), request), Issued)
+    devices.change_state(ctx, OPERATOR, Address("city", "lamp-01"), DeviceState.QUARANTINED)
+    assert isinstance(service.request_certificate(ctx, *token(second), request), Waiting)
+    assert devices.state_of(ctx, OPERATOR, Address("city", "lamp-01")) is DeviceState.QUARANTINED
+
+
 def test_an_upgraded_database_keeps_its_claims(ctx: Context) -> None:
     claim_id, _ = claim(ctx)
     with ctx.db.raw() as connection:

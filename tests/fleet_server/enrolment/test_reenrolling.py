@@ -34,6 +34,7 @@ from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment import challenges, reenrolling, service, standing
 from fleet_server.enrolment.errors import (
+    AuthorityUnavailable,
     BadRequest,
     CertificateRefused,
     NotNow,
@@ -281,6 +282,46 @@ def test_whom_no_old_key_helps(tmp_path: Path, listener: Listener, authority: Au
     authority.revoke(leaf(config).serial_number)
     with pytest.raises(CertificateRefused, match="revoked"):
         ask(signed(config, csr))
+
+
+def test_an_old_key_does_not_undo_what_was_decided_since(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    """Accepted while the authority was away, then shut out; replaced; out while its certificate ran out."""
+    ctx = ruled(listener.ctx)
+    config = enrolled(tmp_path, listener, authority, OLD)
+    proof = signed(config, make_csr(ensure_key(tmp_path / "next.key"), POST, "now"))
+
+    def ask() -> Waiting | Issued:
+        return reenrolling.renew_expired(ctx, proof, lambda told: told == "now")
+
+    waiting = ask()
+    key = authority.files.issuing_key
+    key.rename(tmp_path / "away")
+    with pytest.raises(AuthorityUnavailable):
+        service.accept(ctx, OPERATOR, waiting.enrolment.id)
+    (tmp_path / "away").rename(key)
+    standing.change_state(ctx, OPERATOR, POST, DeviceState.QUARANTINED)
+    assert isinstance(ask(), Waiting)
+    assert devices.state_of(ctx, OPERATOR, POST) is DeviceState.QUARANTINED
+    standing.change_state(ctx, OPERATOR, POST, DeviceState.ACTIVE)
+    assert isinstance(ask(), Issued)
+
+    third = signed(config, make_csr(ensure_key(tmp_path / "third.key"), POST, "now"))
+    former = reenrolling.renew_expired(ctx, third, lambda told: told == "now")
+    assert former.enrolment.known, "a newer certificate is out: accepting this one ends it"
+    service.reject(ctx, OPERATOR, former.enrolment.id)
+    standing.change_state(ctx, OPERATOR, POST, DeviceState.QUARANTINED, utc_now())
+    later = utc_now() + timedelta(days=100)
+    standing.change_state(ctx, OPERATOR, POST, DeviceState.ACTIVE, later)
+    newest = service.certificate_of(ctx, OPERATOR, POST)
+    assert newest is not None
+    assert newest.revoked_at is None, "on hold when it ran out, and let in again"
+
+    standing.change_state(ctx, OPERATOR, POST, DeviceState.DECOMMISSIONED)
+    devices.register(ctx, OPERATOR, POST)  # its name goes to another
+    with pytest.raises(CertificateRefused, match="revoked"):
+        ask()
 
 
 def test_a_challenge_is_good_for_ten_minutes_here_alone() -> None:

@@ -149,9 +149,7 @@ def test_the_life_of_a_flood(ctx: Context) -> None:
         assert not devices.conditions(ctx, OPERATOR, OTHER, current=True, limit=9)
 
 
-def test_many_that_are_out_do_not_keep_the_next_one_in(
-    ctx: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_that_are_out_do_not_keep_the_next_one_in(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "FLOODS_A_TICK", 1)
     enrolled(ctx, ONE)
     enrolled(ctx, OTHER)
