@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fleet_server import collector
+from fleet_server import collector, tunnel
 from fleet_server.api import create_app, create_device_app
 from fleet_server.config import Listen, ServerConfig
 from fleet_server.context import Context
@@ -76,6 +76,10 @@ def _server(app: FastAPI, tls: ssl.SSLContext | None = None, *, behind_proxy: bo
         proxy_headers=behind_proxy,  # else one stranger's failures would throttle everybody behind it
         lifespan="on" if tls is None else "off",
         http="auto" if tls is None else DeviceProtocol,
+        # the defaults keep 32 messages of 16 MiB of whoever opens a tunnel and has no certificate
+        ws_max_size=tunnel.MOST_FRAME_BYTES,
+        ws_max_queue=tunnel.MOST_WAITING_FRAMES,
+        ws_per_message_deflate=False,
     )
     settings.load()
     settings.ssl = tls

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 PATH = "/mqtt"
 PROTOCOL = "tls.lamppost"
 MOST_TUNNELS = 2_000  # at once in this process; each takes some 100 KB
-MOST_FRAME_BYTES = 1 << 20
+MOST_FRAME_BYTES = 65_536  # a lamppost sends 16 KiB; what waits here is of whoever has no certificate yet
+MOST_WAITING_FRAMES = 4
 PIECE_BYTES = 32_768
 CONNECT_TIMEOUT_S = 10.0
 # RFC 6455, section 7.4.1

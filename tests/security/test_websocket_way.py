@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from edge_agent.errors import BrokerUnreachable, LinkError
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
 from edge_agent.ports import BrokerEvents, Session
+from fleet_server import api_role
 from fleet_server.api import create_device_app
-from fleet_server.api_role import QuietServer
-from fleet_server.config import load_config
+from fleet_server.config import Listen, load_config
 from fleet_server.context import Context
 from tests.security.raw_mqtt import heard, publish, subscribe, tls
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker
@@ -34,22 +33,15 @@ def door(broker: MosquittoBroker, folder: Path) -> Iterator[int]:
     """The device listener as the API role makes it, on a port of its own."""
     made = load_config(None, data_dir=folder)
     config = replace(made, broker=replace(made.broker, host=broker.host, port=broker.port))
-    port = free_port()
-    settings = uvicorn.Config(
-        create_device_app(Context.of(config)),
-        host="127.0.0.1",
-        port=port,
-        log_config=None,
-        lifespan="off",
-        ssl_certfile=str(broker.settings.certificate_file),
-        ssl_keyfile=str(broker.settings.key_file),
-    )
-    server = QuietServer(settings)
-    thread = threading.Thread(target=server.run, daemon=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(broker.settings.certificate_file, broker.settings.key_file)
+    server = api_role._server(create_device_app(Context.of(config)), tls)
+    listening = api_role._listen("api.device_listen", Listen("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     wait_until(lambda: server.started, 10, "the device listener")
     try:
-        yield port
+        yield listening.getsockname()[1]
     finally:
         server.should_exit = True
         thread.join(10)
@@ -136,3 +128,8 @@ def _refuses_what_is_no_tunnel(broker: MosquittoBroker, port: int) -> None:
                 while True:
                     made.recv(10)  # the broker's alert
             assert made.close_code == code
+    with connect(url, ssl=context, subprotocols=["tls.lamppost"]) as made:  # type: ignore[list-item]
+        made.socket.sendall(b"\x82\xff" + (8 << 20).to_bytes(8, "big") + bytes(4))
+        with pytest.raises(ConnectionClosed):
+            made.recv(10)  # eight megabytes are announced: nobody waits for them
+        assert made.close_code == 1009
