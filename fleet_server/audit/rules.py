@@ -111,6 +111,11 @@ class Entry:
     request_id: str = ""
 
 
+def beside(**states: Mapping[str, Any]) -> dict[str, str]:
+    """States whose words may tell of a person (titles, tags), as personal values: they can be erased."""
+    return {name: canonical(_plain(state)) for name, state in states.items() if state}
+
+
 def is_person(actor: Actor) -> bool:
     """Does the name tell who in the flesh it is? The command line acts under the system user's."""
     return actor.kind not in ("service", "device") or actor.name.startswith("console:")

@@ -208,5 +208,5 @@ def _dynamic_of(session: Session, device_ids: Sequence[int]) -> list[Group]:
 
 
 def summary(of: Group) -> dict[str, Any]:
-    """For the audit log."""
+    """For the audit log, beside the line: a title may name somebody."""
     return {"title": of.title, "query": of.query, "priority": of.priority}

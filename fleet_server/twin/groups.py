@@ -14,6 +14,7 @@ from sqlmodel import Session
 from fleet_server.access.deciding import authorize
 from fleet_server.access.rules import Action, Principal
 from fleet_server.audit.recording import record
+from fleet_server.audit.rules import beside
 from fleet_server.context import Context
 from fleet_server.errors import Conflict, InvalidRequest, NotFound
 from fleet_server.twin import group_store, query, rules
@@ -100,8 +101,8 @@ def create(
         if text is not None:
             group_store.regroup(session, made)
             made = _there(session, tenant, name)
-        told = group_store.summary(made)
-        record(session, principal, Action.GROUPS_CHANGE, _what(made), after=told, tenant=tenant)
+        told = beside(after=group_store.summary(made))
+        record(session, principal, Action.GROUPS_CHANGE, _what(made), personal=told, tenant=tenant)
     return made
 
 
@@ -136,9 +137,8 @@ def change(
         if text is not None:
             group_store.regroup(session, after)
         was, is_now = changes(group_store.summary(before), group_store.summary(after))
-        record(
-            session, principal, Action.GROUPS_CHANGE, _what(after), before=was, after=is_now, tenant=tenant
-        )
+        told = beside(before=was, after=is_now)
+        record(session, principal, Action.GROUPS_CHANGE, _what(after), personal=told, tenant=tenant)
         return _there(session, tenant, name)
 
 
@@ -149,8 +149,11 @@ def delete(ctx: Context, principal: Principal, name: str, tenant: str | None = N
     with ctx.db.session(principal.tenant) as session:
         gone = _there(session, tenant, name, lock=True)
         group_store.delete(session, gone.id)
-        told = {**group_store.summary(gone), "settings": dict(gone.settings)}
-        record(session, principal, Action.GROUPS_CHANGE, _what(gone), before=told, tenant=tenant)
+        told, settings = beside(before=group_store.summary(gone)), {"settings": dict(gone.settings)}
+        record(
+            session, principal, Action.GROUPS_CHANGE, _what(gone), before=settings, personal=told,
+            tenant=tenant,
+        )  # fmt: skip
 
 
 def members(

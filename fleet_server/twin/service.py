@@ -13,6 +13,7 @@ from sqlmodel import Session
 from fleet_server.access.deciding import authorize
 from fleet_server.access.rules import EVERY_TENANT, Action, Principal
 from fleet_server.audit.recording import record
+from fleet_server.audit.rules import beside
 from fleet_server.context import Context
 from fleet_server.errors import Conflict, InvalidRequest, NotFound, OtherTenant, PreconditionFailed
 from fleet_server.twin import rules, store
@@ -95,8 +96,9 @@ def change_tags(ctx: Context, principal: Principal, address: Address, wish: Wish
         store.mark_stale(session, after.device_id)
         was, is_now = changes(before.tags, tags)
         record(
-            session, principal, Action.TWIN_CHANGE, str(address), before=was, after=is_now, reason=wish.reason
-        )
+            session, principal, Action.TWIN_CHANGE, str(address), after={"tags": len(tags)},
+            reason=wish.reason, personal=beside(before=was, after=is_now),
+        )  # fmt: skip
     return after
 
 

@@ -33,6 +33,8 @@ from fleet_server.errors import Forbidden, InvalidRequest, NotFound
 from fleet_server.origin import coming_from
 from fleet_server.privacy import rules, service, upkeep
 from fleet_server.privacy.inventory import NOBODY, PLACES, How, Kept
+from fleet_server.twin import groups
+from fleet_server.twin import service as twin
 from tests.support.server_context import ADMIN, OPERATOR, VIEWER
 
 PASSWORD = "nine green lamps at dusk"
@@ -57,6 +59,11 @@ def lived(ctx: Context) -> None:
         devices.register(ctx, ADMIN, Address("city", "lamp-01"), "balcony of Ana Silva, 2nd floor")
         with ctx.db.session() as session:
             record(session, ANA, "incidents:work", "12", reason="Ana saw it; ana-maria and banana did not")
+    wish = twin.Wish({"owner": "Ana Silva"})
+    twin.change_tags(ctx, ADMIN, Address("city", "lamp-01"), wish)
+    groups.create(ctx, ADMIN, "balconies", title="looked after by Ana Silva", tenant="city")
+    groups.change(ctx, ADMIN, "balconies", title="Ana Silva's", tenant="city")
+    groups.delete(ctx, ADMIN, "balconies", tenant="city")
     sql(
         ctx,
         "INSERT INTO incident (tenant, kind, state, severity, title, opened_at, first_verdict_at,"
@@ -161,6 +168,8 @@ def test_erasing_leaves_what_was_measured_and_the_line(ctx: Context) -> None:
     assert found.fault is None
     assert found.erased > 0
     assert found.lines > lines
+    assert sql(ctx, "SELECT body FROM audit_line WHERE body ~* 'ana silva'") == []
+    assert sql(ctx, "SELECT tags->>'owner' FROM device_twin")[0][0] == done.tombstone
     erased = auditor.lines(ctx, ADMIN, Wanted(action="privacy:erase"))[0]
     assert (erased.who, erased.resource, erased.reason) == ("ada", done.tombstone, "request 17")
     assert auditor.lines(ctx, ADMIN, Wanted(action="incidents:work"))[0].who == done.tombstone
