@@ -18,6 +18,7 @@ from provisioning.revocation import list_number
 from provisioning.storage import PUBLIC_FILE_MODE, private_directory, write_atomically
 
 Facts = Mapping[str, Any]
+MOST_SERIAL_BITS = 159  # RFC 5280, section 4.1.2.2: 20 octets, and above zero
 
 EXAMPLES = """\
 examples:
@@ -199,6 +200,8 @@ def _revoke(options: argparse.Namespace) -> Facts:
         serial = int(options.serial.replace(":", ""), 16)
     except ValueError as error:
         raise BadSetting(f"{options.serial!r} is not a hexadecimal serial number") from error
+    if not 0 < serial < 1 << MOST_SERIAL_BITS:
+        raise BadSetting(f"{options.serial!r:.80} cannot be a certificate's serial number")
     authority = Authority.load_issuing(options.directory)
     fresh = authority.revoke(serial)
     return {

@@ -18,6 +18,7 @@ from provisioning.rollover_rules import Step
 Facts = Mapping[str, Any]
 Command = Callable[[str, str, Callable[[argparse.Namespace], Facts]], argparse.ArgumentParser]
 
+PASSPHRASE_MOST_BYTES = 1023  # OpenSSL takes no longer one for a key
 STEPS = ("prepare", "switch", "retire", "abandon")
 AFTER = {
     Step.PREPARE: "the broker, the server and lampposts learn to trust it; then: switch",
@@ -63,7 +64,7 @@ def passphrase_in(file: Path) -> str:
         raise BadSetting(f"{file} is no text") from error
     if not given:
         raise BadSetting(f"the passphrase in {file} is empty")
-    return given
+    return _short_enough(given)
 
 
 def asked_passphrase(prompt: str, *, twice: bool = False) -> str:
@@ -75,6 +76,12 @@ def asked_passphrase(prompt: str, *, twice: bool = False) -> str:
         raise BadSetting("the two passphrases differ")
     if not given:
         raise BadSetting("the passphrase is empty")
+    return _short_enough(given)
+
+
+def _short_enough(given: str) -> str:
+    if len(given.encode()) > PASSPHRASE_MOST_BYTES:
+        raise BadSetting(f"a passphrase has at most {PASSPHRASE_MOST_BYTES} bytes")
     return given
 
 

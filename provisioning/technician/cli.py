@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -197,9 +198,9 @@ def _replace(commands: Commands[argparse.ArgumentParser]) -> None:
 def _calibrate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("device", metavar="[TENANT/]NAME")
     sub.add_argument("--channel", default="pm2_5")
-    sub.add_argument("--slope", type=float, default=1.0)
-    sub.add_argument("--offset", type=float, default=0.0, help="ug/m3")
-    sub.add_argument("--humidity", type=float, default=0.0, help="ug/m3 for each percent")
+    sub.add_argument("--slope", type=_finite, default=1.0)
+    sub.add_argument("--offset", type=_finite, default=0.0, help="ug/m3")
+    sub.add_argument("--humidity", type=_finite, default=0.0, help="ug/m3 for each percent")
     sub.add_argument(
         "--unit", type=_number(1, 2**31 - 1), metavar="ID", help="where several have the channel"
     )
@@ -304,6 +305,16 @@ def _coordinates(text: str) -> tuple[float, float]:
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
         raise argparse.ArgumentTypeError(f"{text!r}: latitude is -90 to 90, longitude -180 to 180")
     return latitude, longitude
+
+
+def _finite(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r}: a number")
+    return number
 
 
 def _height(text: str) -> float:

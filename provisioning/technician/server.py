@@ -56,20 +56,31 @@ class Server:
         self._client.close()
 
     def get(self, path: str, **query: str) -> Any:
-        return self._call("GET", path, params=query).json()
+        return self._told("GET", path, params=query)
 
     def get_bytes(self, path: str) -> bytes:
         return self._call("GET", path).content
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        return self._call("POST", path, json=body).json()
+        return self._told("POST", path, json=body)
 
     def put(self, path: str, body: dict[str, Any]) -> Any:
-        return self._call("PUT", path, json=body).json()
+        return self._told("PUT", path, json=body)
 
     def put_bytes(self, path: str, content: bytes, media_type: str, **query: str) -> Any:
         headers = {"Content-Type": media_type}
-        return self._call("PUT", path, content=content, headers=headers, params=query).json()
+        return self._told("PUT", path, content=content, headers=headers, params=query)
+
+    def _told(self, method: str, path: str, **how: Any) -> Any:
+        """The answer's JSON. Raises as `_call`."""
+        answer = self._call(method, path, **how)
+        try:
+            return answer.json()
+        except ValueError as garbled:
+            raise ServerUnreachable(
+                f"{self.address} does not answer as a server of Lamppost does",
+                "Is it the address of the API? A network that asks to sign in answers in its place, too",
+            ) from garbled
 
     def _call(self, method: str, path: str, **how: Any) -> httpx.Response:
         """Raises NotSignedIn, ServerRefused, ServerUnreachable."""

@@ -31,9 +31,14 @@ class Sender(Protocol):
     def __call__(self, work: Work) -> object: ...
 
 
-def sync(journal: Journal, send: Sender, tell: Callable[[str], None] = lambda _line: None) -> Synced:
+def sync(
+    journal: Journal,
+    send: Sender,
+    tell: Callable[[str], None] = lambda _line: None,
+    outbox: Path | None = None,
+) -> Synced:
     """Send what can be sent. A power cut between the server's answer and its line in the journal sends it
-    again, which the server answers as before."""
+    again, which the server answers as before: what goes with it leaves the outbox only after that line."""
     sent: list[Work] = []
     held: list[str] = []
     stopped = ""
@@ -48,6 +53,7 @@ def sync(journal: Journal, send: Sender, tell: Callable[[str], None] = lambda _l
         match event:
             case Event.TAKEN:
                 sent.append(now)
+                _tidy(journal, now, outbox)
                 tell(f"{now.device}: {now.kind} sent")
             case Event.REFUSED:
                 tell(f"{now.device}: {now.kind} was refused: {detail}")
@@ -65,6 +71,12 @@ def sync(journal: Journal, send: Sender, tell: Callable[[str], None] = lambda _l
     )
 
 
+def _tidy(journal: Journal, sent: Work, outbox: Path | None) -> None:
+    """The same picture may still have to go to another post."""
+    if outbox is not None and sent.blob and all(each.blob != sent.blob for each in journal.open()):
+        (outbox / sent.blob).unlink(missing_ok=True)
+
+
 def _try(work: Work, send: Sender) -> tuple[Event, str]:
     try:
         send(work)
@@ -78,7 +90,7 @@ def _try(work: Work, send: Sender) -> tuple[Event, str]:
 
 
 def sender(server: Server, outbox: Path) -> Sender:
-    """Sends over HTTP; a document or picture that went is taken out of the outbox."""
+    """Sends over HTTP, a document or a picture from the outbox."""
 
     def send(work: Work) -> object:
         if not work.blob:
@@ -90,14 +102,11 @@ def sender(server: Server, outbox: Path) -> Sender:
         except OSError as gone:
             raise ServerRefused(410, "gone", f"{file} is not there any more") from gone
         if work.kind == REPORT:
-            answer = server.put_bytes(path_of("field", "reports", work.id), content, "text/html")
-        else:
-            query = {"caption": str(work.body["caption"])}
-            if work.body["keep_metadata"]:
-                query["keep_metadata"] = "true"
-            where = path_of("devices", *work.device.split("/"), "photos")
-            answer = server.put_bytes(where, content, str(work.body["media_type"]), **query)
-        file.unlink(missing_ok=True)
-        return answer
+            return server.put_bytes(path_of("field", "reports", work.id), content, "text/html")
+        query = {"caption": str(work.body["caption"])}
+        if work.body["keep_metadata"]:
+            query["keep_metadata"] = "true"
+        where = path_of("devices", *work.device.split("/"), "photos")
+        return server.put_bytes(where, content, str(work.body["media_type"]), **query)
 
     return send

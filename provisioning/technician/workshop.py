@@ -93,4 +93,4 @@ class Workshop:
             left = self.journal.open()
             return Synced((), (), tuple(left), str(unknown))
         with closing(server):
-            return sync(self.journal, sender(server, self.outbox), self.tell)
+            return sync(self.journal, sender(server, self.outbox), self.tell, self.outbox)

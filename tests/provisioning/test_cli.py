@@ -64,7 +64,10 @@ def test_show_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["init", "--directory", "{tmp}/b", "--city", "P"], "--passphrase-file"),
         (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/none"], "none"),
         (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/empty"], "empty"),
+        (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/long"], "1023"),
         (["revoke", "--directory", "{tmp}/a", "--serial", "xyz"], "hexadecimal"),
+        (["revoke", "--directory", "{tmp}/a", "--serial=-5"], "-5"),
+        (["revoke", "--directory", "{tmp}/a", "--serial", "f" * 60], "fff"),
         (["server-cert", "--directory", "{tmp}/a", "--name", "a/b", "--host", "h",
           "--out", "{tmp}/o"], "a/b"),
         (["client-cert", "--directory", "{tmp}/a", "--name", "x", "--days", "0", "--out", "{tmp}/o"], "0.0"),
@@ -79,6 +82,7 @@ def test_what_cannot_be_done_is_one_line_that_says_why(
 ) -> None:
     Authority.init(tmp_path / "a", "Porto")
     (tmp_path / "empty").write_text("\n")
+    (tmp_path / "long").write_text("x" * 1024)
     assert cli.main([each.format(tmp=tmp_path) for each in arguments]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -280,7 +280,8 @@ def test_a_mistake_of_the_operator_has_one_line(run: Run, arguments: tuple[str, 
 @pytest.mark.parametrize(
     "arguments",
     [(), ("bundle",), ("bundle", "x", "--at", "91,0"), ("place", "x", "--height", "x"),
-     ("calibrate", "x", "--from", "soon"), ("claims", "--number", "0"), ("nothing",)],
+     ("calibrate", "x", "--from", "soon"), ("calibrate", "x", "--slope", "nan"),
+     ("claims", "--number", "0"), ("nothing",)],
 )  # fmt: skip
 def test_a_mistyped_line_is_told_by_its_parser(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]

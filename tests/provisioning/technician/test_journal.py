@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +15,8 @@ from hypothesis import strategies as st
 from provisioning.technician.errors import NotSignedIn, ServerRefused, ServerUnreachable, WrongInput
 from provisioning.technician.journal import Journal, Work, new_id
 from provisioning.technician.rules import Event, State
-from provisioning.technician.syncing import sync
+from provisioning.technician.server import Server
+from provisioning.technician.syncing import sender, sync
 
 
 def made(device: str = "city/lamp-1", kind: str = "note") -> Work:
@@ -116,3 +120,41 @@ def test_a_refusal_is_told_and_left_to_the_technician(tmp_path: Path) -> None:
     assert [each.id for each in done.waiting] == [later.id]
     journal.became(journal.find(first.id[:6]), Event.DROP)
     assert [each.id for each in sync(journal, City([])).sent] == [later.id]
+
+
+def test_a_picture_stays_until_every_post_has_it(tmp_path: Path) -> None:
+    """Of two posts, the power cut after the server's answer, and the same again."""
+    journal, picture = Journal(tmp_path / "journal.jsonl"), tmp_path / "ab"
+    picture.write_bytes(b"x")
+    body = {"caption": "", "keep_metadata": False, "media_type": "image/jpeg"}
+    for number in (1, 2):
+        journal.add(replace(made(f"city/lamp-{number}", "photo"), body=body, blob="ab"))
+    came: list[str] = []
+
+    class Answers:
+        def put_bytes(self, path: str, content: bytes, media_type: str, **query: str) -> None:
+            came.append(path)
+
+    send = sender(cast(Server, Answers()), tmp_path)
+
+    def until_the_power_goes(work: Work) -> None:
+        send(work)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sync(journal, until_the_power_goes, outbox=tmp_path)
+    done = sync(journal, send, outbox=tmp_path)
+    assert (len(done.sent), done.conflicts, len(came)) == (2, (), 3)
+    assert not picture.exists()
+
+
+def test_what_another_answers_in_the_servers_place_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that asks to sign in first, or the address of something else."""
+    monkeypatch.setattr(httpx.Client, "request", lambda *_a, **_k: httpx.Response(200, text="<html>"))
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.add(made())
+    done = sync(journal, sender(Server("http://127.0.0.1:1", "token"), tmp_path))
+    assert (len(done.sent), len(done.waiting)) == (0, 1)
+    assert "does not answer" in done.stopped
