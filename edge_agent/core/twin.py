@@ -85,6 +85,12 @@ def judged_again(twin: Twin, judge: Judge) -> Twin:
     return twin if wishes == twin.wishes else replace(twin, version=twin.version + 1, wishes=wishes)
 
 
+def started(twin: Twin) -> Twin:
+    """Each start says something new: another program, another configuration, what waited for it. Under a
+    version that was told before, the server would take it for old news."""
+    return replace(twin, version=twin.version + 1)
+
+
 def wished(twin: Twin) -> dict[str, Value]:
     """The wishes that are obeyed."""
     return {key: wish.value for key, wish in twin.wishes.items() if wish.code == OK}

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from edge_agent.core.twin import Twin, Values, in_force, judged_again, judging, report, take_in
+from edge_agent.core.twin import Twin, Values, in_force, judged_again, judging, report, started, take_in
 from edge_agent.errors import SpoolFull
 from edge_agent.loops.board import Board
 from edge_agent.loops.gate import Gate
@@ -43,7 +43,8 @@ class TwinKeeper:
         self._shelf, self._board, self._configured = shelf, board, configured
         self._gate, self._judge = Gate(board), judging(sensors)
         self._obey, self._publish = obey, publish
-        self._twin = judged_again(shelf.load(), self._judge)
+        self._twin = started(judged_again(shelf.load(), self._judge))
+        self._keep(self._twin)
         self._started_with = in_force(configured, self._twin, {})
         obey(self._started_with, self._started_with.keys() - _as_configured(configured, self._started_with))
 
@@ -51,13 +52,18 @@ class TwinKeeper:
         """Kept before it is obeyed and reported: what is acknowledged survives a power cut."""
         after = take_in(self._twin, message, self._judge)
         if after is not self._twin:
-            try:
-                self._shelf.save(after)
-            except SpoolFull as error:
-                self._board.raise_error(error, "spool")
+            if not self._keep(after):
                 return
             self._change(after)
         self.tell()
+
+    def _keep(self, twin: Twin) -> bool:
+        try:
+            self._shelf.save(twin)
+        except SpoolFull as error:
+            self._board.raise_error(error, "spool")
+            return False
+        return True
 
     def _change(self, after: Twin) -> None:
         before = in_force(self._configured, self._twin, self._started_with)

@@ -27,9 +27,12 @@ from edge_agent.core.twin import (
 )
 from edge_agent.io.clocks import SteppedClock
 from edge_agent.io.twin_file import TwinFile
+from edge_agent.loops.board import Board
+from edge_agent.loops.twin import TwinKeeper
 from tests.edge_agent.making import make_config
 from wire_contract.classes import Class
-from wire_contract.messages import TwinDesired
+from wire_contract.envelope import decode
+from wire_contract.messages import TwinDesired, TwinReported
 from wire_contract.settings import REGISTRY, SETTINGS, Value, setting_of, verdict
 
 FLUSH, RUNTIME = "telemetry.flush_interval_s", "model.runtime"
@@ -116,6 +119,32 @@ def test_a_newer_program_obeys_what_the_older_one_did_not_know() -> None:
     assert (wished(old), wished(new)) == ({FLUSH: 5}, {FLUSH: 5, "log.level": "debug"})
     assert (new.version, new.acknowledged) == (old.version + 1, 3)
     assert judged_again(new, JUDGE) is new
+
+
+def test_each_start_says_something_new(tmp_path: Path) -> None:
+    """What a report says changes with program and file; under the same version it would be old news."""
+    clock = SteppedClock(8 * HOUR_MS)
+    shelf = TwinFile(tmp_path / "twin.json", clock.now_ms)
+    told: list[TwinReported] = []
+
+    def publish(payload: bytes) -> None:
+        message = decode(payload)
+        assert isinstance(message, TwinReported)
+        told.append(message)
+
+    def start(runtime: str, *sensors: str) -> TwinKeeper:
+        configured: dict[str, Value] = {RUNTIME: runtime}
+        made = TwinKeeper(shelf, Board(clock), configured, sensors, lambda *_: None, publish)
+        made.tell()
+        return made
+
+    start("litert", "front").desired(TwinDesired(1, {"sensor.front.every_s": 5}, True))
+    start("rule", "front")
+    start("rule")  # without the sensor: its setting is refused
+    start("rule", "front").desired(TwinDesired(2, {}, True))
+    versions = [each.version for each in told]
+    assert versions == sorted(set(versions)), "each counts for more than the one before"
+    assert [each.acknowledged for each in told] == [0, 1, 1, 1, 1, 2]
 
 
 _KEYS = st.sampled_from([FLUSH, "log.level", "sensor.front.every_s", "colour", RUNTIME])
