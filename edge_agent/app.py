@@ -104,7 +104,7 @@ class Agent:
         self.spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes, self._clock.street_s)
         self._reporter = Reporter(facts(config), self._clock, self.spool, self.board)
         self._quiet = settings.QuietHours(self._clock)
-        meter = WireMeter()
+        meter, holds = WireMeter(), settings.configured(config)
         self._budget = BudgetKeeper(
             self._clock,
             self.board,
@@ -112,6 +112,8 @@ class Agent:
             meter.total,
             self._keep_pace,
             work=lambda: self.link.work(),
+            budget_mb=config.telemetry.budget_mb,
+            pace=settings.pace_of(holds),
         )
         self.link = self._make_link(broker or PahoBroker(broker_address(config), meter))
         self.board.listen(lambda _news: self.link.conditions_changed())

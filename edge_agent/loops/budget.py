@@ -31,6 +31,8 @@ class Book(Protocol):
 class BudgetKeeper:
     """`total`: bytes on the wire since the start. `obey`: told the pace when what it should be changes.
 
+    `budget_mb`, `pace`: as configured; they hold until the settings say something else.
+
     `look` now and then, from one thread; `paused` is asked by the link at each of its events.
     """
 
@@ -42,6 +44,8 @@ class BudgetKeeper:
         total: Callable[[], int],
         obey: Callable[[Pace], None],
         work: Callable[[], None],
+        budget_mb: float = 0.0,
+        pace: Pace | None = None,
     ) -> None:
         self._clock, self._board, self._file, self._total = clock, board, file, total
         self._obey, self._work = obey, work
@@ -49,8 +53,7 @@ class BudgetKeeper:
         self._saved = self._usage = file.load()
         self._saved_s = clock.wire_s()
         self._seen = 0
-        self._budget_mb = 0.0
-        self._pace: Pace | None = None
+        self._budget_mb, self._pace = budget_mb, pace
         self._stage = Stage.FREE
 
     def paused(self) -> frozenset[Class]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.app import Agent
 from edge_agent.core.budget import DIETS, MEGABYTE, Stage, Usage, counted, stage
 from edge_agent.core.sealing import Pace
 from edge_agent.core.window import Window, wants
@@ -19,6 +20,7 @@ from edge_agent.io.clocks import SteppedClock
 from edge_agent.io.wire_meter import WireMeter
 from edge_agent.loops.board import Board
 from edge_agent.loops.budget import SAVE_EACH_BYTES, BudgetKeeper
+from tests.edge_agent.making import counting, make_config
 from wire_contract.classes import Class
 
 
@@ -124,6 +126,19 @@ def test_it_saves_tells_and_starts_anew_with_the_month(tmp_path: Path) -> None:
     december.keeper.limit(85.0)
     december.keeper.look()
     assert (december.keeper.paused(), december.told()) == (frozenset(), [])
+
+
+def test_the_configuration_holds_where_the_server_says_nothing(tmp_path: Path) -> None:
+    config = make_config(tmp_path, telemetry={"budget_mb": 100, "flush_interval_s": 20})
+    BudgetFile(config.data_dir / "data_used.json").save(Usage("2026-11", 85 * MEGABYTE))
+    agent = Agent(config, SteppedClock(NOVEMBER), open_sensor=lambda kind, _port: counting(kind))
+    try:
+        agent._budget.look()
+        assert agent._budget.paused() == {Class.HISTORY}
+        agent.spooler.turn()
+        assert agent.spooler._pace.live_s == 60.0, "three times as long"
+    finally:
+        agent.spool.close()
 
 
 def test_the_card_is_written_once_a_megabyte(tmp_path: Path) -> None:
