@@ -22,6 +22,7 @@ Json = dict[str, Any]
 FIRST_RESEND_S = 5.0  # a round trip over a slow link, and the device's own disk
 LONGEST_RESEND_S = 600.0  # online and deaf: it is asked after seldom, and at once when it speaks
 ASKED_AGAIN_S = 2.0  # for each sending before: a device that never learns is answered ever more slowly
+FURTHEST = MAX_SEQUENCE // 2  # a version above it was never given; taken in, it would leave none above
 MAX_TAGS = 100
 MAX_DEPTH = 8
 
@@ -263,12 +264,15 @@ def heard(sync: Sync, acknowledged: int, wishes: Patch | None) -> Sync:
     """A report that counts came. `wishes`: what it says it was wished; None: it does not say.
 
     A device that is ahead of us, or has something else under the same version (our database is an older copy
-    of itself), gets a version above both: it would ignore every other for ever.
+    of itself), gets a version above both: it would ignore every other for ever. A version that cannot have
+    been given changes nothing.
     """
+    if acknowledged > max(FURTHEST, sync.version):
+        return sync
     astray = wishes is not None and not _alike(wishes, sync.desired)
     if acknowledged > sync.version or (acknowledged == sync.version and astray):
-        version = min(acknowledged + 1, MAX_SEQUENCE)
-        return replace(sync, version=version, acknowledged=acknowledged, had=None, due=True, sendings=0)
+        above = replace(sync, version=acknowledged + 1, acknowledged=acknowledged)
+        return replace(above, had=None, due=True, sendings=0)
     if acknowledged == sync.version:
         return replace(sync, acknowledged=acknowledged, had=dict(sync.desired), due=False, sendings=0)
     known = sync.had if acknowledged == sync.acknowledged else None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from fleet_server.context import Context
 from fleet_server.twin import rules, store
+from fleet_server.twin.store import Twin
 from wire_contract.envelope import encode
+from wire_contract.errors import WireError
 from wire_contract.topics import Down, down_topic
+
+_log = logging.getLogger(__name__)
 
 AT_ONCE = 200  # messages a tick: a group of thousands takes a minute, and no broker's queue runs full
 
@@ -20,4 +25,13 @@ def due_now(ctx: Context) -> list[tuple[str, bytes]]:
     with ctx.db.session() as session:
         twins = store.due(session, AT_ONCE)
         store.note_sent(session, [replace(twin, sync=rules.sent(twin.sync)) for twin in twins])
-    return [(down_topic(t.address, Down.TWIN), encode(rules.message(t.sync))) for t in twins]
+    return [said for twin in twins if (said := _said(twin)) is not None]
+
+
+def _said(twin: Twin) -> tuple[str, bytes] | None:
+    """None, and a line, for what does not fit a message: the others must not wait for it."""
+    try:
+        return down_topic(twin.address, Down.TWIN), encode(rules.message(twin.sync))
+    except WireError as error:
+        _log.error("the settings of %s cannot be sent: %s", twin.address, error)
+        return None

@@ -13,6 +13,7 @@ from fleet_server.twin import query, rules
 from fleet_server.twin.query import BadQuery, Compare, Field, IsSet, Not, OneOf
 from fleet_server.twin.query_sql import compiled
 from fleet_server.twin.rules import BadSection, Layer, Sync
+from wire_contract.limits import MAX_SEQUENCE
 
 EARLY, LATE = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -226,3 +227,12 @@ def test_no_value_of_a_query_is_in_the_sql() -> None:
     )
     assert "OR 1=1" not in condition
     assert sorted(map(str, parameters.values())) == sorted(["a", '"x\' OR 1=1 --"', "\\%';%", "b", "5"])
+
+
+@pytest.mark.parametrize("claimed", [rules.FURTHEST + 1, MAX_SEQUENCE])
+def test_a_version_that_was_never_given_leaves_room_above(claimed: int) -> None:
+    """Else one hostile lamppost's next version would be too large to store, and stop everybody's."""
+    sync = rules.wished(Sync(), {"log.level": "debug"})
+    assert rules.heard(sync, claimed, None) == sync
+    ahead = rules.heard(sync, rules.FURTHEST, None)
+    assert rules.wished(ahead, {}).version == rules.FURTHEST + 2 <= MAX_SEQUENCE

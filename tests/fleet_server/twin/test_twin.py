@@ -375,3 +375,16 @@ def test_nobody_reaches_into_another_tenant(context: Context, desk: Desk, post: 
     groups.create(context, stranger, "g")
     with context.db.session() as session:
         assert [each.tenant for each in group_store.groups(session, "city")] == ["city"]
+
+
+def test_more_than_a_message_holds_is_told_and_stops_nobody(
+    client: TestClient, context: Context, desk: Desk, post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each place may hold 200 settings: together they may be more than a message's keys."""
+    one, other = ({f"sensor.{place}{n}.every_s": 5 for n in range(150)} for place in "ab")
+    assert client.patch("/api/v1/settings/tenant", json=one).status_code == 200
+    assert client.patch(TWIN, json={"desired": other}).status_code == 200
+    Device(desk, post).connect()
+    settle(context)
+    assert sending.due_now(context) == []
+    assert "the settings of city/lamp-01 cannot be sent" in caplog.text
