@@ -14,8 +14,9 @@ ROWS_A_TICK = 1_000
 _OVER = """
 SELECT id, state, expires_at, began_at, timeout_s, sendings FROM command
 WHERE state IN ('queued', 'sent', 'received')
-      AND least(expires_at, began_at + timeout_s * interval '1 second') <= %s
-ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+      AND CASE state WHEN 'queued' THEN expires_at WHEN 'sent' THEN expires_at + %(grace)s
+          ELSE began_at + timeout_s * interval '1 second' END <= %(now)s
+ORDER BY id LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 """
 _END = "UPDATE command SET state = %s, detail = %s, ended_at = %s WHERE id = %s"
 
@@ -23,8 +24,9 @@ _END = "UPDATE command SET state = %s, detail = %s, ended_at = %s WHERE id = %s"
 def run_clocks(connection: Connection[Any], now: datetime) -> int:
     """End what has not begun, or not ended, in time; returns how many. now: real time."""
     ended = []
+    given = {"now": now, "grace": rules.EXPIRY_GRACE, "limit": ROWS_A_TICK}
     with connection.transaction(), connection.cursor() as cursor:
-        for row in cursor.execute(_OVER, (now, ROWS_A_TICK)).fetchall():
+        for row in cursor.execute(_OVER, given).fetchall():
             command_id, word, expires_at, began_at, timeout_s, sendings = row
             state = State(word)
             event = rules.due(Clocks(state, expires_at, began_at, timedelta(seconds=timeout_s)), now)

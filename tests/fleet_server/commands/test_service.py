@@ -244,3 +244,18 @@ def test_what_is_not_begun_expires_and_too_many_are_refused(
     assert states[0]["detail"] == "not sent: the lamppost was not online in time"
     first = http.get(COMMANDS).json()["commands"][-1]
     assert first["detail"] == "sent 1 times, and no word came that it began"
+
+
+def test_one_that_takes_long_keeps_no_other_from_expiring(
+    context: Context, desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "ROWS_A_TICK", 1)
+    soon = timedelta(minutes=1)
+    service.ask(context, OPERATOR, post.address, Ask(CommandName.SENSORS, expiry=soon, timeout=timedelta(7)))
+    online(desk, post)
+    [command] = sent(context)
+    begun = CommandReply(command.id, True, "", NOW_MS, CommandOutcome.RECEIVED)
+    desk.take(post.publish(Class.REPLY, begun))
+    waits = service.ask(context, OPERATOR, post.address, Ask(CommandName.PING, expiry=soon))
+    assert upkeep.run_clocks(desk.connection, datetime.now(UTC) + 2 * soon) == 1
+    assert service.get_command(context, OPERATOR, waits.id).state is State.EXPIRED
