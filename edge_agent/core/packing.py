@@ -31,7 +31,7 @@ _SECRETS = (
     re.compile(r"(?i)(?<=bearer )[A-Za-z0-9._~+/=-]{8,}"),
 )
 _NAMED = re.compile(
-    r"(?i)(\b[\w.-]*(?:password|passwd|passphrase|secret|token|claim|api[_-]?key|private[_-]?key)[\w.-]*"
+    r"(?i)((?:password|passwd|passphrase|secret|token|claim|api[_-]?key|private[_-]?key)[\w.-]{0,64}"
     r"[\"']?\s*[=:]\s*)(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;]+)"
 )
 

@@ -106,9 +106,10 @@ class CommandLoop:
     def recover(self) -> None:
         """At a start: answer what had begun and not ended."""
         book, told = recovered(self._book, self._clock.boot())
-        if told and self._keep(book):
-            for entry in told:
-                self._say(entry.reply(self._clock.now_ms()))
+        if told and not self._keep(book):
+            self._book = book  # a full disk: it has ended all the same, and whoever asks again hears so
+        for entry in told:
+            self._say(entry.reply(self._clock.now_ms()))
 
     def handle(self, command: Command) -> None:
         """What cannot be kept is not begun, and not answered: the server asks again."""
