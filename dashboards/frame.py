@@ -12,6 +12,7 @@ joins the hub when the browser listens. What is in `opened.seed` is in the brows
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ FIRST = (
     '<div id="first" class="page"><div class="bar"><span class="home"><span class="product">Lamppost</span>'
     ' <span class="city">{city}</span></span></div><p class="muted">Loading {title}.</p></div>'
 )
+GOODBYE_S = 1.0  # for the browser to be told where to go
 # Before the first paint, so that a dark page never flashes white.
 THEME = "document.documentElement.dataset.theme = localStorage.getItem('lamppost-colours') ?? 'auto'"
 
@@ -157,17 +159,28 @@ def _head(seed: dict[str, Any]) -> None:
 
 
 def _line(client: Client, who: SignedIn, token: str, sessions: Sessions) -> Line:
+    """The page acts for `who` as they were when it was opened: it ends with the session, with other roles or
+    another tenant."""
+
     def send(message: Message) -> None:
         client.run_javascript(f"lamppost.apply({encoded(message)})")
 
     async def welcome() -> bool:
-        if await sessions.of_token(token) is not None:
+        found = await sessions.of_token(token)
+        if found is not None and found.principal == who.principal:
             return True
         with client:
             client.open("/sign-in")
+        asyncio.get_running_loop().call_later(GOODBYE_S, _forget, client)
         return False
 
     return Line(who, send=send, connected=lambda: client.has_socket_connection, welcome=welcome)
+
+
+def _forget(client: Client) -> None:
+    """From now on nothing that its browser sends is done: one that stayed acts for nobody."""
+    if not client.is_deleted:
+        client.delete()
 
 
 async def _decide(

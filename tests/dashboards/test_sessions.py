@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import stat
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dashboards import sessions
+from dashboards import frame, sessions
 from dashboards.secret import UnfitSecret, load_or_make
 from dashboards.sessions import CHECK_AGAIN_S, GRACE_S, Sessions
 from dashboards.sign_in import safe_next
+from fleet_server.access.rules import Principal
 from fleet_server.access.service import SignedIn
 from fleet_server.errors import DatabaseUnreachable
+
+WHO = SignedIn(
+    Principal("operator", "ana", frozenset({"admin"}), "porto"),
+    datetime(2026, 11, 21, tzinfo=UTC),
+    ("porto",),
+)
 
 
 class Book:
@@ -127,3 +136,45 @@ def test_a_short_key_is_refused(tmp_path: Path) -> None:
     file.chmod(0o600)
     with pytest.raises(UnfitSecret, match="characters"):
         load_or_make(file)
+
+
+class Browser:
+    """What a page's line needs of NiceGUI's client: one whose browser does not go where it is sent."""
+
+    has_socket_connection = True
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+        self.is_deleted = False
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+    def open(self, path: str) -> None:
+        self.opened.append(path)
+
+    def delete(self) -> None:
+        assert not self.is_deleted
+        self.is_deleted = True
+
+
+@pytest.mark.parametrize("now", [None, replace(WHO, principal=replace(WHO.principal, tenant="lisboa"))])
+def test_a_page_ends_with_the_session_that_it_acts_for(
+    book: Book, known: Sessions, monkeypatch: pytest.MonkeyPatch, now: SignedIn | None
+) -> None:
+    """A browser that stays on it and goes on asking acts for nobody."""
+    monkeypatch.setattr(frame, "GOODBYE_S", 0.0)
+    browser: Any = Browser()
+    book.alive["token"] = WHO
+    line = frame._line(browser, WHO, "token", known)
+
+    async def ended() -> None:
+        assert await line.welcome()
+        book.alive["token"] = now
+        book.now_s += CHECK_AGAIN_S
+        assert not await line.welcome()
+        assert not await line.welcome()
+        while not browser.is_deleted:
+            await asyncio.sleep(0)
+
+    asyncio.run(ended())
+    assert (set(browser.opened), browser.is_deleted) == ({"/sign-in"}, True)
