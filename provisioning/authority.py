@@ -227,7 +227,7 @@ class Authority:
     ) -> set[int]:
         """Each serial goes on every list, whosever it is. Returns the serials whose standing changed."""
         signers = {each.certificate.subject: each for each in (self._current(), *self._others)}
-        with self._locked():
+        with self.locked():
             before = self.revocation_lists()
             after = [
                 following(each, signers[each.issuer]) if each.issuer in signers else each for each in before
@@ -260,7 +260,8 @@ class Authority:
         return certificates.validity(now, timedelta(days=days), self.issuing)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Nobody else changes the revocation lists meanwhile. Raises OSError."""
         with (self.files.crl.parent / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -20,7 +20,7 @@ from provisioning.errors import AuthorityCorrupt, AuthorityExposed, AuthorityMis
 from provisioning.rollover_rules import Phase
 
 T = TypeVar("T")
-_FOLDER = re.compile(r"(?:(?:issuing|root)(?:-[0-9]{1,4})?)?")
+FOLDER = re.compile(r"(?:(?:issuing|root)(?:-[0-9]{1,4})?)?")
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\n?", re.DOTALL)
 
 
@@ -237,7 +237,7 @@ def _described(content: bytes) -> Described:
     if told["format"] == 1:
         return Described(told["city"])
     folders = [told[name] for name in ("issuing", "root", "next", "next_root", "former")]
-    if not all(isinstance(each, str) and _FOLDER.fullmatch(each) for each in folders):
+    if not all(isinstance(each, str) and FOLDER.fullmatch(each) for each in folders):
         raise ValueError("not an authority's folders")
     since = None if told["since"] is None else datetime.fromisoformat(told["since"])
     issuing, root, following, next_root, former = folders

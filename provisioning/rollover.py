@@ -20,6 +20,7 @@ from provisioning.authority import Authority, Clock, utc_now
 from provisioning.authority_files import (
     FIRST_GENERATION,
     FIRST_ROOT,
+    FOLDER,
     AuthorityFiles,
     Described,
     directly_issued,
@@ -30,6 +31,7 @@ from provisioning.storage import PUBLIC_FILE_MODE, private_directory, write_atom
 
 Root = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 OldRoot = Callable[[], Root]
+Lists = Sequence[x509.CertificateRevocationList]
 
 
 def is_locked(folder: Path) -> bool:
@@ -142,6 +144,7 @@ def lock_root(directory: Path, passphrase: str) -> Path:
 def _following(authority: Authority, taken: Step, now: datetime | None = None) -> Described:
     """The description with the phase after this step; `now` None: without waiting. Raises RolloverRefused."""
     told = authority.described
+    _finish(authority)
     outcome = step(told.phase, taken)
     if not isinstance(outcome, Phase):
         raise RolloverRefused(outcome)
@@ -152,6 +155,16 @@ def _following(authority: Authority, taken: Step, now: datetime | None = None) -
                 f"{taken} is due in {_span(wait)}", "Wait, or give --early where everybody has what is new"
             )
     return replace(told, phase=outcome)
+
+
+def _finish(authority: Authority) -> None:
+    """What a power cut left of the step before, which stands: keys of authorities that sign no more."""
+    told = authority.described
+    for folder in authority.files.directory.glob(f"{FIRST_GENERATION}*"):
+        if FOLDER.fullmatch(folder.name) and folder.name not in (told.issuing, told.former, told.next):
+            AuthorityFiles(authority.files.directory, folder.name).issuing_key.unlink(missing_ok=True)
+    if told.phase is Phase.STEADY:
+        authority.files.cross.unlink(missing_ok=True)
 
 
 def _checked(authority: Authority, root: Root) -> Root:
@@ -186,8 +199,10 @@ def _make_issuing(
     named = {root.subject, issuing.subject}  # of an attempt that was cut short, too
     trusted = [each for each in _trusted(authority) if each == root or each.subject not in named]
     _write_trust(authority, [*trusted, *([] if root in trusted else [root]), issuing])
-    lists = [each for each in authority.revocation_lists() if each.issuer != issuing.subject]
-    _write_lists(authority, [*lists, revocation.empty_list(issuing, key, now)])
+    empty = revocation.empty_list(issuing, key, now)
+    _change_lists(
+        authority, lambda lists: [*(each for each in lists if each.issuer != issuing.subject), empty]
+    )
 
 
 def _let_go(authority: Authority, following: Described, name: str, clock: Clock) -> Authority:
@@ -204,7 +219,7 @@ def _let_go(authority: Authority, following: Described, name: str, clock: Clock)
     told = _describe(authority, replace(following, former="", next="", next_root=""), clock)
     files.issuing_key.unlink(missing_ok=True)
     told.files.cross.unlink(missing_ok=True)
-    _write_lists(told, [each for each in told.revocation_lists() if each.issuer != gone.subject])
+    _change_lists(told, lambda lists: [each for each in lists if each.issuer != gone.subject])
     return Authority.load_issuing(authority.files.directory, clock)
 
 
@@ -213,7 +228,7 @@ def _describe(authority: Authority, told: Described, clock: Clock) -> Authority:
     described = replace(told, since=clock())
     write_atomically(authority.files.description, described.as_json(), PUBLIC_FILE_MODE)
     after = Authority.load_issuing(authority.files.directory, clock)
-    _write_lists(after, after.revocation_lists())
+    _change_lists(after, lambda lists: lists)
     return after
 
 
@@ -225,8 +240,11 @@ def _write_trust(authority: Authority, trusted: Sequence[x509.Certificate]) -> N
     write_atomically(authority.files.trust, certificates.pem(*trusted).encode(), PUBLIC_FILE_MODE)
 
 
-def _write_lists(authority: Authority, lists: Sequence[x509.CertificateRevocationList]) -> None:
-    write_atomically(authority.files.crl, revocation.pem(lists), PUBLIC_FILE_MODE)
+def _change_lists(authority: Authority, following: Callable[[Lists], Lists]) -> None:
+    """A server that revokes at this very moment waits: what it adds is not lost."""
+    with authority.locked():
+        lists = following(authority.revocation_lists())
+        write_atomically(authority.files.crl, revocation.pem(lists), PUBLIC_FILE_MODE)
 
 
 def _next_name(name: str, first: str) -> str:

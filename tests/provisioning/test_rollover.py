@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import shutil
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from provisioning.errors import (
     RolloverRefused,
 )
 from provisioning.rollover_rules import RETIRED_AFTER, SETTLED_AFTER, Phase, Step
+from provisioning.storage import write_atomically
 from tests.edge_agent.making import ADDRESS, codes, counting, running
 from tests.provisioning.mqtt_client import may_connect
 from tests.support.acking_server import AckingServer
@@ -150,6 +152,33 @@ def test_what_was_prepared_can_be_abandoned_and_a_cut_step_is_taken_again(direct
     (directory / "issuing-2" / "issuing.key").unlink()
     with pytest.raises(ProvisioningError):
         Authority.load_issuing(directory)
+
+
+def test_a_key_that_a_power_cut_left_is_destroyed_and_nothing_that_is_revoked_meanwhile_is_lost(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former, written = directory / "issuing" / "issuing.key", []
+
+    def write(path: Path, *rest: Any) -> None:
+        if path.name == "revoked.crl":
+            with (path.parent / ".lock").open("w") as file, pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a server that revokes now waits
+            written.append(path)
+        write_atomically(path, *rest)
+
+    monkeypatch.setattr(rollover, "write_atomically", write)
+    rollover.prepare(directory, root(directory), at(NOW))
+    rollover.switch(directory, clock=at(NOW + SETTLED_AFTER))
+    with monkeypatch.context() as cut:
+        cut.setattr(Path, "unlink", lambda *_a, **_k: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            rollover.retire(directory, early=True)
+    assert former.exists()
+    with pytest.raises(RolloverRefused):
+        rollover.retire(directory, early=True)
+    assert not former.exists()
+    assert Authority.load_issuing(directory).described.phase is Phase.STEADY
+    assert len(written) >= 3
 
 
 def test_a_lists_file_without_the_signers_list_is_a_mismatch(directory: Path) -> None:
