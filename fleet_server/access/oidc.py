@@ -143,11 +143,12 @@ def _let_in(
         told = "none that counts" if person.groups_told else "no groups at all"
         log.warning("somebody of the OpenID provider is not let in: %s in its answer", told)
         return None
+    new_here = operator is None
     if operator is None:
         operator = _new_account(session, person, given, now)
     if operator.disabled:
         raise Forbidden("This account is disabled here.")
-    former = {each for each in operator.grants if each.source == "oidc"}
+    former = set() if new_here else {each for each in operator.grants if each.source == "oidc"}
     if former != set(given):
         store.replace_grants(session, operator.id, "oidc", given)
         session_store.delete_of(session, operator.id)

@@ -123,6 +123,12 @@ def test_nobody_of_the_provider_becomes_somebody_else_here(ctx: Context) -> None
     service.create_operator(ctx, CONSOLE, "admin", PASSWORD, (Role.ADMIN,))
     made, _ = oidc.finish(ctx, visit(oidc.begin(ctx, "/"), "u3"))
     assert made.principal.name == "admin-2"
+    with ctx.db.raw() as connection:
+        told = connection.execute(
+            "SELECT l.body::jsonb->'after'->'grants' FROM audit_line l JOIN audit_personal p USING (number)"
+            " WHERE l.action = 'operators:create' AND p.name = 'resource' AND p.value = 'admin-2'"
+        ).fetchall()
+    assert told == [({"*": ["admin"]},)]  # the log says who came to power by a group
     for subject in ("u2", "u4"):
         with pytest.raises(Forbidden, match="no role here"):
             oidc.finish(ctx, visit(oidc.begin(ctx, "/"), subject))
