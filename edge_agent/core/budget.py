@@ -17,6 +17,7 @@ from edge_agent.core.stamping import clock_is_set
 from wire_contract.classes import Class
 
 MEGABYTE = 1_000_000  # as a contract with a network counts
+BELIEVED_AHEAD_MS = 32 * 86_400_000  # the month after this one: a clock that is set back by some hours
 
 
 class Stage(StrEnum):
@@ -59,12 +60,21 @@ class Usage:
 
 
 def counted(usage: Usage, more_bytes: int, now_ms: int) -> Usage:
-    """`more_bytes` have gone since the last time. A clock not set, or set back, begins no month."""
+    """`more_bytes` have gone since the last time. A clock not set, or set back, begins no month.
+
+    A month that is far ahead of the clock came of a clock that was wrong. It gives way, or no month would
+    begin until then; what has gone counts for the present one.
+    """
     month = usage.month
     if clock_is_set(now_ms):
-        month = max(month, f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m}")
-    before = usage.bytes if month == usage.month or not usage.month else 0
+        here, ahead = _month(now_ms), _month(now_ms + BELIEVED_AHEAD_MS)
+        month = here if month > ahead else max(month, here)
+    before = usage.bytes if month <= usage.month or not usage.month else 0
     return Usage(month, before + max(more_bytes, 0))
+
+
+def _month(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m}"
 
 
 def stage(usage: Usage, budget_mb: float) -> Stage:

@@ -76,6 +76,9 @@ def test_a_clock_set_back_begins_no_month_and_a_new_month_begins_at_nothing() ->
     assert counted(usage, 1, UNSET) == Usage("2026-11", 16)
     assert counted(usage, 1, DECEMBER) == Usage("2026-12", 1)
     assert counted(counted(usage, 1, DECEMBER), 1, NOVEMBER) == Usage("2026-12", 2)
+    wrong = counted(usage, 1, at("2055-01-01T00:00:00"))
+    assert counted(wrong, 1, NOVEMBER) == Usage("2026-11", 2), "it does not wait for 2055"
+    assert counted(counted(wrong, 1, NOVEMBER), 1, DECEMBER) == Usage("2026-12", 1)
     assert counted(Usage("", 7), 1, NOVEMBER) == Usage("2026-11", 8), (
         "before the clock was set it was sent too"
     )
