@@ -60,6 +60,9 @@ class Speaker:
             except LamppostError as error:
                 self._note(name, str(error))
                 continue
+            except Exception as error:  # noqa: BLE001 - the source's top: the next one speaks
+                self._note(name, repr(error), error)
+                continue
             self._failing.pop(name, None)
             if messages:
                 self._mouth.publish(messages)

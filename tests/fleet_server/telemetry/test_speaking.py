@@ -51,7 +51,10 @@ def test_a_mistake_does_not_end_it() -> None:
             raise ZeroDivisionError
         return [("t", b"x")]
 
-    speaker = Speaker(mouth, {"due": due}, every_s=0.001)
+    def broken() -> Sequence[Said]:
+        raise KeyError("a mistake of ours")
+
+    speaker = Speaker(mouth, {"broken": broken, "due": due}, every_s=0.001)
     speaker.start()
     try:
         wait_until(lambda: mouth.said, 10, "the next round")
