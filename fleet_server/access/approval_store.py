@@ -67,16 +67,20 @@ def insert(
 
 
 def use(session: Session, wanted: Wanted, after: State, now: datetime) -> Request | None:
-    """An agreement to exactly this becomes `after`, once: two that come together queue. None: no such."""
-    number = session.execute(
+    """An agreement to exactly this becomes `after`, once: two that come together queue. None: no such.
+
+    Where two were asked for at once and both were agreed to, one deed uses both.
+    """
+    numbers = session.execute(
         text(
             "UPDATE second_person_request SET state = :after WHERE tenant = :tenant AND action = :action"
             " AND resource = :resource AND digest = :digest AND asked_by = :by"
             " AND state = 'approved' AND expires_at > :now RETURNING id"
         ),
         _key(wanted) | {"after": str(after), "now": now},
-    ).scalar_one_or_none()
-    return None if number is None else get(session, number)
+    ).scalars()
+    found = sorted(numbers)
+    return get(session, found[-1]) if found else None
 
 
 def same(session: Session, wanted: Wanted) -> Request | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_server.access import store, tokens, two_person
+from fleet_server.access import approval_store, store, tokens, two_person
 from fleet_server.access.errors import SecondPersonNeeded
 from fleet_server.access.grants import Grant
 from fleet_server.access.rules import CONSOLE, Action, Principal, Role
@@ -142,6 +142,16 @@ def test_a_token_in_somebody_s_name_does_not_make_two_of_one(ctx: Context) -> No
         with pytest.raises(Forbidden):
             question(ctx, script[0], other)
     assert two_person.withdraw(ctx, script[0], number).state is State.WITHDRAWN
+
+
+def test_what_was_asked_twice_at_once_is_done_once(ctx: Context) -> None:
+    wanted = approval_store.Wanted("porto", str(ERASE), WHOM, WHAT, "ana")
+    now = datetime.now(UTC)
+    with ctx.db.session() as session:
+        made = [approval_store.insert(session, wanted, "", "", now, now + REQUEST_LIFE) for _ in range(2)]
+    for each in made:
+        two_person.approve(ctx, BEA, each.id)
+    assert [ask(ctx) == 0 for _ in range(2)] == [True, False]
 
 
 def test_a_change_that_fails_leaves_the_agreement(ctx: Context) -> None:
