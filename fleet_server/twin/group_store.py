@@ -54,10 +54,11 @@ def group(session: Session, tenant: str, name: str, *, lock: bool = False) -> Gr
     return None if row is None else Group(**row._mapping)
 
 
-def dynamic_groups(session: Session, limit: int) -> list[Group]:
-    """Of every tenant."""
-    query = text(_GROUPS + " WHERE g.query IS NOT NULL ORDER BY g.id LIMIT :limit")
-    return [Group(**row._mapping) for row in session.execute(query, {"limit": limit})]
+def dynamic_group(session: Session, after: int) -> Group | None:
+    """The next one after this id, of whatever tenant."""
+    query = text(_GROUPS + " WHERE g.query IS NOT NULL AND g.id > :after ORDER BY g.id LIMIT 1")
+    row = session.execute(query, {"after": after}).one_or_none()
+    return None if row is None else Group(**row._mapping)
 
 
 def create(session: Session, tenant: str, name: str, title: str, query: str | None, priority: int) -> bool:

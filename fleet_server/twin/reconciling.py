@@ -5,11 +5,12 @@ Every tick is bounded and can be repeated; several workers share the work (SKIP 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fleet_server.db import Database
 from fleet_server.twin import group_store, store
 
 TWINS_A_TICK = 500
-GROUPS_A_TICK = 1_000
 
 
 def reconcile(db: Database) -> int:
@@ -28,11 +29,17 @@ def reconcile(db: Database) -> int:
     return len(twins)
 
 
-def regroup(db: Database) -> int:
-    """Every dynamic group anew: districts, sites and names change without a twin being touched. 0."""
+def regroup(db: Database, after: int, begin: Callable[[int], None]) -> int:
+    """The dynamic group next to `after` anew: districts, sites and names change without a twin being touched.
+
+    `begin` hears its id before, 0 where there is none: a query that fails must not keep the others. How many
+    there were: one at a time, as the same thread decides on alarms and a large city's query takes a while.
+    """
     with db.session() as session:
-        groups = group_store.dynamic_groups(session, GROUPS_A_TICK)
-    for group in groups:
-        with db.session() as session:
-            group_store.regroup(session, group)
-    return 0
+        group = group_store.dynamic_group(session, after)
+    begin(0 if group is None else group.id)
+    if group is None:
+        return 0
+    with db.session() as session:
+        group_store.regroup(session, group)
+    return 1

@@ -37,7 +37,7 @@ from fleet_server.telemetry.upkeep.rollups import MARKS_A_TICK, roll_up
 from fleet_server.telemetry.upkeep.settle import HOLES_A_TICK, settle
 from fleet_server.telemetry.upkeep.sweep import ROWS_A_TICK, forget_conditions, sweep_presence
 from fleet_server.telemetry.upkeep.views import MAX_VIEWS, make_views
-from fleet_server.twin.reconciling import GROUPS_A_TICK, TWINS_A_TICK, reconcile, regroup
+from fleet_server.twin.reconciling import TWINS_A_TICK, reconcile, regroup
 
 LETTERS_A_TICK = 200
 LATEST_A_TICK = 10_000  # rows: then units may be left
@@ -52,6 +52,7 @@ class Bench:
 
     context: Context
     series: SeriesCatalogue = field(default_factory=SeriesCatalogue)
+    group: int = 0  # the dynamic group that was looked at last
     _connection: psycopg.Connection[Any] | None = None
 
     @property
@@ -63,6 +64,9 @@ class Bench:
             lift_limits(self._connection)
             self.series.clear()  # it may be another database now, restored from an older backup
         return self._connection
+
+    def begin_group(self, group: int) -> None:
+        self.group = group
 
     def close(self) -> None:
         if self._connection is not None:
@@ -122,7 +126,7 @@ LOOPS = (
     Loop("months ahead", 600.0, lambda b: months_ahead(b.connection, b.context.clock.now()), MAX_VIEWS),
     Loop("floods", 5.0, lambda b: follow_floods(b.connection, b.context), FLOODS_A_TICK + 1),
     Loop("settings", 1.0, lambda b: reconcile(b.context.db), TWINS_A_TICK),
-    Loop("dynamic groups", 60.0, lambda b: regroup(b.context.db), GROUPS_A_TICK),
+    Loop("dynamic groups", 60.0, lambda b: regroup(b.context.db, b.group, b.begin_group), 1),
     Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),
     Loop(
         "forget old conditions",

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text as sql
+from sqlmodel import Session
 
 from edge_agent.core.twin import Twin as DeviceTwin
 from edge_agent.core.twin import judging, report, take_in
@@ -15,7 +17,7 @@ from fleet_server.access.rules import Principal, Role
 from fleet_server.access.service import SignedIn
 from fleet_server.api import create_app
 from fleet_server.context import Context
-from fleet_server.errors import OtherTenant
+from fleet_server.errors import DatabaseUnreachable, OtherTenant
 from fleet_server.twin import group_store, groups, reconciling, sending, service
 from fleet_server.twin.service import Wish
 from tests.fleet_server.telemetry.support import NOW, NOW_MS, Desk, Post
@@ -68,6 +70,19 @@ class Device:
 def settle(context: Context) -> None:
     while reconciling.reconcile(context.db):
         pass
+
+
+def looked_at(context: Context) -> int:
+    """Every dynamic group once, as the worker's loop does; how many could be."""
+    begun, well = [0], 0
+    while True:
+        try:
+            found = reconciling.regroup(context.db, begun[-1], begun.append)
+        except DatabaseUnreachable:
+            continue
+        if not found:
+            return well
+        well += 1
 
 
 def test_from_a_wish_to_the_answer(client: TestClient, context: Context, desk: Desk, post: Post) -> None:
@@ -343,15 +358,32 @@ def test_a_dynamic_group_follows_tags_reports_and_districts(
     Device(desk, post).connect()
     assert inherits(), "its report changed"
     desk.connection.execute("UPDATE device SET reported = '{}'")
-    reconciling.regroup(context.db)
+    assert looked_at(context) == 1
     assert not inherits(), "the look once a minute"
     desk.connection.execute("UPDATE device SET district = 'Harbour'")
-    reconciling.regroup(context.db)
+    assert looked_at(context) == 1
     assert inherits()
     assert client.get("/api/v1/groups/g/members").json() == {"devices": ["city/lamp-01"], "next_after": None}
     assert client.post("/api/v1/groups/g/members", json={"remove": ["lamp-01"]}).status_code == 409
     client.patch("/api/v1/groups/g", json={"query": "tag.nothing is set"})
     assert not inherits()
+
+
+def test_a_group_that_fails_keeps_no_other(
+    context: Context, desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        groups.create(context, ADMIN, name, text="tag.lit = true", tenant="city")
+    regroup = group_store.regroup
+
+    def slow(session: Session, of: group_store.Group) -> int:
+        if of.name == "a":
+            session.execute(sql("SET LOCAL statement_timeout = 1"))
+            session.execute(sql("SELECT pg_sleep(10)"))
+        return regroup(session, of)
+
+    monkeypatch.setattr(group_store, "regroup", slow)
+    assert looked_at(context) == 2
 
 
 def test_nobody_reaches_into_another_tenant(context: Context, desk: Desk, post: Post) -> None:
