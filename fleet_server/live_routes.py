@@ -37,7 +37,7 @@ async def live(ctx: Ctx, request: Request, principal: Asker) -> StreamingRespons
     service.authorize(principal, Action.DEVICES_READ)
     hub = cast(LiveHub, request.app.state.live)
     only = everything if principal.within is None else _Own(ctx, principal)
-    stream = _while_signed_in(event_stream(hub, hub.listen(), only), ctx, token_of(request))
+    stream = _while_the_same(event_stream(hub, hub.listen(), only), ctx, principal, token_of(request))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
@@ -66,18 +66,21 @@ class _Own:
         )
 
 
-async def _while_signed_in(stream: AsyncIterator[bytes], ctx: Context, token: str) -> AsyncIterator[bytes]:
+async def _while_the_same(
+    stream: AsyncIterator[bytes], ctx: Context, principal: Principal, token: str
+) -> AsyncIterator[bytes]:
+    """As long as the token stands for this principal: with other roles or another tenant it ends as well."""
     looked_s = time.monotonic()
     async for part in stream:
         if time.monotonic() - looked_s > SESSION_LOOK_S:
             looked_s = time.monotonic()
-            if not await asyncio.to_thread(_still_signed_in, ctx, token):
+            if not await asyncio.to_thread(_is_still, ctx, principal, token):
                 return
         yield part
 
 
-def _still_signed_in(ctx: Context, token: str) -> bool:
+def _is_still(ctx: Context, principal: Principal, token: str) -> bool:
     try:
-        return service.resolve(ctx, token) is not None
+        return service.resolve(ctx, token) == principal
     except LinkError:
         return True  # nobody is thrown out for the database's sake

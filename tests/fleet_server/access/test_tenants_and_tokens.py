@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from fleet_server.access import rules, service, store, tokens
+from fleet_server import live_routes
+from fleet_server.access import rules, service, sessions, store, tokens
 from fleet_server.access.errors import SignInRefused, TooManyAttempts, UnfitCredential
 from fleet_server.access.grants import Grant
 from fleet_server.access.rules import CONSOLE, Action, Principal, Role
@@ -61,6 +63,31 @@ def test_a_session_acts_in_one_tenant_and_changes_over(ctx: Context, ana: str) -
         service.act_in(ctx, changed.principal, made.token, "no tenant")
     with pytest.raises(Forbidden, match="no role in faro"):
         service.sign_in(ctx, ana, PASSWORD, tenant="faro")
+
+
+def test_a_stream_ends_with_the_roles_and_the_tenant_that_it_was_begun_with(
+    ctx: Context, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_routes, "SESSION_LOOK_S", -1.0)
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(2):
+            yield b"change"
+
+    async def told(who: Principal, token: str) -> int:
+        return len([part async for part in live_routes._while_the_same(parts(), ctx, who, token)])
+
+    made = service.sign_in(ctx, ana, PASSWORD, tenant="porto")
+    assert asyncio.run(told(made.principal, made.token)) == 2
+    service.act_in(ctx, made.principal, made.token, "lisboa")
+    assert asyncio.run(told(made.principal, made.token)) == 0
+    token = make(ctx, PORTO_ADMIN, Action.DEVICES_READ)
+    monkeypatch.setattr(sessions, "real", lambda _: NOON)
+    machine = service.resolve(ctx, token)
+    assert machine is not None
+    assert asyncio.run(told(machine, token)) == 2
+    service.grant(ctx, PORTO_ADMIN, ana, "porto", (Role.VIEWER,))
+    assert asyncio.run(told(machine, token)) == 0
 
 
 def test_who_is_of_every_tenant_may_act_in_any_one(ctx: Context) -> None:
