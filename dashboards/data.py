@@ -158,6 +158,7 @@ class Services:
                 claim=each.claim_id,
                 fingerprint=each.key_fingerprint,
                 asked_ms=_ms(each.requested_at or each.created_at),
+                ends_another=each.known or each.replaces,
             )
             for each in waiting
         ]

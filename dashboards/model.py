@@ -149,7 +149,7 @@ class IndexCourse:
 
 @dataclass(frozen=True)
 class Pending:
-    """A lamppost that asked for a certificate and waits for a person."""
+    """A lamppost that asked for a certificate and waits for a person. ends_another: its name is taken."""
 
     id: int
     name: str
@@ -157,3 +157,4 @@ class Pending:
     claim: str
     fingerprint: str
     asked_ms: int
+    ends_another: bool

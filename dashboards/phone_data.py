@@ -25,7 +25,8 @@ _NUMBER = re.compile(r"[+-]?\d{1,3}(?:[.,]\d{1,10})?")  # a phone's keyboard may
 
 @dataclass(frozen=True)
 class Standing:
-    """A claim and what became of it; `label` is an SVG. device "": it proposes a name itself."""
+    """A claim and what became of it; `label` is an SVG. device "": it proposes a name itself. ends_another:
+    there is a lamppost of this name, whose certificates are over once this one is let in."""
 
     id: int
     claim: str
@@ -38,6 +39,7 @@ class Standing:
     reason: str
     label: str = ""
     url: str = ""
+    ends_another: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,4 +218,5 @@ def _standing(found: Enrolment, label: str = "", url: str = "") -> Standing:
         reason=found.reason,
         label=label,
         url=url,
+        ends_another=found.known or found.replaces,
     )

@@ -27,6 +27,10 @@ STATES = {
     "expired": "its time is over",
     "withdrawn": "withdrawn",
 }
+ENDS_ANOTHER = (
+    "There is a lamppost of this name already, with another key. Let this one in only where it takes that "
+    "one's place: that one's certificates are over then."
+)
 REFRESH_S = 5  # a claim's page until the lamppost has asked
 
 
@@ -112,8 +116,9 @@ def _compare(found: Standing, may_decide: bool) -> str:
     if not may_decide:
         return f'{shown}<p class="muted">Somebody else decides.</p>'
     to = f"/c/{escape(found.claim)}"
+    ends = f'<p class="problem">{ENDS_ANOTHER}</p>' if found.ends_another else ""
     return (
-        f'{shown}<form method="post" action="{to}">'
+        f'{shown}{ends}<form method="post" action="{to}">'
         f"{_field('Its last four characters, as the lamppost shows them', 'last', required=True, most=4)}"
         '<button type="submit" class="primary" name="decision" value="accept">All the same: let it in'
         "</button>"

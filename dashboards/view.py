@@ -113,6 +113,7 @@ def pending(waiting: Sequence[Pending]) -> list[dict[str, Any]]:
             "claim": p.claim,
             "fingerprint": p.fingerprint,
             "asked": p.asked_ms,
+            "endsAnother": p.ends_another,
         }
         for p in waiting
     ]

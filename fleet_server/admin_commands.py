@@ -197,6 +197,7 @@ def _enrolment(found: Enrolment) -> Row:
         "device": f"{found.tenant}/{found.device or '(free)'}",
         "site": found.site,
         "key fingerprint": found.key_fingerprint,
+        "ends another": "yes" if found.known or found.replaces else "",
         "claim": found.claim_id,
         "asked": _instant(found.requested_at),
         "decided by": found.decided_by,

@@ -16,6 +16,7 @@ export default {
               <p><strong>{{ p.name }}</strong> <span class="muted">&nbsp;{{ p.site }} asked {{ age(wall() - p.asked) }} ago<template v-if="p.claim">, claim {{ p.claim }}</template></span></p>
               <p class="muted">{{ s.may.decide ? 'Compare' : 'An operator compares' }} with the fingerprint that <code>lamppost agent enrol</code> shows on the lamppost{{ s.may.decide ? '' : ', and decides' }}:</p>
               <p><code class="finger" :aria-label="'Key fingerprint ' + p.fingerprint"><template v-for="part in p.fingerprint.split(/(?<=:)/)">{{ part }}<wbr></template></code></p>
+              <p v-if="p.endsAnother" class="tone-bad">There is a lamppost of this name already, with another key. Accept this one only where it takes that one's place: that one's certificates are over then.</p>
               <p v-if="failed[p.id]" class="tone-bad" role="alert">{{ failed[p.id] }}</p>
               <p v-if="s.may.decide" class="do"><button type="button" class="primary" :disabled="busy[p.id]" @click="decide(p, true)">Accept {{ p.name }}</button>
                 <button type="button" :disabled="busy[p.id]" @click="sure === p.id ? decide(p, false) : (sure = p.id)">{{ sure === p.id ? 'Reject for good' : 'Reject' }}</button>

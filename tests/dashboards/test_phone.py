@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,5 +153,8 @@ def test_who_may_only_look_is_offered_no_form_and_words_stay_words() -> None:
     assert not re.search(r"<(b|i|s|u)>", shown)
     claim = Standing(1, "22222222", "pending", "demo", "lamp", "<b>", "aaaa-bbbb", "<i>", "<s>")
     assert "<form" not in phone_view.claim(claim, may_decide=False)
+    taking = phone_view.claim(replace(claim, ends_another=True), may_decide=True)
+    assert phone_view.ENDS_ANOTHER in taking
+    assert phone_view.ENDS_ANOTHER not in phone_view.claim(claim, may_decide=True)
     assert not re.search(r"<(b|i|s|u)>", phone_view.claim(claim, may_decide=True))
     assert "<b>" not in phone_view.page("<b>", "", "<b>", "<b>")

@@ -74,6 +74,7 @@ def test_from_claim_to_certificate(console: Console) -> None:
     enrolment.request_certificate(ctx, claim_id, secret, request)
     [pending] = console.rows("enrolments", "list", "--state", "pending")
     shown = pending["key fingerprint"]
+    assert pending["ends another"] == ""
     status, _, error = console.text(
         "enrolments", "accept", pending["id"], "--fingerprint", "0000-" + shown[5:]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi.testclient import TestClient
 
-from fleet_server import admin_cli
+from fleet_server import admin_cli, admin_commands
 from fleet_server.accept_policy import read_rules
 from fleet_server.access.rules import Principal, Role
 from fleet_server.api import create_device_app
@@ -163,6 +164,8 @@ def test_a_known_lamppost_with_a_new_key_is_pending_and_the_old_one_stays_in_unt
     waiting = service.request_certificate(ctx, *token(text), request)
     assert isinstance(waiting, Waiting)
     assert waiting.enrolment.known
+    [shown] = admin_commands.enrolments_list(ctx, argparse.Namespace(state="pending"))
+    assert shown["ends another"] == "yes", "whoever decides is told"
     assert list(authority.revocation_list()) == []
     assert service.renew(ctx, Address("city", "lamp-01"), make_request("city/lamp-01")[0]).refused == ""
     service.accept(ctx, OPERATOR, waiting.enrolment.id)
