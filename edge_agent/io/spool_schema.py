@@ -62,6 +62,7 @@ _SHED_TABLE = """CREATE TABLE shed (
     PRIMARY KEY (cls, reason)
 ) WITHOUT ROWID"""
 REASON_NOT_KEPT = "before_3"
+WRITE_VERSION_AT, NEWEST_WRITE_VERSION = 18, 2  # in the file's header; 2 is the write-ahead log
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 READ_ONLY_REMEDY = (
@@ -95,7 +96,9 @@ def sorted_errors(path: Path) -> Iterator[None]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or create the file with our settings, without looking at what is in it."""
+    """Open or create the file with our settings, without looking at what is in it. Raises SpoolCorrupt."""
+    if _says_read_only(path):
+        raise SpoolCorrupt(f"{path}: its header says that it is not to be written")
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
     if path.stat().st_size == 0:  # only then do they take effect, and only then is there nothing to spoil
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -103,6 +106,17 @@ def connect(path: Path) -> sqlite3.Connection:
     for pragma in _PRAGMAS:
         db.execute(pragma)
     return db
+
+
+def _says_read_only(path: Path) -> bool:
+    """A flipped bit in the file's write version: SQLite reads such a file and never writes it (sqlite.org,
+    Database File Format, 1.3.3)."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(WRITE_VERSION_AT + 1)
+    except OSError:
+        return False  # there is none yet, or opening it says why not
+    return len(header) > WRITE_VERSION_AT and header[WRITE_VERSION_AT] > NEWEST_WRITE_VERSION
 
 
 def bound(db: sqlite3.Connection, max_bytes: int) -> None:

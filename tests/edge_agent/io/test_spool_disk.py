@@ -287,6 +287,17 @@ def test_a_flipped_byte_anywhere_never_stops_it_and_invents_nothing(tmp_path: Pa
     life.close()
 
 
+def test_a_file_whose_header_forbids_writing_is_rescued_when_it_is_opened(tmp_path: Path) -> None:
+    filled(tmp_path).close()
+    with (tmp_path / "spool.db").open("r+b") as file:
+        file.seek(18)
+        file.write(b"\x03")
+    spool = SqliteSpool(tmp_path, declaration)
+    assert spool.opened_with is not None
+    spool.put(Class.REPLY, REPLY, NOW_MS)
+    spool.close()
+
+
 def test_a_damaged_spool_too_large_to_copy_is_kept_and_the_agent_starts(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 6 << 20) as disk:
         spool = filled(disk / "spool")

@@ -65,7 +65,11 @@ def test_a_killed_restore_leaves_the_old_one_and_the_next_clears_up(
         running.wait()
     assert databases(saved.server, name) == [name, half]
     with psycopg.connect(fresh_url) as connection:
-        assert fingerprints(connection) == before
+        after = fingerprints(connection)
+    audited = {name for name in after if name.startswith("public.audit_")}  # that somebody began to restore
+    assert {name: after[name] for name in after if name not in audited} == {
+        name: before[name] for name in before if name not in audited
+    }
     again = ["restore", str(saved.made.file), "--replace", "--yes", "--config", str(config)]
     assert db_cli.main(again) == 0
     with psycopg.connect(fresh_url) as connection:

@@ -100,7 +100,7 @@ def test_two_that_a_third_lamppost_joins_are_merged(context: Context, street: St
     assert (merged.record.state, merged.record.merged_into) == (State.MERGED, older)
     assert (merged.members, merged.verdicts) == ([], [])
     assert told(context, younger)[-2:] == [
-        (What.NOTE, "ola", "smoke seen"),
+        (What.NOTE, "o.", "smoke seen"),  # who only looks reads initials
         (What.MERGED, "worker", str(older)),
     ]
     assert (What.ABSORBED, "worker", str(younger)) in told(context, older)

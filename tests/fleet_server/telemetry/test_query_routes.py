@@ -100,7 +100,7 @@ def test_pages_put_together_are_the_whole(http: TestClient, desk: Desk, posts: l
             assert list(map(names, found)) == list(map(names, whole[key])), (path, limit)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(limit=st.integers(1, 9), back=st.lists(st.integers(-90, 90), min_size=1, max_size=6))
 def test_pages_hold_while_rows_come_in(
     http: TestClient, desk: Desk, posts: list[Post], limit: int, back: list[int]
