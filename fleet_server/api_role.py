@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 5  # an answer that takes longer is cut when the server stops
 KEEP_ALIVE_S = 30  # idle connections of browsers and proxies
+# Of a device's connection, however slowly it asks: who says nothing, or a byte now and then, needs no
+# certificate and would keep a descriptor for ever. An agent asks once and waits 20 s for the answer.
+CONNECTION_LIFE_S = 60.0
 CERTIFICATE_LOOK_S = 1.0  # one system call; a renewed certificate is served within this
 BACKLOG = 512  # a whole city that enrols at once after a power cut waits in the kernel instead of failing
 
@@ -47,6 +50,16 @@ class DeviceProtocol(H11Protocol):
         tls = transport.get_extra_info("ssl_object")
         shown = tls.getpeercert(binary_form=True) if tls is not None else None
         self.app_state = {**self.app_state, PEER_CERTIFICATE: shown or b""}
+        self._life = self.loop.call_later(CONNECTION_LIFE_S, self._end)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._life.cancel()
+        super().connection_lost(exc)
+
+    def _end(self) -> None:
+        """A tunnel is another protocol by now, and goes on."""
+        if self.transport.get_protocol() is self:
+            self.transport.abort()
 
 
 def main(config: ServerConfig) -> int:

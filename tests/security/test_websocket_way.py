@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -133,3 +134,21 @@ def _refuses_what_is_no_tunnel(broker: MosquittoBroker, port: int) -> None:
         with pytest.raises(ConnectionClosed):
             made.recv(10)  # eight megabytes are announced: nobody waits for them
         assert made.close_code == 1009
+
+
+def test_who_never_asks_is_cut_off_and_who_is_connected_is_not(
+    broker: MosquittoBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from websockets.sync.client import connect
+
+    monkeypatch.setattr(api_role, "CONNECTION_LIFE_S", 2.0)
+    context = ssl.create_default_context(cafile=str(broker.authority.files.trust))
+    with door(broker, tmp_path) as port:
+        url = f"wss://localhost:{port}/mqtt"
+        with connect(url, ssl=context, subprotocols=["tls.lamppost"]) as tunnel:  # type: ignore[list-item]
+            plain = socket.create_connection(("localhost", port), 20)
+            with context.wrap_socket(plain, server_hostname="localhost") as slow:
+                slow.sendall(b"GET /")
+                with suppress(ConnectionResetError, ssl.SSLEOFError):
+                    assert slow.recv(1) == b""
+            assert tunnel.ping().wait(10)
