@@ -21,6 +21,7 @@ from fleet_server.config import Listen, ServerConfig
 from fleet_server.context import Context
 from fleet_server.enrolment.est import PEER_CERTIFICATE
 from fleet_server.errors import ConfigurationError
+from fleet_server.processes import allow_connections
 from provisioning.authority_files import AuthorityFiles
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class DeviceProtocol(H11Protocol):
 
 def main(config: ServerConfig) -> int:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError where a port or certificate cannot be used."""
+    allow_connections()
     context = Context.of(config)
     app = create_app(context)
     servers = [(_server(app, behind_proxy=config.api.behind_tls), _listen("api.listen", config.api.listen))]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import shutil
 from pathlib import Path
 
 from fleet_server.certificates import broker_files
 from fleet_server.config import ServerConfig
 from fleet_server.errors import ConfigurationError
-from fleet_server.processes import die_with_parent
+from fleet_server.processes import allow_connections, die_with_parent
 from provisioning.authority_files import AuthorityFiles
 from provisioning.broker import BrokerSettings, render_mosquitto
 from provisioning.storage import PUBLIC_FILE_MODE, write_atomically
@@ -71,17 +70,10 @@ def write_configuration(config: ServerConfig) -> Path:
     return directory / "mosquitto.conf"
 
 
-def _allow_connections() -> None:
-    """As many open files as the system lets us: its usual 1024 let in a thousand lampposts, or one thief with
-    a thousand connections, and then nobody."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def main(config: ServerConfig) -> int:
     """Become Mosquitto; returns only by raising ConfigurationError or OSError."""
     program = mosquitto_program()
     file = write_configuration(config)
-    _allow_connections()
+    allow_connections()
     die_with_parent()
     os.execv(program, [str(program), "-c", str(file)])  # noqa: S606

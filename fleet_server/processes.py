@@ -1,9 +1,10 @@
-"""How one process is bound to the life of another."""
+"""How one process is bound to the life of another, and how many connections it may have."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import threading
 import time
@@ -77,3 +78,10 @@ def command_of(pid: int) -> list[str]:
             return [part.decode(errors="replace") for part in line.read().split(b"\0") if part]
     except OSError:
         return []
+
+
+def allow_connections() -> None:
+    """As many open files as the system lets us: its usual 1024 let in a thousand lampposts, or one thief with
+    a thousand connections, and then nobody."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_server import broker_role
+from fleet_server import broker_role, processes
 from fleet_server.config import load_config
 
 
@@ -17,7 +17,7 @@ def test_a_thousand_connections_do_not_fill_the_broker() -> None:
     soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, soft), most))
-        broker_role._allow_connections()
+        processes.allow_connections()
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
