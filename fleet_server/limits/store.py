@@ -73,8 +73,9 @@ def seen(connection: Connection[Any], floods: Mapping[Address, Rate], now: datet
 
 
 def open_floods(connection: Connection[Any], since: datetime, now: datetime, limit: int) -> list[OpenFlood]:
-    """Those that something may have to be done about. Who is out for hours yet would fill the list, and nobody
-    after them would be stopped."""
+    """Those that something may have to be done about: who is out for hours yet would fill the list.
+
+    Nobody after them would be stopped then."""
     rows = connection.execute(
         "SELECT f.id, d.tenant, d.name, d.id, d.state, f.state, f.messages, f.bytes, f.until,"
         " (SELECT count(*) FROM flood o WHERE o.device_id = f.device_id AND o.id < f.id AND o.seen_at > %s)"
