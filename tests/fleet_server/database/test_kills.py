@@ -51,6 +51,8 @@ def unaudited(connection: psycopg.Connection) -> dict[str, TableState]:
         name: state
         for name, state in fingerprints(connection).items()
         if not name.startswith("public.audit_")
+        for name, state in fingerprints(connection).items()
+        if not name.startswith("public.audit_")
     }
 
 
