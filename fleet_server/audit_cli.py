@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fleet_server import audit_commands as run
-from fleet_server.audit_commands import Answer
 from fleet_server.auditor.service import MOST, Place
-from fleet_server.config import load_config
-from fleet_server.errors import ConfigurationError, LamppostError
-from fleet_server.origin import coming_from
+from fleet_server.command_line import add_command, answered
 
 EXAMPLES = """\
 examples:
@@ -35,9 +29,6 @@ what is in a line. Exit status 0: done, or the log is sound; 1: refused, or it i
 or command line.
 """
 
-Act = Callable[[argparse.Namespace], Answer]
-Commands = argparse._SubParsersAction  # the type argparse gives no public name
-
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
@@ -47,23 +38,23 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    listed = _command(commands, "list", "lines, the newest first", run.list_lines)
+    listed = add_command(commands, "list", "lines, the newest first", run.list_lines)
     listed.add_argument("--action", default="", metavar="A", help="devices:change, or devices: for all such")
     listed.add_argument("--who", default="", metavar="NAME", help="an account, a service or a device")
     listed.add_argument("--resource", default="", metavar="NAME", help="what was acted on, as it is shown")
     listed.add_argument("--before", type=_number, metavar="N", help="go on below the last one shown")
     listed.add_argument("--limit", type=_limit, default=50, metavar="N", help=f"at most (50; {MOST})")
-    _command(commands, "show", "one line, with all that is in it", run.show).add_argument(
+    add_command(commands, "show", "one line, with all that is in it", run.show).add_argument(
         "number", type=_number
     )
-    export = _command(commands, "export", "write the log to a new file, for an auditor", run.export)
+    export = add_command(commands, "export", "write the log to a new file, for an auditor", run.export)
     export.add_argument("file", type=Path, metavar="FILE")
     export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="jsonl can be verified")
     export.add_argument("--without-names", action="store_true", help="without names, addresses and reasons")
     for each in (listed, export):
         each.add_argument("--from", dest="begins", type=_instant, metavar="TIME", help="UTC, or with a zone")
         each.add_argument("--to", dest="ends", type=_instant, metavar="TIME")
-    verify = _command(commands, "verify", "is it the log that was written?", run.verify)
+    verify = add_command(commands, "verify", "is it the log that was written?", run.verify)
     verify.add_argument("file", type=Path, nargs="?", metavar="FILE", help="an export (jsonl), offline")
     verify.add_argument("--key", type=Path, action="append", metavar="FILE", help="public key (PEM); repeat")
     verify.add_argument(
@@ -74,20 +65,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="N:HASH",
         help="a line's hash, noted elsewhere",
     )
-    _command(commands, "checkpoint", "sign for the newest line now", run.checkpoint)
-    _command(commands, "keys", "the public keys of checkpoints", run.keys)
+    add_command(commands, "checkpoint", "sign for the newest line now", run.checkpoint)
+    add_command(commands, "keys", "the public keys of checkpoints", run.keys)
     return made
-
-
-def _command(
-    commands: Commands[argparse.ArgumentParser], name: str, what: str, act: Act
-) -> argparse.ArgumentParser:
-    one = commands.add_parser(name, help=what, description=what)
-    one.set_defaults(act=act)
-    one.add_argument("--config", type=Path, metavar="FILE", help="the server's configuration (server.toml)")
-    one.add_argument("--data", type=Path, metavar="DIR", help="the server's data directory")
-    one.add_argument("--json", action="store_true", help="answer in JSON, without progress")
-    return one
 
 
 def _number(text: str) -> int:
@@ -123,19 +103,4 @@ def _seen(text: str) -> Place:
 def main(argv: list[str]) -> int:
     """See `EXAMPLES` for the exit statuses. An operator's mistake is one line on stderr."""
     options = parser().parse_args(argv)
-    act: Act = options.act
-    try:
-        with coming_from("command"):
-            options.loaded = load_config(options.config, data_dir=options.data)
-            answer = act(options)
-    except LamppostError as refused:
-        if options.json:
-            print(json.dumps({"error": str(refused)}))
-        else:
-            print(f"lamppost audit {options.command}: {refused}", file=sys.stderr)
-        return 2 if isinstance(refused, ConfigurationError) else 1
-    except KeyboardInterrupt:
-        print(f"lamppost audit {options.command}: stopped", file=sys.stderr)
-        return 1
-    print(json.dumps(answer.document, indent=2) if options.json else "\n".join(answer.lines))
-    return answer.status
+    return answered(f"lamppost audit {options.command}", options, options.act)

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from fleet_server.admin_commands import console
 from fleet_server.audit import keys as key_files
 from fleet_server.auditor import service
 from fleet_server.auditor.service import LineView, Verified, Wanted
+from fleet_server.command_line import Answer
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context, command_context
 from fleet_server.errors import ConfigurationError, HardwareError, InvalidRequest
@@ -22,15 +22,6 @@ from fleet_server.health import database_parts
 from fleet_server.progress import Progress
 
 PRIVATE_FILE_MODE = 0o600  # an export has names in it
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`document`: for --json. `lines`: for people."""
-
-    status: int
-    document: Any
-    lines: list[str]
 
 
 @contextmanager

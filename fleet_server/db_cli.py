@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from fleet_server import db_commands as run
-from fleet_server.config import load_config
-from fleet_server.db_commands import Answer
-from fleet_server.errors import ConfigurationError, LamppostError
-from fleet_server.origin import coming_from
+from fleet_server.command_line import add_command, answered
 
 EXAMPLES = """\
 examples:
@@ -28,8 +22,6 @@ It works on the database of the server's configuration (--config, --data), runni
 Exit status 0: done, or sound; 1: refused, pending, or not sound; 2: configuration or command line are wrong.
 """
 
-Act = Callable[[argparse.Namespace], Answer]
-
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
@@ -40,16 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, what: str, act: Any) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=what, description=what)
-        one.set_defaults(act=act)
-        one.add_argument(
-            "--config", type=Path, metavar="FILE", help="the server's configuration (server.toml)"
-        )
-        one.add_argument("--data", type=Path, metavar="DIR", help="the server's data directory")
-        one.add_argument("--json", action="store_true", help="answer in JSON, without progress")
-        return one
-
+    command = partial(add_command, commands)
     upgrade = command("upgrade", "bring the schema to this program's newest step", run.upgrade)
     upgrade.add_argument(
         "--check", action="store_true", help="only say what is pending; status 1 where it is"
@@ -84,19 +67,5 @@ def _count(text: str) -> int:
 def main(argv: list[str]) -> int:
     """See `EXAMPLES` for the exit statuses. An operator's mistake is one line on stderr."""
     options = parser().parse_args(argv)
-    act: Act = options.act
-    try:
-        options.loaded = load_config(options.config, data_dir=options.data)
-        with coming_from("command"):
-            answer = act(options)
-    except LamppostError as refused:
-        if options.json:
-            print(json.dumps({"error": str(refused)}))
-        else:
-            print(f"lamppost db {options.command}: {refused}", file=sys.stderr)
-        return 2 if isinstance(refused, ConfigurationError) else 1
-    except KeyboardInterrupt:
-        print(f"lamppost db {options.command}: stopped; nothing was changed", file=sys.stderr)
-        return 1
-    print(json.dumps(answer.document, indent=2) if options.json else "\n".join(answer.lines))
-    return answer.status
+    name = f"lamppost db {options.command}"
+    return answered(name, options, options.act, stopped="stopped; nothing was changed")

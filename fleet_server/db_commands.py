@@ -7,13 +7,12 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from fleet_server.command_line import Answer
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context, command_context
 from fleet_server.database import audit_notes, looking, upgrading
@@ -28,15 +27,6 @@ from fleet_server.errors import ConfigurationError, Conflict, HardwareError, Inv
 from fleet_server.progress import Progress, size
 
 MARKS = {Verdict.SOUND: "ok ", Verdict.UNSOUND: "BAD", Verdict.NOT_CHECKED: "-  "}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`document`: for --json. `lines`: for people."""
-
-    status: int
-    document: dict[str, Any]
-    lines: list[str]
 
 
 @contextmanager

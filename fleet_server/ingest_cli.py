@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from fleet_server import ingest_commands as run
-from fleet_server.config import load_config
-from fleet_server.context import command_context
-from fleet_server.errors import ConfigurationError, LamppostError
-from fleet_server.ingest_commands import Answer
-from fleet_server.origin import coming_from
+from fleet_server.command_line import Answer, add_command, answered
+from fleet_server.config import ServerConfig
+from fleet_server.context import Context, command_context
+from fleet_server.errors import ConfigurationError
 from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
 
@@ -39,8 +35,6 @@ stored at most once, however often it is tried. docs/ingest.md says what each re
 Exit status 0: done; 1: refused, or some letters are still not stored; 2: configuration or command line.
 """
 
-Commands = argparse._SubParsersAction  # the type argparse gives no public name
-
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
@@ -58,21 +52,10 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = dead.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _list(_command(commands, "list", "the newest first", run.dead_list))
-    _show(_command(commands, "show", "one letter: why, and what is in it", run.dead_show))
-    _replay(_command(commands, "replay", "try again, after the fix", run.dead_replay))
+    _list(add_command(commands, "list", "the newest first", run.dead_list))
+    _show(add_command(commands, "show", "one letter: why, and what is in it", run.dead_show))
+    _replay(add_command(commands, "replay", "try again, after the fix", run.dead_replay))
     return made
-
-
-def _command(
-    commands: Commands[argparse.ArgumentParser], name: str, what: str, act: Any
-) -> argparse.ArgumentParser:
-    one = commands.add_parser(name, help=what, description=what)
-    one.set_defaults(act=act)
-    one.add_argument("--config", type=Path, metavar="FILE", help="the server's configuration (server.toml)")
-    one.add_argument("--data", type=Path, metavar="DIR", help="the server's data directory")
-    one.add_argument("--json", action="store_true", help="answer in JSON, without progress")
-    return one
 
 
 def _filters(one: argparse.ArgumentParser) -> None:
@@ -130,26 +113,18 @@ def main(argv: list[str]) -> int:
         if bool(options.id) == bool(filtered):
             made.error("replay: give the numbers of letters, or --reason, --device, --since or --all")
     name = f"lamppost ingest {options.group} {options.command}"
-    act: Callable[..., Answer] = options.act
-    try:
-        config = load_config(options.config, data_dir=options.data)
-        if options.command != "show":
-            options.device = _address(options.device, config.tenant.name)
-        run.check_there_is_a_server(config)
-        with command_context(config) as ctx, coming_from("command"):
-            run.check_schema(ctx)
-            answer = act(ctx, options)
-    except LamppostError as refused:
-        if options.json:
-            print(json.dumps({"error": str(refused)}))
-        else:
-            print(f"{name}: {refused}", file=sys.stderr)
-        return 2 if isinstance(refused, ConfigurationError) else 1
-    except KeyboardInterrupt:
-        print(f"{name}: stopped; what was stored until now stays stored", file=sys.stderr)
-        return 1
-    print(json.dumps(answer.document, indent=2) if options.json else "\n".join(answer.lines))
-    return answer.status
+    return answered(name, options, _acted, stopped="stopped; what was stored until now stays stored")
+
+
+def _acted(options: argparse.Namespace) -> Answer:
+    config: ServerConfig = options.loaded
+    act: Callable[[Context, argparse.Namespace], Answer] = options.act
+    if options.command != "show":
+        options.device = _address(options.device, config.tenant.name)
+    run.check_there_is_a_server(config)
+    with command_context(config) as ctx:
+        run.check_schema(ctx)
+        return act(ctx, options)
 
 
 def _address(name: str | None, tenant: str) -> str | None:

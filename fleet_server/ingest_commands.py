@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 
 from fleet_server.admin_commands import console
+from fleet_server.command_line import Answer
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context
 from fleet_server.errors import ConfigurationError, InvalidRequest
@@ -29,15 +29,6 @@ from wire_contract.messages import Message, SampleBatch
 DUMPED_BYTES = 512  # of a message's bytes on a terminal; --raw gives all
 BYTES_A_LINE = 16
 SHOWN_REFUSED = 20  # letters that a replay names on a terminal; --json names all
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`document`: for --json. `lines`: for people."""
-
-    status: int
-    document: Any
-    lines: list[str]
 
 
 def check_there_is_a_server(config: ServerConfig) -> None:

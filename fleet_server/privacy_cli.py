@@ -6,15 +6,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fleet_server.admin_commands import console
-from fleet_server.audit_commands import Answer, reached
-from fleet_server.config import load_config
-from fleet_server.errors import ConfigurationError, InvalidRequest, LamppostError
-from fleet_server.origin import coming_from
+from fleet_server.audit_commands import reached
+from fleet_server.command_line import Act, Answer, add_command, answered
+from fleet_server.errors import InvalidRequest
 from fleet_server.privacy import service
 from fleet_server.privacy.service import Found
 
@@ -30,8 +29,6 @@ the audit log. Where policy asks for it, another person agrees first: lamppost f
 Exit status 0: done; 1: refused, or nobody was found; 2: configuration or command line.
 """
 COPY_FILE_MODE = 0o600
-
-Act = Callable[[argparse.Namespace], Answer]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,8 +46,7 @@ def parser() -> argparse.ArgumentParser:
         ("erase", "put a tombstone in the person's place", _erase),
     )
     for name, what, act in acts:
-        one = commands.add_parser(name, help=what, description=what)
-        one.set_defaults(act=act)
+        one = add_command(commands, name, what, act)
         if name != "inventory":
             one.add_argument("names", nargs="+", metavar="NAME", help="each that the person goes by")
         if name == "export":
@@ -58,9 +54,6 @@ def parser() -> argparse.ArgumentParser:
         if name == "erase":
             one.add_argument("--reason", default="", metavar="TEXT", help="no name: it stays")
             one.add_argument("--yes", action="store_true", help="do not ask")
-        one.add_argument("--config", type=Path, metavar="FILE", help="the server's configuration")
-        one.add_argument("--data", type=Path, metavar="DIR", help="the server's data directory")
-        one.add_argument("--json", action="store_true", help="answer in JSON")
     return made
 
 
@@ -130,19 +123,5 @@ def _lines(found: Sequence[Found]) -> list[str]:
 def main(argv: list[str]) -> int:
     """See `EXAMPLES` for the exit statuses. An operator's mistake is one line on stderr."""
     options = parser().parse_args(argv)
-    act: Act = options.act
-    try:
-        with coming_from("command"):
-            options.loaded = load_config(options.config, data_dir=options.data)
-            answer = act(options)
-    except LamppostError as refused:
-        if options.json:
-            print(json.dumps({"error": str(refused)}))
-        else:
-            print(f"lamppost privacy {options.command}: {refused}", file=sys.stderr)
-        return 2 if isinstance(refused, ConfigurationError) else 1
-    except KeyboardInterrupt:
-        print(f"lamppost privacy {options.command}: stopped, nothing was changed", file=sys.stderr)
-        return 1
-    print(json.dumps(answer.document, indent=2) if options.json else "\n".join(answer.lines))
-    return answer.status
+    name = f"lamppost privacy {options.command}"
+    return answered(name, options, options.act, stopped="stopped, nothing was changed")
