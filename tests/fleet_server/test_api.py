@@ -22,6 +22,7 @@ from fleet_server.api import OPEN, OPENAPI_PATH, create_app
 from fleet_server.context import Context
 from fleet_server.errors import PROBLEMS
 from fleet_server.openapi import document
+from provisioning.authority import Authority
 from tests.support.serve import free_ports
 from tests.support.server_context import make_context
 from tests.support.shared import REPOSITORY
@@ -293,8 +294,9 @@ def _segment(value: str) -> str:
     return quote(value.encode("utf-8", "surrogatepass"), safe="") or "x"
 
 
-def test_garbage_never_makes_a_500(signed_in: TestClient, app: FastAPI) -> None:
-    """Every operation, with random path, query and body; a session all the while."""
+def test_garbage_never_makes_a_500(signed_in: TestClient, app: FastAPI, context: Context) -> None:
+    """Every operation, with random path, query and body; a session and an authority all the while."""
+    Authority.init(context.authority_directory, "city")
     for method, path, operation in operations(app):
         if path in ("/api/v1/live", "/api/v1/session"):
             continue  # a stream; and sign-in, whose guesses are counted and slowed down: tested by themselves
