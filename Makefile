@@ -4,8 +4,8 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 PY := .venv/bin/python
 # Files of one module stay on one worker: they share a broker or a database. What takes long comes first
-# (tests/conftest.py). Three on two cores: much of the time a test waits for a process or a browser.
-PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
+# (tests/conftest.py). Three at a time were quicker, and the tests of whole systems then failed one another.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fix docs bench chaos models pins clean venv
