@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from fleet_server.access import rules, service
 from fleet_server.config import load_config
@@ -24,6 +24,8 @@ from tests.dashboards.city import City, Unit, furnish
 from tests.support.ports import free_port
 from tests.support.postgres import with_database
 from tests.support.waiting import wait_until
+
+expect.set_options(timeout=20_000)  # of what must come: a busy machine shows it later, and none at once
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = [  # a browser that asks nobody for anything
