@@ -87,6 +87,8 @@ export default {
       this.$emit("pick", null);
       nextTick(() => (document.querySelector(`tr[data-id="${id}"]`) ?? document.getElementById("main"))?.focus({ preventScroll: true }));
     },
+    // What was chosen before this panel was there, or before the first list: on a slow browser.
+    catchUp() { if (this.s.index !== "us" || this.s.hours !== "24h") this.write(); },
     write() {
       const row = this.s.rows[this.s.picked];
       if (this.s.missing || !this.s.loaded) return;
@@ -94,6 +96,7 @@ export default {
     },
   },
   watch: {
+    "s.loaded"() { this.catchUp(); },
     "s.picked"(id) {
       this.write();
       if (this.row) say(`${this.row.name} picked`);
@@ -103,6 +106,9 @@ export default {
     "s.hours"() { this.write(); },
     "s.missing"(now) { this.write(); if (now) say(`There is no lamppost ${now}`); },
   },
-  mounted() { this.gone = shortcut("Escape", "Close the picked lamppost", () => { if (this.s.picked !== null) this.close(); }); },
+  mounted() {
+    this.catchUp();
+    this.gone = shortcut("Escape", "Close the picked lamppost", () => { if (this.s.picked !== null) this.close(); });
+  },
   unmounted() { this.gone(); },
 };
