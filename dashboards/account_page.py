@@ -5,27 +5,24 @@ The guard has let through signed-in people only, and forms of this origin only; 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from fastapi import Request
 from nicegui import app
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dashboards import account_view as view
-from dashboards import sessions
+from dashboards import forms, sessions
 from dashboards.data import Services
 from fleet_server.access import service as access
 from fleet_server.access.service import Changed, SignedIn
 from fleet_server.errors import InvalidRequest, LamppostError, problem_of
 
 FORM_MAX_BYTES = 8192
-Handler = Callable[[Request, SignedIn, str], Awaitable[Response]]
 
 
 def register(city: str, services: Services, known: sessions.Sessions) -> None:
     """The routes of the page."""
     pages = _Pages(city, services, known)
-    routes: list[tuple[str, str, Handler]] = [
+    routes: list[tuple[str, str, forms.Handler]] = [
         ("GET", "/account", pages.show),
         ("POST", "/account/tenant", pages.tenant),
         ("POST", "/account/password", pages.password),
@@ -35,40 +32,28 @@ def register(city: str, services: Services, known: sessions.Sessions) -> None:
         ("POST", "/account/session", pages.end),
     ]
     for method, path, handler in routes:
-        app.add_api_route(path, pages.told(handler), methods=[method], include_in_schema=False)
+        forms.route(method, path, handler, known, pages.refused)
 
 
 class _Pages:
     def __init__(self, city: str, services: Services, known: sessions.Sessions) -> None:
         self._city, self._services, self._known = city, services, known
 
-    def told(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """The handler with who asks and their token; a refusal is told on the page."""
+    async def refused(self, who: SignedIn, refused: LamppostError) -> Response:
+        return await self._page(who, problem=str(refused), status=problem_of(refused).status)
 
-        async def answer(request: Request) -> Response:
-            who = await self._known.of(request.session, app.storage.user)
-            if who is None:  # the session ended between the guard and here
-                return RedirectResponse("/sign-in", 303)
-            try:
-                return await handler(request, who, str(app.storage.user[sessions.TOKEN]))
-            except LamppostError as refused:
-                problem = problem_of(refused)
-                if not problem.shown:
-                    raise
-                return await self._page(who, problem=str(refused), status=problem.status)
-
-        return answer
-
-    async def show(self, _request: Request, who: SignedIn, _token: str) -> Response:
+    async def show(self, _request: Request, who: SignedIn) -> Response:
         return await self._page(who)
 
-    async def tenant(self, request: Request, who: SignedIn, token: str) -> Response:
+    async def tenant(self, request: Request, who: SignedIn) -> Response:
+        token = _token()
         wanted = await _field(request, "tenant")
         await self._services.ask(access.act_in, who.principal, token, wanted)
         self._known.forget(token)
         return RedirectResponse("/account", 303)
 
-    async def password(self, request: Request, who: SignedIn, token: str) -> Response:
+    async def password(self, request: Request, who: SignedIn) -> Response:
+        token = _token()
         old, new = await _fields(request, "old", "new")
         fresh = await self._services.at_door(
             _from(request), access.change_own_password, who.principal, token, old, new
@@ -76,24 +61,27 @@ class _Pages:
         self._renew(request, token, fresh)
         return await self._page(who, done="Your password is another one now.")
 
-    async def set_up(self, request: Request, who: SignedIn, _token: str) -> Response:
+    async def set_up(self, request: Request, who: SignedIn) -> Response:
         given = await _field(request, "password")
         made = await self._services.at_door(_from(request), access.set_up, who.principal, given)
         return HTMLResponse(view.page(self._city, who, view.confirming(made)))
 
-    async def confirm(self, request: Request, who: SignedIn, token: str) -> Response:
+    async def confirm(self, request: Request, who: SignedIn) -> Response:
+        token = _token()
         code = await _field(request, "code")
         made: Changed = await self._services.ask(access.confirm_own, who.principal, token, code)
         self._renew(request, token, made.token)
         return HTMLResponse(view.page(self._city, who, view.recovery_codes(made.recovery_codes)))
 
-    async def remove(self, request: Request, who: SignedIn, token: str) -> Response:
+    async def remove(self, request: Request, who: SignedIn) -> Response:
+        token = _token()
         code = await _field(request, "code")
         made: Changed = await self._services.ask(access.remove_own, who.principal, token, code)
         self._renew(request, token, made.token)
         return await self._page(who, done="There is no second factor any more.")
 
-    async def end(self, request: Request, who: SignedIn, token: str) -> Response:
+    async def end(self, request: Request, who: SignedIn) -> Response:
+        token = _token()
         number = await _field(request, "number")
         if not number.isascii() or not number.isdigit() or len(number) > 9:
             raise InvalidRequest("That is no session.")
@@ -113,6 +101,11 @@ class _Pages:
         return HTMLResponse(view.page(self._city, who, body, problem, done), status)
 
 
+def _token() -> str:
+    """Of the session that asks."""
+    return str(app.storage.user[sessions.TOKEN])
+
+
 def _from(request: Request) -> str:
     return request.client.host if request.client else ""
 
@@ -123,10 +116,8 @@ async def _field(request: Request, name: str) -> str:
 
 
 async def _fields(request: Request, *names: str) -> list[str]:
-    """Raises InvalidRequest where one is missing, or it is no such form."""
-    length = request.headers.get("content-length", "")
-    if not length.isdigit() or int(length) > FORM_MAX_BYTES:
-        raise InvalidRequest("That is no form of this page.")
+    """Raises InvalidRequest where one is missing, TooLarge."""
+    forms.check_length(request, FORM_MAX_BYTES)
     async with request.form(max_files=0, max_fields=8) as form:
         values = [form.get(name) for name in names]
     texts = [value for value in values if isinstance(value, str) and value]

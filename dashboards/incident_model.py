@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SEVERITIES = ("major", "moderate", "minor")  # worst first
-
 
 @dataclass(frozen=True)
 class Incident:

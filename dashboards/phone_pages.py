@@ -10,21 +10,20 @@ through signed-in people only, and forms of this origin only; the services decid
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable
 from typing import Any
 
 from fastapi import Request
-from nicegui import app
 from starlette.datastructures import UploadFile
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from dashboards import forms
 from dashboards import phone_view as view
 from dashboards.data import Services
 from dashboards.phone_data import Address, ClaimWish, Phone, address_of, may
 from dashboards.sessions import Sessions
 from fleet_server.access.service import SignedIn
-from fleet_server.errors import InvalidRequest, LamppostError, NotFound, TooLarge, problem_of
+from fleet_server.errors import LamppostError, NotFound, problem_of
 from fleet_server.technician.service import drawn
 
 FORM_MAX_BYTES = 16_384  # a note of 2,000 characters takes six bytes each at most
@@ -32,13 +31,11 @@ PHOTO_MAX_BYTES = (6 << 20) + FORM_MAX_BYTES  # with the form around it
 CLAIM_FIELDS = ("device", "site", "latitude", "longitude", "district", "replaces")
 MAY_CLAIM, MAY_DECIDE, MAY_REPORT = "claims:create", "enrolments:decide", "sites:report"
 
-Handler = Callable[..., Awaitable[Response]]
-
 
 def register(services: Services, known: Sessions) -> None:
     """The routes of the pages."""
-    pages = _Pages(Phone(services), known)
-    routes: list[tuple[str, str, Handler]] = [
+    pages = _Pages(Phone(services))
+    routes: list[tuple[str, str, forms.Handler]] = [
         ("GET", "/field", pages.home),
         ("GET", "/field/claim", pages.new_claim),
         ("POST", "/field/claim", pages.make_claim),
@@ -53,26 +50,12 @@ def register(services: Services, known: Sessions) -> None:
         ("POST", "/field/{tenant}/{name}/handover", pages.hand_over),
     ]
     for method, path, handler in routes:
-        app.add_api_route(path, pages.told(handler), methods=[method], include_in_schema=False)
+        forms.route(method, path, handler, known, _refused)
 
 
 class _Pages:
-    def __init__(self, phone: Phone, known: Sessions) -> None:
-        self._phone, self._known = phone, known
-
-    def told(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """The handler with who asks; a refusal is a page that says so."""
-
-        async def answer(request: Request) -> Response:
-            who = await self._known.of(request.session, app.storage.user)
-            if who is None:  # the session ended between the guard and here
-                return RedirectResponse("/sign-in", 303)
-            try:
-                return await handler(request, who)
-            except LamppostError as refused:
-                return _refused(who, refused)
-
-        return answer
+    def __init__(self, phone: Phone) -> None:
+        self._phone = phone
 
     async def home(self, _request: Request, who: SignedIn) -> Response:
         pending = await self._phone.standing(who, ["pending"])
@@ -122,7 +105,7 @@ class _Pages:
 
     async def put_photo(self, request: Request, who: SignedIn) -> Response:
         address = _address(request)
-        _check_length(request, PHOTO_MAX_BYTES)
+        forms.check_length(request, PHOTO_MAX_BYTES)
         async with request.form(max_files=1, max_fields=4) as form:
             sent = form.get("photo")
             content = await sent.read() if isinstance(sent, UploadFile) else b""
@@ -166,9 +149,7 @@ def _page(
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 
 
-def _refused(who: SignedIn, refused: LamppostError) -> Response:
-    if not problem_of(refused).shown:
-        raise refused
+async def _refused(who: SignedIn, refused: LamppostError) -> Response:
     return _page(who, "This cannot be done", "", refused)
 
 
@@ -178,15 +159,6 @@ def _address(request: Request) -> Address:
 
 async def _fields(request: Request) -> dict[str, str]:
     """Of a form without files. Raises InvalidRequest, TooLarge."""
-    _check_length(request, FORM_MAX_BYTES)
+    forms.check_length(request, FORM_MAX_BYTES)
     async with request.form(max_files=0, max_fields=12) as form:
         return {name: value for name, value in form.items() if isinstance(value, str)}
-
-
-def _check_length(request: Request, most: int) -> None:
-    length = request.headers.get("content-length", "")
-    with suppress(ValueError):
-        if 0 <= int(length) <= most:
-            return
-        raise TooLarge(f"At most {most >> 10} KiB can be sent here.")
-    raise InvalidRequest("A form says how long it is.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 from edge_agent.io.clocks import ScaledClock
@@ -21,12 +20,6 @@ class CityClock(ScaledClock):
 
     def boot(self) -> str:
         return self._boot_id
-
-
-def from_now(speed: float) -> CityClock:
-    """The wall's time now, and from now on `speed` times as fast."""
-    now_ms = time.time_ns() // 1_000_000
-    return CityClock(speed, now_ms, now_ms)
 
 
 def check_file(file: Path) -> None:

@@ -98,14 +98,6 @@ def use_code(session: Session, operator_id: int, code_hash: bytes, now: datetime
     return used.first() is not None
 
 
-def codes_left(session: Session, operator_id: int) -> int:
-    left: int = session.execute(
-        text("SELECT count(*) FROM recovery_code WHERE operator_id = :id AND used_at IS NULL"),
-        {"id": operator_id},
-    ).scalar_one()
-    return left
-
-
 def put_ticket(
     session: Session, ticket_hash: bytes, operator_id: int, wanted: str, expires_at: datetime
 ) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -120,6 +122,24 @@ def confirm_own(
         return Changed(sessions.rotate(session, operator.id, token), codes)
 
 
+@contextmanager
+def _by_code(
+    ctx: Context, principal: Principal, code: str, instant: datetime
+) -> Iterator[tuple[Session, Operator]]:
+    """A transaction on the own account, which a code of its second factor opened; every guess is counted.
+
+    Raises CodeRefused, TooManyAttempts.
+    """
+    with ctx.db.session() as session:
+        throttling.count_code(session, principal.name, "", instant)
+    with ctx.db.session() as session:
+        operator = sessions.account(session, principal, lock=True)
+        if not right_code(ctx, session, operator, code, instant):
+            raise CodeRefused("The code is wrong or was used before.")
+        throttling.right_code(session, operator.name, "")
+        yield session, operator
+
+
 def remove_own(
     ctx: Context, principal: Principal, token: str, code: str, now: datetime | None = None
 ) -> Changed:
@@ -129,13 +149,8 @@ def remove_own(
     with ctx.db.session() as session:
         if must_have_one(ctx, sessions.account(session, principal)):
             raise Conflict("A role of yours needs a second factor here.")
-        throttling.count_code(session, principal.name, "", instant)
-    with ctx.db.session() as session:
-        operator = sessions.account(session, principal, lock=True)
-        if not right_code(ctx, session, operator, code, instant):
-            raise CodeRefused("The code is wrong or was used before.")
+    with _by_code(ctx, principal, code, instant) as (session, operator):
         factor_store.remove(session, operator.id)
-        throttling.right_code(session, operator.name, "")
         record(session, principal, Action.SESSION_CHANGE, operator.name, after={"second_factor": False})
         return Changed(sessions.rotate(session, operator.id, token))
 
@@ -146,14 +161,8 @@ def new_recovery_codes(
     """Ten new ones in place of the old. Raises Forbidden, CodeRefused, TooManyAttempts."""
     sessions.person(principal)
     instant = sessions.real(now)
-    with ctx.db.session() as session:
-        throttling.count_code(session, principal.name, "", instant)
-    with ctx.db.session() as session:
-        operator = sessions.account(session, principal, lock=True)
-        if not right_code(ctx, session, operator, code, instant):
-            raise CodeRefused("The code is wrong or was used before.")
+    with _by_code(ctx, principal, code, instant) as (session, operator):
         codes = _new_codes(session, operator)
-        throttling.right_code(session, operator.name, "")
         record(session, principal, Action.SESSION_CHANGE, operator.name, after={"recovery_codes": len(codes)})
         return Changed(sessions.rotate(session, operator.id, token), codes)
 

@@ -12,7 +12,6 @@ from fleet_server.audit.rules import ADDRESS, REASON, RESOURCE, WHO, Personal
 from fleet_server.audit.verifying import Line
 
 MOST = 1_000  # lines of one page
-ACTION_MOST_CHARACTERS = 64
 
 
 @dataclass(frozen=True)

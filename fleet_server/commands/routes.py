@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.commands import service
+from fleet_server.commands.rules import KEY_MOST_CHARACTERS
 from fleet_server.commands.service import Ask, Bulk, CommandName, CommandRecord, FileRecord, State, Wanted
 from fleet_server.devices.routes import DeviceAddress
 from fleet_server.errors import InvalidRequest
@@ -107,7 +108,9 @@ def idempotency_key(
     given: Annotated[
         str | None,
         Header(
-            alias="Idempotency-Key", description="asking again with it gives the same command", max_length=64
+            alias="Idempotency-Key",
+            description="asking again with it gives the same command",
+            max_length=KEY_MOST_CHARACTERS,
         ),
     ] = None,
 ) -> str:

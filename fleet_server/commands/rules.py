@@ -33,7 +33,7 @@ RATE_LOWEST, RATE_HIGHEST = 1, 1_000  # commands a minute of a bulk
 RATE = 60
 LINES, LINES_MOST = 200, 2_000  # of the log; what the lamppost keeps in memory
 REASON_MOST_CHARACTERS = 500
-KEY_MOST_CHARACTERS = 64
+KEY_MOST_CHARACTERS = 64  # an idempotency key: a UUID and a word
 KEPT = timedelta(days=365)  # ended commands, who asked for them and why
 FILES_KEPT = timedelta(days=30)  # support bundles: a case is closed by then
 FILES_KEPT_EACH = 10  # of one lamppost, the newest

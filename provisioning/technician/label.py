@@ -50,11 +50,6 @@ def _code(label: Label) -> segno.QRCode:
     return segno.make(checked(label).url, error=ERROR_CORRECTION, micro=False)
 
 
-def qr_svg(label: Label, scale: int = 6) -> str:
-    """The code alone, an <svg> to stand in a page: black on white whatever the page's colours are."""
-    return _code(label).svg_inline(scale=scale, border=QUIET_ZONE, dark="#000", light="#fff", omitsize=True)
-
-
 def svg(label: Label) -> str:
     """A label of 84 by 36 mm, for a label printer: everything in it, no font and no picture from outside."""
     code = _code(label)

@@ -13,10 +13,9 @@ from wire_contract.properties import Delivery
 
 MAX_DETAIL_CHARACTERS = 1_000
 
-# A device's later word, or an operator's, can make these messages right: the worker role tries them again.
+# A device's later word, or an operator's, can make the first two right: the worker role tries them again.
 UNKNOWN_SENSOR = "unknown_sensor"
 DEVICE_NOT_ACTIVE = "device_not_active"
-REPLAYED_BY_ITSELF = (UNKNOWN_SENSOR, DEVICE_NOT_ACTIVE)
 INSTANT_TAKEN = "instant_taken"
 INTERNAL_ERROR = "internal_error"
 
