@@ -3,9 +3,9 @@ SHELL := /bin/sh
 # What was unpacked without root comes first; Debian keeps servers in sbin, which accounts may lack.
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 PY := .venv/bin/python
-# Files of one module stay on one worker: they share a broker or a database. What takes long comes first
-# (tests/conftest.py). Three at a time were quicker, and the tests of whole systems then failed one another.
-PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Tests of one file stay on one worker: they share a broker or a database. What takes long comes first; whole
+# systems run one after another on a worker of their own (tests/conftest.py), beside two for everything else.
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fix docs bench chaos models pins clean venv

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,9 @@ from tests.support.postgres import (
     scratch_directory,
     template_database,
 )
+
+if TYPE_CHECKING:
+    from tests.support.scheduling import OneSystemAtATime
 
 __all__ = [
     "broker",
@@ -27,7 +31,7 @@ __all__ = [
 # A shell that runs the tests in its background has them, and all they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Two workers end together only when what takes long comes first: files of a whole system, a minute each.
+# Workers end together only when what takes long comes first: files of a whole system, a minute each.
 SLOW_FIRST = ("tests/system/", "tests/chaos/", "tests/demo/", "tests/dashboards/", "tests/security/")
 
 
@@ -38,3 +42,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((at for at, part in enumerate(SLOW_FIRST) if part in str(item.path)), len(SLOW_FIRST))
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)  # where tests run without xdist nobody knows it
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneSystemAtATime | None:
+    """Of `--dist loadfile`; None: whatever else was asked for."""
+    from tests.support.scheduling import OneSystemAtATime
+
+    return OneSystemAtATime(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.security.secrets import found_in_files, found_in_processes, secrets_below
 from tests.support.mosquitto import make_request
+from tests.support.waiting import wait_until
 
 
 def test_a_secret_that_got_out_is_found_wherever_it_is(tmp_path: Path) -> None:
@@ -22,6 +23,10 @@ def test_a_secret_that_got_out_is_found_wherever_it_is(tmp_path: Path) -> None:
     sleeper = "import sys; sys.stdin.read()"
     asked = [sys.executable, "-c", sleeper, str(tmp_path), "--claim=0123456789abcdef0123"]
     with subprocess.Popen(asked, stdin=subprocess.PIPE) as process:
+        # Popen returns while the kernel still puts the new command line together
+        wait_until(
+            lambda: found_in_processes(tmp_path, secrets), 10.0, "the process to have its command line"
+        )
         assert len(found_in_processes(tmp_path, secrets)) == 1
         process.communicate(b"")
     assert found_in_processes(tmp_path, secrets) == []
