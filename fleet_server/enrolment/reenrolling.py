@@ -111,8 +111,19 @@ def _claim(ctx: Context, address: Address, old: Certificate, asked: Read, now: d
         for each in before:  # another key asked and was not decided: the key is proven, the newer one counts
             outcome = rules.step(each.state, Event.WITHDRAW)
             if not isinstance(outcome, Refusal) and outcome is not each.state:
+                _check_not_newer(session, each.old_serial, old)
                 store.change(session, each.id, state=str(outcome))
         return _new_claim(session, address, old, now)
+
+
+def _check_not_newer(session: Session, asked_by: str, old: Certificate) -> None:
+    """Whoever kept an older key does not take back what a newer one has asked. Raises RenewalRefused."""
+    newer = store.certificate(session, asked_by)
+    if newer is not None and newer.issued_at > old.issued_at:
+        raise RenewalRefused(
+            "A newer certificate of this lamppost has asked already.",
+            remedy="A person decides about that one.",
+        )
 
 
 def _new_claim(session: Session, address: Address, old: Certificate, now: datetime) -> str:

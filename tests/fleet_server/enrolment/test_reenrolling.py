@@ -324,6 +324,31 @@ def test_an_old_key_does_not_undo_what_was_decided_since(
         ask()
 
 
+def test_an_older_key_takes_back_nothing_that_a_newer_one_has_asked(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    """A card that was copied two certificates ago, against the lamppost itself."""
+    ctx = ruled(listener.ctx)
+    copied = enrolled(tmp_path / "copied", listener, authority, timedelta(days=300))
+    own = enrolled(tmp_path / "own", listener, authority, OLD)
+
+    def ask(config: AgentConfig, name: str) -> Waiting | Issued:
+        proof = signed(config, make_csr(ensure_key(tmp_path / name), POST, "now"))
+        return reenrolling.renew_expired(ctx, proof, lambda told: told == "now")
+
+    first = ask(copied, "thief.key")
+    waiting = ask(own, "next.key")
+    assert service.get_enrolment(ctx, VIEWER, first.enrolment.id).state is State.WITHDRAWN
+    for name in ("thief.key", "thief-2.key"):
+        with pytest.raises(RenewalRefused, match="newer certificate"):
+            ask(copied, name)
+    assert ask(own, "next.key").enrolment == waiting.enrolment
+    again = ask(own, "other.key")  # its card was written anew: by the same certificate
+    assert service.get_enrolment(ctx, VIEWER, waiting.enrolment.id).state is State.WITHDRAWN
+    service.accept(ctx, OPERATOR, again.enrolment.id)
+    assert isinstance(ask(own, "other.key"), Issued)
+
+
 def test_a_challenge_is_good_for_ten_minutes_here_alone() -> None:
     now = [1000.0]
     mine, other = challenges.Challenges(lambda: now[0]), challenges.Challenges(lambda: now[0])
