@@ -54,7 +54,7 @@ def dead_list(ctx: Context, options: argparse.Namespace) -> Answer:
     shown = found[: options.limit]
     before = shown[-1].id if len(found) > len(shown) else None
     document = {"letters": [_record(each) for each in shown], "next_before": before}
-    lines = [_line(each) for each in shown] or ["none"]
+    lines = [_line(each) for each in shown] or [_none(ctx, which)]
     if before is not None:
         lines.append(f"there are more: --before {before}")
     return Answer(0, document, lines)
@@ -107,6 +107,14 @@ def _filter(options: argparse.Namespace, *, waiting: bool) -> LetterFilter:
     if isinstance(since, timedelta):
         since = datetime.now(UTC) - since  # letters are dated by the wall clock
     return LetterFilter(options.reason, options.device, since, waiting)
+
+
+def _none(ctx: Context, which: LetterFilter) -> str:
+    """A mistyped reason is told from a reason without letters."""
+    there = letters.reasons(ctx, console())
+    if which.reason is None or which.reason in there:
+        return "none"
+    return f"none; reasons of the letters there are: {', '.join(there)}" if there else "none, of any reason"
 
 
 def _save(path: Path, payload: bytes) -> None:

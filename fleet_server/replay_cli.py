@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--format", choices=("ndjson", "csv", "wire"), default="ndjson")
     made.add_argument(
-        "--flush", type=flush, default=FLUSH_S, metavar="S", help=f"wire: seconds a batch ({FLUSH_S:.0f})"
+        "--flush", type=flush, metavar="S", help=f"--format wire: seconds a batch ({FLUSH_S:.0f})"
     )
     made.add_argument("--calibrated", action="store_true", help="particles as calibrations make them")
     made.add_argument(
@@ -137,6 +137,10 @@ def _check(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         made.error("--recompute prints no stream: it goes with --from, --to and --device only")
     if options.into and options.format != "ndjson":
         made.error("--into prints verdicts: it has no --format")
+    if options.flush is not None and options.format != "wire":
+        made.error("--flush: lines are no batches, it goes with --format wire only")
+    if options.flush is None:
+        options.flush = FLUSH_S
     if options.calibrated and options.format == "wire":
         made.error("--calibrated: what lampposts send is not calibrated, choose --format ndjson or csv")
 

@@ -68,6 +68,11 @@ def test_letters_are_listed_shown_and_tried_again(console: Console, desk: Desk, 
     assert rest["next_before"] is None
     assert console.json("list", "--device", "lamp-02", "--since", "1h")["letters"] == [listed[1]]
     assert console.json("list", "--since", "2100-01-01")["letters"] == []
+    mistyped = console.text("list", "--reason", "unknown_senor")
+    assert mistyped[:2] == (
+        0,
+        "none; reasons of the letters there are: future_version, unknown_sensor, unknown_topic\n",
+    )
 
     first = listed[-1]["id"]
     shown = console.json("show", first)

@@ -112,6 +112,7 @@ REFUSED = {
     "no speed": ([*DAY, "--speed", "nan"], 2, "neither max nor"),
     "standing": ([*DAY, "--speed", "0"], 2, "neither max nor"),
     "no flush": ([*DAY, "--flush", "-1"], 2, "seconds from 1 to 60"),
+    "a flush without batches": ([*DAY, "--flush", "5"], 2, "--format wire only"),
     "no format": ([*DAY, "--format", "xml"], 2, "invalid choice"),
     "half": (DAY[:2], 2, "--to"),
     "calibrated wire": ([*DAY, "--format", "wire", "--calibrated"], 2, "calibrated"),
