@@ -89,7 +89,7 @@ def listed(
 def reasons(session: Session, within: str | None) -> list[str]:
     """Of the letters that there are, replayed ones too (of lampposts of the tenant)."""
     every = LetterFilter(waiting=False, within=within)
-    return list(session.execute(text(f"SELECT DISTINCT l.reason{_FROM} ORDER BY 1"), asdict(every)).scalars())  # noqa: S608
+    return list(session.execute(text(f"SELECT DISTINCT l.reason{_FROM} ORDER BY 1"), asdict(every)).scalars())
 
 
 def numbers(session: Session, which: LetterFilter) -> list[int]:
