@@ -179,14 +179,22 @@ class Authority:
         """As `revoke_all`, of one; False when it already was."""
         return bool(self.revoke_all([serial], hold=hold))
 
-    def revoke_all(self, serials: Iterable[int], *, hold: bool = False) -> set[int]:
+    def revoke_all(
+        self,
+        serials: Iterable[int],
+        *,
+        hold: bool = False,
+        reason: x509.ReasonFlags = x509.ReasonFlags.unspecified,
+    ) -> set[int]:
         """Put certificates on the revocation list, for good or on hold, the list written once; those that are
         news. A broker reads the list when it starts or is told to (SIGHUP), for new connections. Raises
         OSError."""
         asked = set(serials)
 
         def following(crl: x509.CertificateRevocationList, by: Generation) -> x509.CertificateRevocationList:
-            return revocation.with_revoked(crl, asked, by.certificate, by.key, self.clock(), hold=hold)
+            return revocation.with_revoked(
+                crl, asked, by.certificate, by.key, self.clock(), hold=hold, reason=reason
+            )
 
         return self._change_lists(asked, following)
 

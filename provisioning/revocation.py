@@ -6,7 +6,7 @@ An entry is for good, or on hold (certificateHold, section 5.3.1): refused too, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -29,9 +29,12 @@ def with_revoked(
     now: datetime,
     *,
     hold: bool = False,
+    reason: x509.ReasonFlags = x509.ReasonFlags.unspecified,
 ) -> x509.CertificateRevocationList:
     """The next list, with `serials` on it. The same list when they already are; what was on hold may become
-    for good, and not the other way round."""
+    for good, and not the other way round. reason: why for good; unspecified is not written (section 5.3.1).
+    """
+    why = x509.ReasonFlags.certificate_hold if hold else reason
     news = set()
     for serial in serials:
         entry = current.get_revoked_certificate_by_serial_number(serial)
@@ -42,11 +45,11 @@ def with_revoked(
     fresh = []
     for serial in sorted(news):
         made = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
-        if hold:
-            made = made.add_extension(x509.CRLReason(x509.ReasonFlags.certificate_hold), critical=False)
+        if why is not x509.ReasonFlags.unspecified:
+            made = made.add_extension(x509.CRLReason(why), critical=False)
         fresh.append(made.build())
     others = [each for each in current if each.serial_number not in news]
-    return _signed(issuer, key, now, [*others, *fresh], list_number(current) + 1)
+    return _signed(issuer, key, now, [*others, *fresh], list_number(current) + 1, current)
 
 
 def without_held(
@@ -62,15 +65,23 @@ def without_held(
     if not gone:
         return current
     others = [each for each in current if each.serial_number not in gone]
-    return _signed(issuer, key, now, others, list_number(current) + 1)
+    return _signed(issuer, key, now, others, list_number(current) + 1, current)
+
+
+def reason_of(entry: x509.RevokedCertificate) -> x509.ReasonFlags:
+    try:
+        return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+    except x509.ExtensionNotFound:
+        return x509.ReasonFlags.unspecified
 
 
 def on_hold(entry: x509.RevokedCertificate) -> bool:
-    try:
-        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
-    except x509.ExtensionNotFound:
-        return False
-    return reason is x509.ReasonFlags.certificate_hold
+    return reason_of(entry) is x509.ReasonFlags.certificate_hold
+
+
+def serials_on(lists: Iterable[x509.CertificateRevocationList]) -> frozenset[int]:
+    """Every serial that one of the lists names, on hold or for good."""
+    return frozenset(entry.serial_number for each in lists for entry in each)
 
 
 def pem(lists: Iterable[x509.CertificateRevocationList]) -> bytes:
@@ -88,13 +99,14 @@ def _signed(
     now: datetime,
     revoked: Sequence[x509.RevokedCertificate],
     number: int,
+    former: x509.CertificateRevocationList | None = None,
 ) -> x509.CertificateRevocationList:
     # It is pushed to the broker at every revocation, never polled: a list that expired would only shut the
     # whole city out (OpenSSL refuses every certificate then), so it holds as long as its issuer.
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.subject)
-        .last_update(max(now - BACKDATED, issuer.not_valid_before_utc))
+        .last_update(_last_update(issuer, now, former))
         .next_update(issuer.not_valid_after_utc)
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
@@ -102,3 +114,14 @@ def _signed(
     for each in revoked:
         builder = builder.add_revoked_certificate(each)
     return builder.sign(key, hashes.SHA256())
+
+
+def _last_update(
+    issuer: x509.Certificate, now: datetime, former: x509.CertificateRevocationList | None
+) -> datetime:
+    """Later than the former list's, in whole seconds: a broker that reads the new list (SIGHUP) keeps the
+    former one too, and of two OpenSSL takes the later. Two decisions may fall into one second."""
+    backdated = max(now - BACKDATED, issuer.not_valid_before_utc)
+    if former is None:
+        return backdated
+    return max(backdated, min(former.last_update_utc + timedelta(seconds=1), now))
