@@ -2,7 +2,7 @@
 
     DIRECTORY/
       authority.json        the city's name, and which of the authorities below signs
-      root/                 root.pem, root.key (encrypted when a passphrase was given): move it offline
+      root/                 root.pem, root.key (which may be locked, or name a token): move it offline
       issuing/              issuing.pem, issuing.key, revoked.crl
       root-2/, issuing-2/   those that followed (`rollover.py`)
       trust.pem             roots and issuing authorities: what broker, server and devices trust
@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from provisioning import certificates, requests, revocation
+from provisioning import certificates, requests, revocation, root_keys
 from provisioning.authority_files import (
     AuthorityFiles,
     Described,
@@ -35,6 +35,7 @@ from provisioning.authority_files import (
     read_lists,
 )
 from provisioning.errors import AuthorityExists, AuthorityOutOfTime, BadSetting
+from provisioning.root_keys import MakeRootKey
 from provisioning.storage import PUBLIC_FILE_MODE, private_directory, write_atomically
 from wire_contract.topics import Address
 
@@ -85,9 +86,18 @@ class Authority:
 
     @classmethod
     def init(
-        cls, directory: Path, city: str, passphrase: str | None = None, clock: Clock = utc_now
+        cls,
+        directory: Path,
+        city: str,
+        passphrase: str | None = None,
+        clock: Clock = utc_now,
+        *,
+        make_root_key: MakeRootKey | None = None,
     ) -> Authority:
-        """Make a new authority in `directory`. Raises AuthorityExists, BadSetting, OSError."""
+        """Make a new authority in `directory`, its root's key in a file, or where `make_root_key` makes it.
+
+        Raises AuthorityExists, BadSetting, OSError, and what `make_root_key` raises.
+        """
         if not _CITY.fullmatch(city) or not city.strip():
             raise BadSetting(f"{city!r} is not a city's name", "Give 1 to 40 printable characters")
         files = AuthorityFiles(directory)
@@ -96,7 +106,8 @@ class Authority:
                 f"there is an authority in {directory} already",
                 "Every certificate of the city hangs on it; keep it",
             )
-        root_key, issuing_key, now = certificates.new_key(), certificates.new_key(), clock()
+        made = make_root_key() if make_root_key else root_keys.in_file(passphrase)
+        root_key, issuing_key, now = made.key, certificates.new_key(), clock()
         root = certificates.authority_certificate(
             f"{city} root authority", root_key.public_key(), None, root_key,
             certificates.validity(now, certificates.ROOT_LIFE),
@@ -107,7 +118,7 @@ class Authority:
         )  # fmt: skip
         for folder in (files.directory, files.root_key.parent, files.issuing_key.parent):
             private_directory(folder)
-        write_atomically(files.root_key, certificates.key_pem(root_key, passphrase).encode())
+        write_atomically(files.root_key, made.content)
         write_atomically(files.root_certificate, certificates.pem(root).encode(), PUBLIC_FILE_MODE)
         write_atomically(files.issuing_certificate, certificates.pem(issuing).encode(), PUBLIC_FILE_MODE)
         crl = revocation.empty_list(issuing, issuing_key, now)
@@ -132,7 +143,11 @@ class Authority:
 
     def trust_bundle(self) -> str:
         """Roots and issuing authorities, as PEM: what to trust. Raises OSError."""
-        return certificates.pem(*x509.load_pem_x509_certificates(self.files.trust.read_bytes()))
+        return certificates.pem(*self.trusted())
+
+    def trusted(self) -> list[x509.Certificate]:
+        """As the file says now. Raises OSError, ValueError."""
+        return x509.load_pem_x509_certificates(self.files.trust.read_bytes())
 
     def issue_device(self, csr_der: bytes, address: Address, days: float = DEVICE_DAYS) -> str:
         """The chain (leaf, issuing) as PEM for the key in the request, named `address`.

@@ -1,5 +1,7 @@
 """The authority's backup: one encrypted file, and its return, proven by fingerprints.
 
+A root's key that is in a token is not within: it does not leave that. `restore` says if the token is here.
+
 one line of JSON     format, how the key is made, the city, the fingerprints; readable, and authenticated
 the rest             AES-256-GCM over a tar of the directory; its key by scrypt (RFC 7914) of the passphrase
 """
@@ -12,6 +14,7 @@ import json
 import secrets
 import shutil
 import tarfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,13 +24,21 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from provisioning import root_keys
 from provisioning.authority import Authority
+from provisioning.authority_files import FIRST_ROOT
 from provisioning.errors import AuthorityExists, BackupRefused, BadSetting
+from provisioning.pkcs11_uri import TokenUri
+from provisioning.root_keys import Kept
 from provisioning.storage import PRIVATE_FILE_MODE, private_directory, write_atomically
 
 FORMAT = "lamppost authority backup 1"
 COST, BLOCK, LANES = 1 << 16, 8, 1  # scrypt: 64 MiB and a quarter of a second for each guess
 PASSPHRASE_LEAST = 12  # characters; the file may lie on a stick in a drawer for years
+WITHIN = {
+    Kept.AWAY: "not within (kept apart)", Kept.OPEN: "within", Kept.LOCKED: "within",
+    Kept.TOKEN: "not within (in a token)",
+}  # fmt: skip
 MOST_BYTES = 64 * 1024 * 1024  # a revocation list of a million entries is less
 
 
@@ -48,13 +59,15 @@ def back_up(directory: Path, passphrase: str, file: Path) -> dict[str, str]:
     restored = _opened(file, passphrase)[1]  # a backup that was never read is none
     if restored != _packed(directory):
         raise BackupRefused(f"{file} does not hold what was written", "Write it to another medium")
-    return {"backup": str(file), **facts}
+    tokens = {name: f"{uri}: keep the token" for name, uri in _tokens(directory).items()}
+    return {"backup": str(file), **facts, **_told("not_within", tokens)}
 
 
 def restore(file: Path, passphrase: str, directory: Path) -> dict[str, str]:
     """Unpack it where there is nothing yet, and prove that it is what its head says.
 
-    Raises BackupRefused, AuthorityExists, AuthorityError, OSError.
+    Raises BackupRefused, AuthorityExists, AuthorityError (AuthorityMismatch: a root's token is here and holds
+    another key), OSError.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise AuthorityExists(f"{directory} is not empty", "Restore beside it, then move")
@@ -62,15 +75,21 @@ def restore(file: Path, passphrase: str, directory: Path) -> dict[str, str]:
     making = directory.with_name(directory.name + ".restoring")
     shutil.rmtree(making, ignore_errors=True)
     private_directory(making)
-    _unpack(packed, making)
-    facts = _facts(Authority.load_issuing(making))
-    wrong = [name for name, value in facts.items() if header.get(name) != value]
-    if wrong:
-        raise BackupRefused(f"{file} holds another {', '.join(wrong)} than its head says")
-    if directory.exists():
-        directory.rmdir()
-    making.rename(directory)
-    return {"directory": str(directory), "made_at": str(header["made_at"]), **facts}
+    try:
+        _unpack(packed, making)
+        facts = _facts(Authority.load_issuing(making))
+        wrong = [name for name, value in facts.items() if header.get(name) != value]
+        if wrong:
+            raise BackupRefused(f"{file} holds another {', '.join(wrong)} than its head says")
+        tokens = {name: root_keys.seen_in_token(making / name) for name in _tokens(making)}
+        if directory.exists():
+            directory.rmdir()
+        making.rename(directory)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return {
+        "directory": str(directory), "made_at": str(header["made_at"]), **facts, **_told("tokens", tokens)
+    }  # fmt: skip
 
 
 def _facts(authority: Authority) -> dict[str, str]:
@@ -80,8 +99,19 @@ def _facts(authority: Authority) -> dict[str, str]:
         "root": hashlib.sha256(authority.root.public_bytes(Encoding.DER)).hexdigest(),
         "issuing": hashlib.sha256(authority.issuing.public_bytes(Encoding.DER)).hexdigest(),
         "revoked": hashlib.sha256(lists).hexdigest(),
-        "root_key": "within" if authority.files.root_key.exists() else "not within (kept apart)",
+        "root_key": WITHIN[root_keys.kept(authority.files.root_key.parent)],
     }
+
+
+def _tokens(directory: Path) -> dict[str, TokenUri]:
+    """The tokens that hold roots' keys, by the roots' folders. Raises BadSetting."""
+    folders = sorted(each for each in directory.glob(f"{FIRST_ROOT}*") if each.is_dir())
+    found = ((each.name, root_keys.uri_in(each)) for each in folders)
+    return {name: uri for name, uri in found if uri is not None}
+
+
+def _told(name: str, tokens: Mapping[str, str]) -> dict[str, str]:
+    return {name: "; ".join(f"{folder}: {what}" for folder, what in tokens.items())} if tokens else {}
 
 
 def _packed(directory: Path) -> bytes:

@@ -53,17 +53,22 @@ def authority_certificate(
     issuer_key: ec.EllipticCurvePrivateKey,
     valid: Validity,
 ) -> x509.Certificate:
-    """A certificate that signs others: the root's (`issuer` None), or the issuing one's below it."""
+    """A certificate that signs others: the root's (`issuer` None), or the issuing one's below it.
+
+    It is verified before it is given out: a key in a token signs elsewhere. Raises InvalidSignature.
+    """
     subject = _name(common_name)
     builder = _builder(subject, subject if issuer is None else issuer.subject, key, valid)
     path_length = 1 if issuer is None else 0
     usage = _usage(key_cert_sign=True, crl_sign=True)
-    return (
+    made = (
         builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False)
         .sign(issuer_key, hashes.SHA256())
     )
+    made.verify_directly_issued_by(issuer or made)
+    return made
 
 
 def client_certificate(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioning import authority as authorities
-from provisioning import cli_rollover
+from provisioning import cli_rollover, cli_secrets, root_keys
 from provisioning.authority import Authority
 from provisioning.broker import SERVER_ROLES, BrokerSettings, render_mosquitto
 from provisioning.errors import BadSetting, ProvisioningError
@@ -32,6 +32,10 @@ examples:
   lamppost ca backup --directory ... --out /media/stick/authority.backup
   lamppost ca restore --directory ... --from /media/stick/authority.backup
   lamppost ca lock-root --directory ...                  a root's key that lies open gets a passphrase
+  lamppost ca init --directory ... --city "Porto" \\
+      --root-key 'pkcs11:token=lamppost-root;object=root?module-path=/usr/lib/softhsm/libsofthsm2.so'
+  lamppost ca root-to-token 'pkcs11:...' --directory ...     a root's key in a file goes into a token
+  lamppost ca check-root --directory ... --root /media/stick/root    is it there, and does it still sign?
   lamppost ca roll-issuing prepare --directory ... --root /media/stick/root      then switch, then retire
   lamppost ca roll-root prepare --directory ... --root /media/stick/root
 
@@ -67,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
     )
     secret.add_argument("--ask-passphrase", action="store_true", help="ask on the terminal (the default)")
     secret.add_argument("--without-passphrase", action="store_true", help="leave the root's key open")
+    secret.add_argument(
+        "--root-key", metavar="URI", help="a pkcs11: address: the root's key is made in that token, and stays"
+    )
+    init.add_argument("--existing-key", action="store_true", help="take the key that is in the token already")
     server = command("server-cert", "certify a server (broker, API) for its host names", _server)
     server.add_argument("--name", required=True, help="file name and common name, as in broker")
     server.add_argument("--host", action="append", required=True, help="a name or address; repeat for more")
@@ -126,7 +134,13 @@ def _text(value: object) -> str:
 
 
 def _init(options: argparse.Namespace) -> Facts:
-    made = Authority.init(options.directory, options.city, _passphrase(options))
+    if options.root_key is not None:
+        making = cli_secrets.key_in_token(options.root_key, options.existing_key, cli_secrets.PIN_VARIABLE)
+        made = Authority.init(options.directory, options.city, make_root_key=making)
+    elif options.existing_key:
+        raise BadSetting("--existing-key is for a key in a token", "Name it: --root-key 'pkcs11:...'")
+    else:
+        made = Authority.init(options.directory, options.city, _passphrase(options))
     return {**_facts(made), "next": f"move {options.directory / 'root'} to a medium that is kept offline"}
 
 
@@ -135,8 +149,8 @@ def _passphrase(options: argparse.Namespace) -> str | None:
     if options.without_passphrase:
         return None
     if options.passphrase_file is not None:
-        return cli_rollover.passphrase_in(options.passphrase_file)
-    return cli_rollover.asked_passphrase("Passphrase for the root's key", twice=True)
+        return cli_secrets.secret_in(options.passphrase_file)
+    return cli_secrets.asked_passphrase("Passphrase for the root's key", twice=True)
 
 
 def _server(options: argparse.Namespace) -> Facts:
@@ -213,14 +227,14 @@ def _revoke(options: argparse.Namespace) -> Facts:
 
 
 def _facts(authority: Authority) -> Facts:
-    crl, root_key = authority.revocation_list(), authority.files.root_key
+    crl = authority.revocation_list()
     return {
         "city": authority.city,
         "directory": str(authority.files.directory),
         "to_trust": str(authority.files.trust),
         "root": authority.root.subject.rfc4514_string(),
         "root_valid_until": authority.root.not_valid_after_utc.isoformat(),
-        "root_key": str(root_key) if root_key.exists() else "not here (good)",
+        "root_key": root_keys.described(authority.files.root_key.parent),
         "issuing": authority.issuing.subject.rfc4514_string(),
         "issuing_until": authority.issuing.not_valid_after_utc.isoformat(),
         "rollover": str(authority.described.phase),

@@ -1,24 +1,30 @@
-"""`lamppost ca roll-issuing | roll-root | backup | restore | lock-root`: rehearsed before it is needed."""
+"""`lamppost ca roll-issuing | roll-root | backup | restore | lock-root | root-to-token | check-root`: what is
+rehearsed before it is needed."""
 
 from __future__ import annotations
 
 import argparse
-import getpass
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from provisioning import backup, rollover
+from provisioning import backup, pkcs11_uri, rollover, root_keys
 from provisioning.authority import Authority
 from provisioning.authority_files import AuthorityFiles, described
+from provisioning.cli_secrets import (
+    NEW_PIN_VARIABLE,
+    PIN_VARIABLE,
+    asked_passphrase,
+    key_in_token,
+    pin_by,
+    secret_in,
+)
 from provisioning.errors import BadSetting
 from provisioning.rollover_rules import Step
 
 Facts = Mapping[str, Any]
 Command = Callable[[str, str, Callable[[argparse.Namespace], Facts]], argparse.ArgumentParser]
 
-PASSPHRASE_MOST_BYTES = 1023  # OpenSSL takes no longer one for a key
 STEPS = ("prepare", "switch", "retire", "abandon")
 AFTER = {
     Step.PREPARE: "the broker, the server and lampposts learn to trust it; then: switch",
@@ -40,9 +46,10 @@ def add(command: Command) -> None:
         made.add_argument("--early", action="store_true", help="do not wait until everybody can have learned")
         _add_passphrase(made, "of the root's key")
         if run is _roll_root:
-            made.add_argument(
-                "--new-passphrase-file", type=Path, metavar="FILE", help="of the new root's key"
-            )
+            new = made.add_mutually_exclusive_group()
+            new.add_argument("--new-passphrase-file", type=Path, metavar="FILE", help="of the new root's key")
+            new.add_argument("--new-root-key", metavar="URI", help="a pkcs11: address: made in that token")
+            made.add_argument("--existing-key", action="store_true", help="the key is in that token already")
     out = command("backup", "everything here, encrypted, in one file", _backup)
     out.add_argument("--out", type=Path, required=True, metavar="FILE")
     back = command("restore", "a backup, where there is nothing yet", _restore)
@@ -50,44 +57,21 @@ def add(command: Command) -> None:
     for each in (out, back):
         _add_passphrase(each, "of the backup")
     _add_passphrase(command("lock-root", "encrypt a root's key that lies here open", _lock_root), "to be set")
+    move = command("root-to-token", "put a root's key that is in a file into a token", _root_to_token)
+    move.add_argument("uri", metavar="URI", help="a pkcs11: address")
+    check = command("check-root", "prove that a root's key is there and signs", _check_root)
+    for each in (move, check):
+        each.add_argument("--root", type=Path, metavar="DIR", help="the root's folder, from where it is kept")
+        _add_passphrase(each, "of the root's key")
 
 
 def _add_passphrase(made: argparse.ArgumentParser, what: str) -> None:
     made.add_argument("--passphrase-file", type=Path, metavar="FILE", help=f"{what}: the first line")
 
 
-def passphrase_in(file: Path) -> str:
-    """The first line of a file. Raises BadSetting, OSError."""
-    try:
-        given = file.read_text(encoding="utf-8").partition("\n")[0]
-    except UnicodeDecodeError as error:
-        raise BadSetting(f"{file} is no text") from error
-    if not given:
-        raise BadSetting(f"the passphrase in {file} is empty")
-    return _short_enough(given)
-
-
-def asked_passphrase(prompt: str, *, twice: bool = False) -> str:
-    """From the terminal. Raises BadSetting where there is none."""
-    if not sys.stdin.isatty():
-        raise BadSetting("a passphrase is needed", "Give --passphrase-file FILE")
-    given = getpass.getpass(f"{prompt}: ")
-    if twice and given != getpass.getpass("Again: "):
-        raise BadSetting("the two passphrases differ")
-    if not given:
-        raise BadSetting("the passphrase is empty")
-    return _short_enough(given)
-
-
-def _short_enough(given: str) -> str:
-    if len(given.encode()) > PASSPHRASE_MOST_BYTES:
-        raise BadSetting(f"a passphrase has at most {PASSPHRASE_MOST_BYTES} bytes")
-    return given
-
-
 def _passphrase(options: argparse.Namespace, prompt: str, *, twice: bool = False) -> str:
     if options.passphrase_file is not None:
-        return passphrase_in(options.passphrase_file)
+        return secret_in(options.passphrase_file)
     return asked_passphrase(prompt, twice=twice)
 
 
@@ -100,17 +84,25 @@ def _roll_issuing(options: argparse.Namespace) -> Facts:
 def _roll_root(options: argparse.Namespace) -> Facts:
     if options.step != Step.PREPARE:
         return _further(options)
-    if options.new_passphrase_file is not None:
-        new = passphrase_in(options.new_passphrase_file)
+    if options.new_root_key is not None:
+        making = key_in_token(options.new_root_key, options.existing_key, NEW_PIN_VARIABLE)
+        made = rollover.prepare_root(options.directory, lambda: _root(options), None, make_root_key=making)
     else:
-        new = asked_passphrase("Passphrase for the new root's key", twice=True)
-    made = rollover.prepare_root(options.directory, lambda: _root(options), new)
+        made = rollover.prepare_root(options.directory, lambda: _root(options), _new_passphrase(options))
     folder = options.directory / made.described.next_root
     return {
         **_told(Step.PREPARE, made),
         "new_root": str(folder / "root.pem"),
         "keep_apart": f"move {folder} to a medium that is kept offline",
     }
+
+
+def _new_passphrase(options: argparse.Namespace) -> str:
+    if options.existing_key:
+        raise BadSetting("--existing-key is for a key in a token", "Name it: --new-root-key 'pkcs11:...'")
+    if options.new_passphrase_file is not None:
+        return secret_in(options.new_passphrase_file)
+    return asked_passphrase("Passphrase for the new root's key", twice=True)
 
 
 def _further(options: argparse.Namespace) -> Facts:
@@ -120,18 +112,30 @@ def _further(options: argparse.Namespace) -> Facts:
         case Step.RETIRE:
             return _told(Step.RETIRE, rollover.retire(options.directory, early=options.early))
         case _:
-            return _told(Step.ABANDON, rollover.abandon(options.directory))
+            told = described(AuthorityFiles(options.directory))
+            key = root_keys.described(options.directory / told.next_root) if told.next_root else ""
+            facts = _told(Step.ABANDON, rollover.abandon(options.directory))
+            stays = key.startswith(root_keys.Kept.TOKEN)
+            return {**facts, "left_over": f"the key {key}; delete it there"} if stays else facts
 
 
-def _root(options: argparse.Namespace) -> rollover.Root:
-    """Asked for its passphrase only where its key is locked."""
-    told = described(AuthorityFiles(options.directory))
-    folder = options.root or options.directory / told.root
+def _root(options: argparse.Namespace) -> root_keys.Root:
+    folder = _root_folder(options)
+    return root_keys.root_in(folder, _root_passphrase(options, folder), pin_by(PIN_VARIABLE))
+
+
+def _root_folder(options: argparse.Namespace) -> Path:
+    folder: Path = options.root or options.directory / described(AuthorityFiles(options.directory)).root
+    return folder
+
+
+def _root_passphrase(options: argparse.Namespace, folder: Path) -> str | None:
+    """Asked for only where the key is locked."""
     if options.passphrase_file is not None:
-        return rollover.root_in(folder, passphrase_in(options.passphrase_file))
-    if rollover.is_locked(folder):
-        return rollover.root_in(folder, asked_passphrase("Passphrase of the root's key"))
-    return rollover.root_in(folder, None)
+        return secret_in(options.passphrase_file)
+    if root_keys.kept(folder) is root_keys.Kept.LOCKED:
+        return asked_passphrase("Passphrase of the root's key")
+    return None
 
 
 def _told(taken: Step, authority: Authority) -> Facts:
@@ -155,5 +159,32 @@ def _restore(options: argparse.Namespace) -> Facts:
 
 
 def _lock_root(options: argparse.Namespace) -> Facts:
+    folder = rollover.root_folder(options.directory)
+    if root_keys.kept(folder) is root_keys.Kept.TOKEN:
+        raise BadSetting("the root's key is in a token, which its PIN locks")
     passphrase = _passphrase(options, "Passphrase for the root's key", twice=True)
-    return {"locked": str(rollover.lock_root(options.directory, passphrase))}
+    return {"locked": str(root_keys.lock(folder, passphrase))}
+
+
+def _root_to_token(options: argparse.Namespace) -> Facts:
+    uri, folder = pkcs11_uri.parse(options.uri), _root_folder(options)
+    passphrase = _root_passphrase(options, folder)
+    moved = root_keys.move_to_token(folder, passphrase, uri, pin_by(PIN_VARIABLE)(uri))
+    return {
+        "moved_to": str(moved),
+        "next": "destroy what is left of the file: backups and media hold the key as it was. One that never "
+        "was in a file comes by a rollover: roll-root prepare --new-root-key",
+    }
+
+
+def _check_root(options: argparse.Namespace) -> Facts:
+    certificate, _ = _root(options)
+    authority = Authority.load_issuing(options.directory)
+    if certificate not in authority.trusted():
+        raise BadSetting("this root is none of those that the authority trusts", "Bring its own: --root DIR")
+    return {
+        "root": certificate.subject.rfc4514_string(),
+        "valid_until": certificate.not_valid_after_utc.isoformat(),
+        "key": root_keys.described(_root_folder(options)),
+        "signs": "yes",
+    }

@@ -9,6 +9,9 @@ ProvisioningError
 │   ├── AuthorityExposed  a key of it can be read by others
 │   ├── RolloverRefused   this step does not come next, or not yet
 │   ├── BackupRefused     not a backup, a wrong passphrase, or damaged
+│   ├── TokenRefused      the token (PKCS #11) that holds the root's key does not do what is asked
+│   │   ├── TokenMissing  its library, the token or the key is not there
+│   │   └── PinRefused    its PIN is wrong, locked or not set
 │   └── AuthorityOutOfTime its certificates are not valid by this machine's clock
 ├── RequestRefused        the peer: its certificate request
 │   ├── RequestGarbled    not a PKCS#10 in DER, or its signature is wrong
@@ -64,6 +67,18 @@ class RolloverRefused(AuthorityError):
 
 
 class BackupRefused(AuthorityError):
+    pass
+
+
+class TokenRefused(AuthorityError):
+    pass
+
+
+class TokenMissing(TokenRefused):
+    pass
+
+
+class PinRefused(TokenRefused):
     pass
 
 

@@ -1,8 +1,9 @@
 """A certificate request signed by the key of an older certificate: CMS SignedData (RFC 5652), verified.
 
-Exactly one signer, SHA-256 with ECDSA or RSA (PKCS #1 v1.5), with signed attributes, content and the signer's
-certificate within: what `openssl cms -sign -nodetach -binary` makes. Pure; the certificate itself (whose, by
-whom, until when) is the caller's to judge.
+Exactly one signer, SHA-256 with ECDSA or RSA (PKCS #1 v1.5), or SHA-512 with Ed25519 (RFC 8419), with signed
+attributes, content and the signer's certificate within: what `openssl cms -sign -nodetach -binary` makes; for
+Ed25519, with which OpenSSL 3 signs no CMS, `certtool --p7-sign --p7-time --p7-include-cert` of GnuTLS. Pure;
+the certificate itself (whose, by whom, until when) is the caller's to judge.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from provisioning.errors import RequestGarbled
@@ -27,7 +28,8 @@ _EXPLICIT_0, _EXPLICIT_1 = 0xA0, 0xA1
 _SIGNED_DATA = bytes.fromhex("2a864886f70d010702")
 _DATA = bytes.fromhex("2a864886f70d010701")
 _MESSAGE_DIGEST = bytes.fromhex("2a864886f70d010904")
-_SHA256 = bytes.fromhex("608648016503040201")
+_SHA256, _SHA512 = bytes.fromhex("608648016503040201"), bytes.fromhex("608648016503040203")
+_ED25519 = bytes.fromhex("2b6570")
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,14 @@ def _read(der: bytes) -> Proof:
     [signer] = _parts(infos)
     fields = _parts(signer)
     _expect(len(fields) >= 6 and fields[1].tag == _SEQUENCE, "signer's issuer and number")
-    _, named, digest, attributes, _, signature = fields[:6]
-    _expect(_parts(digest)[0].content == _SHA256, "digest algorithm")
+    _, named, digest, attributes, algorithm, signature = fields[:6]
     _expect(attributes.tag == _EXPLICIT_0 and signature.tag == _OCTETS, "signed attributes")
-    _expect(_digest_told(attributes) == hashlib.sha256(content).digest(), "digest of the content")
     certificate = _signer_of([x509.load_der_x509_certificate(each.whole) for each in _parts(given)], named)
+    edwards = isinstance(certificate.public_key(), ed25519.Ed25519PublicKey)
+    oid, digest_of = (_SHA512, hashlib.sha512) if edwards else (_SHA256, hashlib.sha256)
+    _expect(_parts(digest)[0].content == oid, "digest algorithm")
+    _expect(not edwards or [each.content for each in _parts(algorithm)] == [_ED25519], "signature algorithm")
+    _expect(_digest_told(attributes) == digest_of(content).digest(), "digest of the content")
     # what is signed is the SET OF itself, not the implicit tag that it travels under (RFC 5652, section 5.4)
     _verify(certificate, signature.content, bytes([_SET]) + attributes.whole[1:])
     return Proof(content, certificate)
@@ -108,6 +113,8 @@ def _verify(certificate: x509.Certificate, signature: bytes, signed: bytes) -> N
             key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
         case rsa.RSAPublicKey():
             key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
+        case ed25519.Ed25519PublicKey():
+            key.verify(signature, signed)
         case _:
             raise ValueError(f"a key of the kind {type(key).__name__} signs no proof")
 

@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from provisioning import certificates, revocation
+from provisioning import certificates, revocation, root_keys
 from provisioning.authority import Authority, Clock, utc_now
 from provisioning.authority_files import (
     FIRST_GENERATION,
@@ -27,38 +26,11 @@ from provisioning.authority_files import (
 )
 from provisioning.errors import BadSetting, RolloverRefused
 from provisioning.rollover_rules import Phase, Step, left, step
+from provisioning.root_keys import MakeRootKey, Root
 from provisioning.storage import PUBLIC_FILE_MODE, private_directory, write_atomically
 
-Root = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 OldRoot = Callable[[], Root]
 Lists = Sequence[x509.CertificateRevocationList]
-
-
-def is_locked(folder: Path) -> bool:
-    """Is there a root's key, and is it encrypted?"""
-    try:
-        return b"ENCRYPTED" in (folder / "root.key").read_bytes()
-    except OSError:
-        return False
-
-
-def root_in(folder: Path, passphrase: str | None) -> Root:
-    """A root's certificate and key, from wherever it is kept. Raises BadSetting."""
-    try:
-        certificate = x509.load_pem_x509_certificate((folder / "root.pem").read_bytes())
-        secret = passphrase.encode() if passphrase else None
-        key = serialization.load_pem_private_key((folder / "root.key").read_bytes(), secret)
-    except OSError as error:
-        raise BadSetting(
-            f"{error.filename}: {error.strerror}", "Bring the root's folder from where it is kept: --root DIR"
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise BadSetting(
-            f"the root in {folder} cannot be read", "Is the passphrase right? --passphrase-file FILE"
-        ) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-        raise BadSetting(f"{folder}/root.key is not the key of root.pem")
-    return certificate, key
 
 
 def prepare(directory: Path, old_root: OldRoot, clock: Clock = utc_now) -> Authority:
@@ -75,27 +47,33 @@ def prepare(directory: Path, old_root: OldRoot, clock: Clock = utc_now) -> Autho
 
 
 def prepare_root(
-    directory: Path, old_root: OldRoot, new_passphrase: str | None, clock: Clock = utc_now
+    directory: Path,
+    old_root: OldRoot,
+    new_passphrase: str | None,
+    clock: Clock = utc_now,
+    *,
+    make_root_key: MakeRootKey | None = None,
 ) -> Authority:
     """Make the next root and an issuing authority below it, which the old root signs too, and trust both.
 
-    Raises RolloverRefused, BadSetting.
+    The new root's key is in its folder, or where `make_root_key` makes it. Raises RolloverRefused,
+    BadSetting, and what `old_root` and `make_root_key` raise.
     """
     authority = Authority.load_issuing(directory, clock)
     following = _following(authority, Step.PREPARE)
     cross_by = _checked(authority, old_root())
     name = _next_name(authority.described.root, FIRST_ROOT)
     files = AuthorityFiles(directory, root_generation=name)
-    key = certificates.new_key()
+    made = make_root_key() if make_root_key else root_keys.in_file(new_passphrase)
     root = certificates.authority_certificate(
-        f"{authority.city} root authority {_number(name)}", key.public_key(), None, key,
+        f"{authority.city} root authority {_number(name)}", made.key.public_key(), None, made.key,
         certificates.validity(clock(), certificates.ROOT_LIFE),
     )  # fmt: skip
     private_directory(files.root_key.parent)
-    write_atomically(files.root_key, certificates.key_pem(key, new_passphrase).encode())
+    write_atomically(files.root_key, made.content)
     write_atomically(files.root_certificate, certificates.pem(root).encode(), PUBLIC_FILE_MODE)
     issuing = _next_name(authority.described.issuing, FIRST_GENERATION)
-    _make_issuing(authority, issuing, root, key, cross_by)
+    _make_issuing(authority, issuing, root, made.key, cross_by)
     return _describe(authority, replace(following, next=issuing, next_root=name), clock)
 
 
@@ -133,12 +111,9 @@ def abandon(directory: Path, clock: Clock = utc_now) -> Authority:
     return told
 
 
-def lock_root(directory: Path, passphrase: str) -> Path:
-    """Encrypt a root's key that lies here without a passphrase. Raises BadSetting, AuthorityError."""
-    authority = Authority.load_issuing(directory)
-    _, key = root_in(authority.files.root_key.parent, None)
-    write_atomically(authority.files.root_key, certificates.key_pem(key, passphrase).encode())
-    return authority.files.root_key
+def root_folder(directory: Path) -> Path:
+    """Where the root's folder is as long as nobody has taken it away. Raises AuthorityError."""
+    return Authority.load_issuing(directory).files.root_key.parent
 
 
 def _following(authority: Authority, taken: Step, now: datetime | None = None) -> Described:
@@ -197,7 +172,7 @@ def _make_issuing(
     if cross_by is not None:
         write_atomically(files.cross, certificates.pem(signed_by(*cross_by)).encode(), PUBLIC_FILE_MODE)
     named = {root.subject, issuing.subject}  # of an attempt that was cut short, too
-    trusted = [each for each in _trusted(authority) if each == root or each.subject not in named]
+    trusted = [each for each in authority.trusted() if each == root or each.subject not in named]
     _write_trust(authority, [*trusted, *([] if root in trusted else [root]), issuing])
     empty = revocation.empty_list(issuing, key, now)
     _change_lists(
@@ -209,10 +184,10 @@ def _let_go(authority: Authority, following: Described, name: str, clock: Clock)
     """Without the issuing authority `name`, and without roots that nobody hangs on any more."""
     files = AuthorityFiles(authority.files.directory, name)
     gone = x509.load_pem_x509_certificate(files.issuing_certificate.read_bytes())
-    issuing = [each for each in _trusted(authority) if each.subject != each.issuer and each != gone]
+    issuing = [each for each in authority.trusted() if each.subject != each.issuer and each != gone]
     roots = [
         each
-        for each in _trusted(authority)
+        for each in authority.trusted()
         if each.subject == each.issuer and any(directly_issued(below, each) for below in issuing)
     ]
     _write_trust(authority, [*roots, *issuing])
@@ -230,10 +205,6 @@ def _describe(authority: Authority, told: Described, clock: Clock) -> Authority:
     after = Authority.load_issuing(authority.files.directory, clock)
     _change_lists(after, lambda lists: lists)
     return after
-
-
-def _trusted(authority: Authority) -> list[x509.Certificate]:
-    return x509.load_pem_x509_certificates(authority.files.trust.read_bytes())
 
 
 def _write_trust(authority: Authority, trusted: Sequence[x509.Certificate]) -> None:

@@ -65,6 +65,10 @@ def test_show_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/none"], "none"),
         (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/empty"], "empty"),
         (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/long"], "1023"),
+        (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/shared"], "chmod 600"),
+        (["init", "--directory", "{tmp}/b", "--city", "P", "--passphrase-file", "{tmp}/binary"], "no text"),
+        (["backup", "--directory", "{tmp}/a", "--out", "{tmp}/o", "--passphrase-file", "{tmp}/group"],
+         "mode 0640"),
         (["revoke", "--directory", "{tmp}/a", "--serial", "xyz"], "hexadecimal"),
         (["revoke", "--directory", "{tmp}/a", "--serial=-5"], "-5"),
         (["revoke", "--directory", "{tmp}/a", "--serial", "f" * 60], "fff"),
@@ -81,8 +85,10 @@ def test_what_cannot_be_done_is_one_line_that_says_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
 ) -> None:
     Authority.init(tmp_path / "a", "Porto")
-    (tmp_path / "empty").write_text("\n")
-    (tmp_path / "long").write_text("x" * 1024)
+    files = {"empty": b"\n", "long": b"x" * 1024, "shared": b"x", "group": b"x", "binary": b"\xff"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod({"shared": 0o604, "group": 0o640}.get(name, 0o600))
     assert cli.main([each.format(tmp=tmp_path) for each in arguments]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -91,6 +97,7 @@ def test_what_cannot_be_done_is_one_line_that_says_why(
 
 
 def test_a_passphrase_from_a_file_closes_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pass").touch(0o600)
     (tmp_path / "pass").write_text("a long walk\nsecond line\n")
     status, _ = run(
         capsys, "init", "--directory", tmp_path / "a", "--city", "P", "--passphrase-file", tmp_path / "pass"
@@ -99,7 +106,13 @@ def test_a_passphrase_from_a_file_closes_the_root(tmp_path: Path, capsys: pytest
     assert "ENCRYPTED" in (tmp_path / "a" / "root" / "root.key").read_text()
 
 
-@pytest.mark.parametrize("command", ["init", "server-cert", "client-cert", "broker-config", "show", "revoke"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "init", "server-cert", "client-cert", "broker-config", "show", "revoke", "roll-issuing", "roll-root",
+        "backup", "restore", "lock-root", "root-to-token", "check-root",
+    ],
+)  # fmt: skip
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])

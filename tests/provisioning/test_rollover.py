@@ -20,7 +20,7 @@ from edge_agent.config_keys import AgentConfig
 from edge_agent.io.identity_files import ensure_key, make_csr
 from edge_agent.renewal import files_of, request
 from firmware_bridge.kinds import SensorKind
-from provisioning import backup, cli, rollover, rollover_rules
+from provisioning import backup, cli, rollover, rollover_rules, root_keys
 from provisioning.authority import Authority
 from provisioning.authority_files import directly_issued
 from provisioning.errors import (
@@ -56,7 +56,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def root(directory: Path, secret: str | None = SECRET, name: str = "root") -> rollover.OldRoot:
-    return lambda: rollover.root_in(directory / name, secret)
+    return lambda: root_keys.root_in(directory / name, secret)
 
 
 def leaf_of(chain_pem: str) -> x509.Certificate:
@@ -194,7 +194,7 @@ def test_a_root_needs_its_passphrase(directory: Path, secret: str | None) -> Non
     with pytest.raises(BadSetting, match="passphrase"):
         root(directory, secret)()
     with pytest.raises(BadSetting, match="--root"):
-        rollover.root_in(directory / "elsewhere", SECRET)
+        root_keys.root_in(directory / "elsewhere", SECRET)
 
 
 @pytest.fixture
@@ -253,6 +253,7 @@ def test_a_backup_that_is_none_is_refused(directory: Path, tmp_path: Path) -> No
 @pytest.mark.usefixtures("quick")
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory, secret = tmp_path / "a", tmp_path / "secret"
+    secret.touch(0o600)
     secret.write_text(SECRET + "\n")
 
     def run(*words: str) -> tuple[int, Any]:

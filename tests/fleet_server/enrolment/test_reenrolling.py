@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +47,7 @@ from provisioning import proofs
 from provisioning.authority import Authority, utc_now
 from provisioning.errors import RequestGarbled
 from tests.edge_agent.making import codes, counting, make_config, running
+from tests.support.cms import signed_by_ed25519
 from tests.support.server_context import OPERATOR, VIEWER
 from tests.support.waiting import wait_until
 from wire_contract.topics import Address
@@ -282,6 +283,29 @@ def test_whom_no_old_key_helps(tmp_path: Path, listener: Listener, authority: Au
     authority.revoke(leaf(config).serial_number)
     with pytest.raises(CertificateRefused, match="revoked"):
         ask(signed(config, csr))
+
+
+def test_an_ed25519_key_of_a_certificate_that_ran_out_is_a_proof_too(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    """Our agent makes P-256 keys only: somebody else's device, by an encoder that is not ours (RFC 8419)."""
+    config = enrolled(tmp_path, listener, authority, OLD)
+    key = ed25519.Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, str(POST))])
+    asked = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, None)
+    then = replace(authority, clock=lambda: utc_now() - OLD)
+    chain = then.issue_device(asked.public_bytes(Encoding.DER), POST)
+    with listener.ctx.db.session() as session:
+        from fleet_server.enrolment import issuing, store
+
+        store.insert_certificate(session, issuing.certificate(POST, chain, utc_now() - OLD))
+    old = x509.load_pem_x509_certificate(chain.encode())
+    asker = EstEnroller(listener.url, str(config.ca_file))
+    csr = make_csr(ensure_key(tmp_path / "next.key"), POST, asker.challenge())
+    with pytest.raises(EnrolmentRefused, match="signature is wrong"):
+        asker.reenrol_signed(signed_by_ed25519(csr, old, ed25519.Ed25519PrivateKey.generate()))
+    made = x509.load_pem_x509_certificates(asker.reenrol_signed(signed_by_ed25519(csr, old, key)).encode())
+    assert ensure_key(tmp_path / "next.key").public_key() in [each.public_key() for each in made]
 
 
 def test_an_old_key_does_not_undo_what_was_decided_since(
