@@ -11,18 +11,19 @@ PUBLIC_FILE_MODE = 0o644  # certificates, revocation list, configuration without
 PRIVATE_DIRECTORY_MODE = 0o700
 
 
-def write_atomically(path: Path, content: bytes, mode: int = PRIVATE_FILE_MODE) -> None:
+def write_atomically(path: Path, content: bytes, mode: int | None = PRIVATE_FILE_MODE) -> None:
     """Replace `path` by `content` in one step that survives a power cut; the file never has a wider mode.
 
-    Raises OSError.
+    mode None: for a filesystem without modes, some of which refuse to set one (FAT). Raises OSError.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode or PRIVATE_FILE_MODE)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fchmod(file.fileno(), mode)
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError:

@@ -15,8 +15,14 @@ from provisioning.storage import PUBLIC_FILE_MODE, write_atomically
 from provisioning.technician import bundle as bundles
 from provisioning.technician import delivering, label, report
 from provisioning.technician.bundle import Bundle
-from provisioning.technician.errors import BadReport, WrongInput
-from provisioning.technician.home import Settings
+from provisioning.technician.errors import (
+    BadReport,
+    LamppostUnreachable,
+    NotWritten,
+    TechnicianError,
+    WrongInput,
+)
+from provisioning.technician.home import Settings, locked
 from provisioning.technician.lamppost import Lamppost
 from provisioning.technician.rules import Event, State
 from provisioning.technician.server import path_of
@@ -25,10 +31,10 @@ from provisioning.technician.workshop import Workshop
 from wire_contract.topics import Address
 
 Facts = dict[str, Any]
-CLAIMS_FILE = "claims"  # one token a line, taken one after another
 NO_CLAIM = "22222222." + "0" * 27  # its form alone: for a bundle that is only checked
 CLAIM_S = 300  # a technician who is connected needs it for minutes
 REPLACING_S = 24 * 3600
+WITHDRAW = "lamppost fleet claim withdraw {}"  # the desk's, on the server
 
 
 def sign_in(shop: Workshop, options: argparse.Namespace) -> Facts:
@@ -64,9 +70,10 @@ def claims(shop: Workshop, options: argparse.Namespace) -> Facts:
         body["technician"] = options.technician or server.get("/api/v1/session")["name"]
         made = server.post("/api/v1/claim-batches", body)
     tokens = [str(each) for each in made["tokens"]]
-    path = options.out or shop.home.folder(".") / CLAIMS_FILE
-    had = path.read_text(encoding="ascii") if path.exists() else ""
-    write_atomically(path, (had + "".join(f"{token}\n" for token in tokens)).encode())
+    path = options.out or shop.claims_file
+    with locked(path.parent):
+        had = path.read_text(encoding="ascii") if path.exists() else ""
+        write_atomically(path, (had + "".join(f"{token}\n" for token in tokens)).encode())
     return {"claims": len(tokens), "waiting": len((had + "\n".join(tokens)).split()), "file": str(path)}
 
 
@@ -85,31 +92,36 @@ def bundle(shop: Workshop, options: argparse.Namespace) -> Facts:
         longitude=longitude,
         wait_for_time=not options.has_clock,
     )
-    bundles.files(wanted)
+    whole = bundles.files(wanted)
     more = delivering.packages(options.packages) if options.packages else {}
     with ExitStack() as held:
         post = held.enter_context(Lamppost(options.ssh)) if options.ssh else None
         folder = options.out or Path(f"bundle-{address.device}")
         if post is not None:
-            post.script(":")
+            delivering.check_ssh(post, replace=options.force)
         elif options.card:
-            delivering.check_card(options.card, sum(map(len, more.values())))
+            delivering.check_card(options.card, {**whole, **more}, replace=options.force)
         else:
             delivering.check_folder(folder, replace=options.force)
         made = replace(wanted, claim=_claim(shop, options, address))
         files = {**bundles.files(made), **more}
-        if post is not None:
-            where = delivering.over_ssh(files, post)
-        elif options.card:
-            where = str(delivering.to_card(files, options.card))
-        else:
-            where = str(delivering.to_folder(files, folder))
+        try:
+            if post is not None:
+                where = delivering.over_ssh(files, post)
+            elif options.card:
+                where = str(delivering.to_card(files, options.card, replace=options.force))
+            else:
+                where = str(delivering.to_folder(files, folder))
+        except (NotWritten, WrongInput, LamppostUnreachable):
+            _take_back(shop, options, made.claim_id)
+            raise
     told = {"site": options.site, "district": options.district, "at": options.at}
     shop.home.keep_post(str(address), told)
-    return {
-        "post": str(address),
-        "claim": made.claim_id,
-        "written_to": where,
+    facts: Facts = {"post": str(address), "claim": made.claim_id, "written_to": where}
+    if options.card:
+        facts["card"] = "may be taken out; whoever has it can read its claim: FAT has no owners. Lost? "
+        facts["card"] += WITHDRAW.format(made.claim_id)
+    return facts | {
         "next": "on it: sudo sh install.sh; compare its fingerprint and accept it: " + made.label.url,
     }
 
@@ -127,7 +139,7 @@ def _claim(shop: Workshop, options: argparse.Namespace, address: Address) -> str
     if options.claim_file:
         return take_claim(options.claim_file)
     if shop.offline:
-        return take_claim(shop.home.directory / CLAIMS_FILE)
+        return take_claim(shop.claims_file)
     latitude, longitude = options.at or (None, None)
     body = {
         "device": address.device,
@@ -142,14 +154,37 @@ def _claim(shop: Workshop, options: argparse.Namespace, address: Address) -> str
         return str(server.post("/api/v1/claims", body)["token"])
 
 
+def _take_back(shop: Workshop, options: argparse.Namespace, claim_id: str) -> None:
+    """A claim whose bundle could not be written: half of it may be on a card. Said, where that fails too."""
+    withdrawn = False
+    if not (options.claim_file or shop.offline):
+        try:
+            with closing(shop.server()) as server:
+                server.delete(path_of("claims", claim_id))
+            withdrawn = True
+        except TechnicianError:
+            pass
+    told = "was withdrawn" if withdrawn else f"is still open: {WITHDRAW.format(claim_id)}"
+    shop.tell(f"its claim {claim_id} {told}")
+
+
 def take_claim(file: Path) -> str:
-    """The file's first claim, which is taken out of it: a power cut loses one claim and uses none twice."""
+    """The file's first claim, which is taken out of it: a power cut loses one claim and uses none twice, and
+    of two commands at once each gets its own."""
     try:
-        lines = file.read_text(encoding="ascii").split()
+        with locked(file.parent):
+            return _first_claim(file)
     except FileNotFoundError:
         raise WrongInput(
             f"{file}: there are no claims", "lamppost provision claims, while connected"
         ) from None
+
+
+def _first_claim(file: Path) -> str:
+    try:
+        lines = file.read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise WrongInput(f"{file}: cannot be read") from error
     if file.stat().st_mode & 0o077:
@@ -166,10 +201,9 @@ def show_label(shop: Workshop, options: argparse.Namespace) -> Facts:
     made = label.Label(pages, options.claim, options.device or options.claim, options.site)
     if options.out is None:
         if not options.json:
-            print(label.terminal(made))
+            print(label.terminal(made, coloured=sys.stdout.isatty()))
         return {"url": label.checked(made).url}
-    text = label.html([made]) if options.out.suffix == ".html" else label.svg(made)
-    options.out.write_text(text, encoding="utf-8")
+    write_atomically(options.out, label.file_bytes(made, options.out.suffix), PUBLIC_FILE_MODE)
     return {"url": made.url, "written_to": str(options.out)}
 
 
@@ -246,9 +280,12 @@ def sync(shop: Workshop, options: argparse.Namespace) -> Facts:
     done = shop.send()
     refused = {each.id[:8]: f"{each.device} {each.kind}: {each.detail}" for each in done.conflicts}
     facts: Facts = {"sent": len(done.sent), "waiting": len(done.waiting), "refused": refused or "none"}
+    if done.elsewhere:
+        facts["of_another_city"] = f"{len(done.elsewhere)}, not sent: sign in there; or --drop ID"
     if done.stopped:
         facts["stopped"] = done.stopped
-    facts["exit"] = 1 if done.conflicts else 4 if done.stopped or done.waiting else 0
+    later = done.stopped or done.waiting or done.elsewhere
+    facts["exit"] = 1 if done.conflicts else 4 if later else 0
     return facts
 
 

@@ -242,5 +242,6 @@ def _sent(shop: Workshop, work: Work) -> Facts:
     if status == 1:
         facts["refused"] = f"{mine.detail}; `lamppost provision sync --retry {work.id[:8]}`, or --drop"
     elif status == 4:
-        facts["kept"] = mine.detail or done.stopped or "something before it waits"
+        elsewhere = "it was done for another city" if mine in done.elsewhere else ""
+        facts["kept"] = elsewhere or mine.detail or done.stopped or "something before it waits"
     return facts | {"exit": status}

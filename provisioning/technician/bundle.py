@@ -2,11 +2,11 @@
 
 Pure: names and bytes. `delivering.py` puts them where they belong.
 
-    agent.toml   0600: it holds the claim
     trust.pem    tells the real server from a false one
     install.sh   as root, on the lamppost: installs, asks for the certificate, checks, starts
     label.svg    to print
     README.txt   what to do with it
+    agent.toml   0600: it holds the claim; written last, so that what has it is whole
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from wire_contract.topics import Address
 _SENSOR = re.compile(r"([^:,\s][^:]{0,63}):([a-z0-9]{2,16}):(/dev/[^\s\"']{1,200})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 EVERY_S = 60
+PRIVATE = "agent.toml"  # holds the claim
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def sensor_of(text: str) -> Sensor:
 
 
 def files(bundle: Bundle) -> dict[str, bytes]:
-    """File name to content. Raises BadSetting."""
+    """File name to content, in the order in which they are written. Raises BadSetting."""
     if parse_token_text(bundle.claim) is None:
         raise BadSetting("the claim is not <id>.<secret>", "Copy it whole")
     settings = bundle.settings
@@ -77,11 +78,11 @@ def files(bundle: Bundle) -> dict[str, bytes]:
     if not (settings.enrolment_url.startswith("https://") and settings.broker_host):
         raise BadSetting("the server's addresses are not known", "Sign in once with a connection")
     return {
-        "agent.toml": agent_toml(bundle).encode(),
         "trust.pem": settings.trust_pem.encode(),
         "install.sh": INSTALL.encode(),
         "label.svg": label.svg(bundle.label).encode(),
         "README.txt": README.format(device=bundle.address, claim=bundle.claim_id).encode(),
+        PRIVATE: agent_toml(bundle).encode(),
     }
 
 

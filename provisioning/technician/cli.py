@@ -103,7 +103,7 @@ def _at_the_desk(commands: Commands[argparse.ArgumentParser]) -> None:
     label.add_argument("--device", default="", metavar="NAME")
     label.add_argument("--site", default="", metavar="TEXT")
     label.add_argument("--pages", default="", metavar="URL", help="where phones open it; default: as told")
-    label.add_argument("--out", type=Path, metavar="FILE", help=".svg or .html; without: on the terminal")
+    label.add_argument("--out", type=Path, metavar="FILE", help=".svg, .html: label; .png, .pdf: its code")
     verify = _command(commands, "verify-report", "is this site report what was signed?", desk.verify_report)
     verify.add_argument("report", type=Path, metavar="FILE")
     verify.add_argument("--fingerprint", default="", metavar="KEY", help="of whose key it must be")

@@ -6,6 +6,7 @@ TechnicianError
 ├── ServerRefused       the server understood, and said no: `status`, `detail`, `remedy` are its own
 ├── ServerUnreachable   no connection: what was done is kept, and sent by `lamppost provision sync` (status 4)
 ├── LamppostUnreachable the lamppost's computer does not answer, or has no `lamppost`
+├── NotWritten          a card or a disk did not take a bundle: full, read-only, taken out
 └── BadReport           a site report that is damaged, was changed, or is signed by another key
 """
 
@@ -40,6 +41,10 @@ class ServerUnreachable(TechnicianError):
 
 
 class LamppostUnreachable(TechnicianError):
+    pass
+
+
+class NotWritten(TechnicianError):
     pass
 
 

@@ -3,6 +3,7 @@
 HOME/
   token            what is shown to the server, 0600
   settings.json    the server's address and what a bundle needs of it, for work without a connection
+  claims-CITY      claims fetched in advance, one token a line, 0600
   technician.key   Ed25519, PKCS#8 PEM, 0600: signs site reports
   journal.jsonl    what was done and when, until the server has it and afterwards
   outbox/          documents and pictures that wait, by their SHA-256
@@ -12,9 +13,14 @@ HOME/
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
+import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +45,12 @@ class Settings:
     broker_host: str = ""
     broker_port: int = 8883
     trust_pem: str = ""
+
+    @property
+    def city(self) -> str:
+        """Tells one city from another: SHA-256 of its root certificate, whatever its address; "" unknown."""
+        root = re.search(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END", self.trust_pem)
+        return "" if root is None else hashlib.sha256("".join(root[1].split()).encode()).hexdigest()[:16]
 
 
 def default_home() -> Path:
@@ -101,6 +113,17 @@ class Home:
     def keep_token(self, token: str) -> None:
         private_directory(self.directory)
         write_atomically(self.token_file, token.encode())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One command at a time for what lies in this folder. Raises OSError where there is none."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _plain(device: str) -> str:

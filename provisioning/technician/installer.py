@@ -21,19 +21,27 @@ if ! command -v lamppost >/dev/null 2>&1; then
     ln -sf /opt/lamppost/bin/lamppost /usr/local/bin/lamppost
 fi
 
+# Zeros over a file before it is removed: FAT keeps a removed file's bytes (a card's electronics may, too).
+forget() {
+    head -c "$(wc -c <"$1")" /dev/zero | dd of="$1" conv=notrunc,fsync 2>/dev/null || :
+    rm -f "$1" || echo "install.sh: $1 cannot be removed, and holds a claim: remove it by hand" >&2
+}
+
 umask 077
-mkdir -p $etc
+mkdir -p "$etc"
 if [ -f "$here/agent.toml" ]; then
-    cp "$here/trust.pem" $etc/trust.pem
-    cp "$here/agent.toml" $etc/agent.toml.new
+    cp "$here/trust.pem" "$etc/trust.pem"
+    cp "$here/agent.toml" "$etc/agent.toml.new"
     sync
-    mv $etc/agent.toml.new $etc/agent.toml
+    mv "$etc/agent.toml.new" "$etc/agent.toml"
+    sync
+    forget "$here/agent.toml"   # a card's boot partition has no private files; $etc is root's alone
 fi
-lamppost agent config --config $etc/agent.toml
-lamppost agent enrol --config $etc/agent.toml --wait
-rm -f "$here/agent.toml"        # the claim is spent; a card's boot partition has no private files
-lamppost agent install --config $etc/agent.toml
-lamppost agent doctor --config $etc/agent.toml || true
+for draft in "$here"/.agent.toml.*; do [ ! -f "$draft" ] || forget "$draft"; done
+lamppost agent config --config "$etc/agent.toml"
+lamppost agent enrol --config "$etc/agent.toml" --wait
+lamppost agent install --config "$etc/agent.toml"
+lamppost agent doctor --config "$etc/agent.toml" || true
 echo "The lamppost runs. Now the site test: lamppost provision test"
 """
 
@@ -47,5 +55,7 @@ Lamppost {device}, claim {claim}
 3. On your computer or phone: scan label.svg, compare all eight groups, accept.
 4. lamppost provision test, then lamppost provision handover.
 
-agent.toml holds the claim: whoever has this folder can enrol in this lamppost's place until it is used.
+agent.toml holds the claim: whoever has this folder, or the card, can read it and enrol in this lamppost's
+place until it is used. install.sh moves it to /etc/lamppost, which is root's, and overwrites it here before
+it asks for anything. A card that was lost before: lamppost fleet claim withdraw {claim}
 """

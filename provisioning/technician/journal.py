@@ -40,6 +40,7 @@ class Work:
     blob: str = ""
     state: State = State.WAITING
     detail: str = ""  # what the server said, where it did not take it
+    city: str = ""  # Settings.city where it was done; "" where that was not known
 
     @property
     def waiting(self) -> Waiting:
@@ -67,6 +68,7 @@ class Journal:
                     "done_at": work.done_at,
                     "body": work.body,
                     "blob": work.blob,
+                    "city": work.city,
                 }
             }
         )

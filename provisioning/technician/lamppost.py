@@ -1,7 +1,8 @@
 """The lamppost's own computer: commands run there, over the system's ssh or on this very machine.
 
 One connection is shared by all commands of a run (OpenSSH, ssh_config(5) ControlMaster), so that a password
-is asked for once and a time is not measured with a handshake in it.
+is asked for once and a time is not measured with a handshake in it. A host key that is unknown, or another
+one, is for ssh and its user to judge: nothing here makes it less strict.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from types import TracebackType
 from typing import Any
 
 from provisioning.technician.errors import LamppostUnreachable, WrongInput
-from provisioning.technician.rules import host_problem
+from provisioning.technician.rules import host_problem, reason, ssh_problem
 
 COMMAND_S = 90.0  # `doctor` reads every sensor, ten of them at five seconds each
 CONNECT_S = 15
+ALIVE_S, ALIVE_TIMES = 10, 3  # a link that is silent for half a minute is given up
+SOCKET_MOST = 60  # characters of a folder for a socket: a path of one has at most 104 (unix(7)), ssh adds 20
 SSH_FAILED = 255  # ssh(1): its own status, where the command's could not be had
 NOT_FOUND = 127
 
@@ -38,7 +41,8 @@ class Lamppost:
         self.host = host
         self._program = [*(("sudo",) if sudo else ()), *program]
         self._sudo = sudo
-        self._sockets = tempfile.TemporaryDirectory(prefix="lp-ssh-")
+        folder = tempfile.gettempdir() if len(tempfile.gettempdir()) < SOCKET_MOST else "/tmp"  # noqa: S108
+        self._sockets = tempfile.TemporaryDirectory(prefix="lp-ssh-", dir=folder)
 
     def __enter__(self) -> Lamppost:
         return self
@@ -51,25 +55,28 @@ class Lamppost:
             subprocess.run(with_socket, capture_output=True, check=False)
         self._sockets.cleanup()
 
-    def run(self, command: Sequence[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Run it there, whatever its status. Raises LamppostUnreachable."""
+    def run(
+        self, command: Sequence[str], given: bytes = b"", *, more_s: float = 0.0
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run it there, whatever its status; more_s: what `given` takes on a slow link. Raises
+        LamppostUnreachable."""
         line = [*self._ssh(), "--", self.host, shlex.join(command)] if self.host else list(command)
+        limit_s = COMMAND_S + more_s
         try:
-            done = subprocess.run(line, input=given, capture_output=True, check=False, timeout=COMMAND_S)
+            done = subprocess.run(line, input=given, capture_output=True, check=False, timeout=limit_s)
         except FileNotFoundError as missing:
             raise LamppostUnreachable(f"{line[0]}: there is no such program here") from missing
         except subprocess.TimeoutExpired as late:
-            raise LamppostUnreachable(f"{command[0]} gave no answer within {COMMAND_S:.0f} s") from late
+            raise LamppostUnreachable(f"{command[0]} gave no answer within {limit_s:.0f} s") from late
         if self.host and done.returncode == SSH_FAILED:
-            why = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-            raise LamppostUnreachable(
-                f"{self.host} cannot be reached: {why[-1][:200]}", f"Try it: ssh {self.host}"
-            )
+            raise LamppostUnreachable(*ssh_problem(done.stderr.decode(errors="replace"), self.host))
         return done
 
-    def script(self, text: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def script(
+        self, text: str, given: bytes = b"", *, more_s: float = 0.0
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run a shell's script there. Raises LamppostUnreachable."""
-        return self.run(["sh", "-c", text], given)
+        return self.run(["sh", "-c", text], given, more_s=more_s)
 
     def agent(self, *arguments: str) -> Any:
         """What `lamppost agent ARGUMENTS --json` answers; a status of 1 is an answer too.
@@ -82,9 +89,9 @@ class Lamppost:
         try:
             return json.loads(done.stdout)
         except ValueError as garbled:
-            told = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines() or ["nothing"]
+            told = reason((done.stderr or done.stdout).decode(errors="replace"))
             raise LamppostUnreachable(
-                f"`lamppost agent {arguments[0]}` answered {told[-1][:200]!r}",
+                f"`lamppost agent {arguments[0]}` answered {told!r}",
                 "Give --sudo where the agent's files are root's",
             ) from garbled
 
@@ -100,11 +107,13 @@ class Lamppost:
         return there - (before + after) / 2, (after - before) / 2
 
     def _ssh(self) -> list[str]:
-        socket = Path(self._sockets.name) / "c"
+        socket = str(Path(self._sockets.name) / "c").replace("%", "%%")
         return [
             "ssh",
             "-o", f"ConnectTimeout={CONNECT_S}",
             "-o", "ControlMaster=auto",
-            "-o", f"ControlPath={socket}",
+            "-o", f"ServerAliveInterval={ALIVE_S}",
+            "-o", f"ServerAliveCountMax={ALIVE_TIMES}",
+            "-o", f'ControlPath="{socket}"',
             "-o", "ControlPersist=60",
         ]  # fmt: skip

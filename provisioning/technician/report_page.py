@@ -12,13 +12,14 @@ from provisioning.technician.site_test import SiteTest
 
 _STYLE = """
 :root{color-scheme:light}body{font:15px/1.45 system-ui,"DejaVu Sans",sans-serif;color:#1a2027;margin:0 auto;
-max-width:46rem;padding:1.5rem}
+max-width:46rem;padding:1.5rem;overflow-wrap:anywhere}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.8rem 0}
+dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.2rem 1rem;margin:.8rem 0}
 dt{color:#56616d}dd{margin:0}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;
-border-bottom:1px solid #d5dae1}.no td:first-child{font-weight:700}.verdict{font-weight:700;border:2px solid;
+border-bottom:1px solid #d5dae1}tr,.sign{break-inside:avoid}h2{break-after:avoid}
+.no td:first-child{font-weight:700}.verdict{font-weight:700;border:2px solid;
 padding:.3rem .7rem;display:inline-block;margin:.8rem 0}.ok{color:#146c3f}.bad{color:#ab1f19}
 img{max-width:100%;max-height:16cm;display:block}
 figure{margin:.6rem 0;break-inside:avoid}svg{height:auto;max-width:28rem}

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from wire_contract.errors import InvalidName
@@ -125,14 +126,18 @@ class CardFacts:
     writable: bool
     of_this_system: bool  # it is what this very machine boots from
     free_bytes: int
+    bundle_of: str | None = None  # whose bundle is on it: "tenant/name", "?" where that cannot be read
 
 
 BOOT_FILES = ("config.txt", "cmdline.txt")  # every Raspberry Pi OS has both on its boot partition
 BOOT_FILESYSTEMS = ("vfat", "msdos", "exfat")
 
 
-def card_problem(facts: CardFacts, needed_bytes: int) -> tuple[str, str] | None:
-    """What is wrong with it as a Raspberry Pi's boot partition, and what to do; None where nothing is."""
+def card_problem(facts: CardFacts, needed_bytes: int, *, replace: bool = False) -> tuple[str, str] | None:
+    """What is wrong with it as a Raspberry Pi's boot partition, and what to do; None where nothing is.
+
+    replace: a bundle that is there may be written over.
+    """
     if not facts.is_mount_point:
         return "nothing is mounted there", "Put the card in, and give the folder of its boot partition"
     if facts.of_this_system:
@@ -146,9 +151,65 @@ def card_problem(facts: CardFacts, needed_bytes: int) -> tuple[str, str] | None:
         return "it cannot be written", "Unlock the card's switch; mount it for your user"
     if facts.free_bytes < needed_bytes:
         return f"it has {facts.free_bytes} bytes left, {needed_bytes} are needed", "Make room"
+    if facts.bundle_of is not None and not replace:
+        return (
+            f"it holds a bundle of {facts.bundle_of} already, whose claim was not used",
+            "Another card; or --force, and withdraw that claim",
+        )
     return None
 
 
 def host_problem(host: str) -> str | None:
     """What is wrong with a host for ssh; one that begins with "-" would be an option of it."""
     return None if SSH_HOST.fullmatch(host) else "write HOST or USER@HOST"
+
+
+# what OpenSSH's client says -> what it means, and what to do about it; the first that is found counts
+_HOST_KEY = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+SSH_SAYS: tuple[tuple[str, str, str], ...] = (
+    (
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "its host key is another one than the last time",
+        f"A card that was written anew has a new one: compare it on the lamppost ({_HOST_KEY}), then here: "
+        "ssh-keygen -R {host}. Not yours: go no further",
+    ),
+    (
+        "Host key verification failed",
+        "its host key is not known here",
+        f"Once by hand: ssh {{host}}; it shows a fingerprint: compare it on the lamppost ({_HOST_KEY})",
+    ),
+    (
+        "Permission denied",
+        "it does not let you in",
+        "Give it your key: ssh-copy-id {host}; or run this in a terminal, where a password can be asked for",
+    ),
+)
+
+
+def ssh_problem(said: str, host: str) -> tuple[str, str]:
+    """What a failed ssh wrote -> what is wrong, and what to do."""
+    for words, what, remedy in SSH_SAYS:
+        if words in said:
+            return f"{host}: {what}", remedy.format(host=host)
+    return f"{host} cannot be reached: {reason(said)}", f"Try it: ssh {host}"
+
+
+_SAYS_NOTHING = ("Exiting with failure status", "Exiting with previous", "Warning: Permanently added")
+
+
+def reason(said: str) -> str:
+    """The line of a program's complaints that says why: the last one that says something."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    told = [line for line in lines if not any(words in line for words in _SAYS_NOTHING)]
+    return (told or lines or ["no reason given"])[-1][:200]
+
+
+CLOCK_LEAST = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before it was never set
+CLOCK_BACK_MOST = timedelta(hours=24)  # what a wrong zone or a late NTP takes back; more was a wrong date
+
+
+def done_at(now: datetime, before: Iterable[datetime]) -> datetime:
+    """When something was done, by a clock that may have been put back since what was done `before` at this
+    lamppost: later than that, so that the order stays. What a wrong date told is left: the server says so."""
+    newest = max(before, default=now)
+    return newest + timedelta(milliseconds=1) if now <= newest <= now + CLOCK_BACK_MOST else now

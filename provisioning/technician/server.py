@@ -64,6 +64,9 @@ class Server:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._told("POST", path, json=body)
 
+    def delete(self, path: str) -> None:
+        self._call("DELETE", path)
+
     def put(self, path: str, body: dict[str, Any]) -> Any:
         return self._told("PUT", path, json=body)
 

@@ -23,6 +23,7 @@ class Synced:
     conflicts: tuple[Work, ...]
     waiting: tuple[Work, ...]
     stopped: str = ""
+    elsewhere: tuple[Work, ...] = ()  # done for another city: they wait for a sign-in there
 
 
 class Sender(Protocol):
@@ -36,14 +37,16 @@ def sync(
     send: Sender,
     tell: Callable[[str], None] = lambda _line: None,
     outbox: Path | None = None,
+    city: str = "",
 ) -> Synced:
     """Send what can be sent. A power cut between the server's answer and its line in the journal sends it
-    again, which the server answers as before: what goes with it leaves the outbox only after that line."""
+    again, which the server answers as before: what goes with it leaves the outbox only after that line.
+    city: the server's; what is known to have been done for another one is not sent."""
     sent: list[Work] = []
     held: list[str] = []
     stopped = ""
     while not stopped:
-        work = journal.open()
+        work = _of(city, journal.open())
         following = sendable([each.waiting for each in work], held)
         if following is None:
             break
@@ -62,13 +65,19 @@ def sync(
                 tell(f"{now.device}: {now.kind} waits for a second person")
             case _:
                 stopped = detail
-    left = journal.open()
+    everything = journal.open()
+    left = _of(city, everything)
     return Synced(
         tuple(sent),
         tuple(each for each in left if each.state is State.CONFLICT),
         tuple(each for each in left if each.state is State.WAITING),
         stopped,
+        tuple(each for each in everything if each not in left),
     )
+
+
+def _of(city: str, work: list[Work]) -> list[Work]:
+    return [each for each in work if not (city and each.city) or each.city == city]
 
 
 def _tidy(journal: Journal, sent: Work, outbox: Path | None) -> None:

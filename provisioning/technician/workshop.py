@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from provisioning.storage import write_atomically
-from provisioning.technician.errors import NotSignedIn, WrongInput
-from provisioning.technician.home import Home, Settings, read_settings, read_token
+from provisioning.technician.errors import NotSignedIn, ServerUnreachable, WrongInput
+from provisioning.technician.home import Home, Settings, locked, read_settings, read_token
 from provisioning.technician.journal import Journal, Work, new_id
-from provisioning.technician.rules import address_of
+from provisioning.technician.rules import CLOCK_LEAST, State, address_of, done_at
 from provisioning.technician.server import Server
 from provisioning.technician.syncing import Synced, sender, sync
 from wire_contract.errors import InvalidName
@@ -50,15 +50,23 @@ class Workshop:
     def outbox(self) -> Path:
         return self.home.folder("outbox")
 
+    @property
+    def claims_file(self) -> Path:
+        """Claims fetched in advance, of the city that is known: one token a line, taken one after another."""
+        return self.home.folder(".") / (f"claims-{self.known.city}" if self.known.city else "claims")
+
     def server(self) -> Server:
         """Raises NotSignedIn, WrongInput."""
-        address = self.address or os.environ.get("LAMPPOST_SERVER", "") or self.known.server
+        address = self._address()
         if not address:
             raise NotSignedIn("no server is known", "lamppost provision sign-in --server https://HOST")
         token = read_token(self.token_file, self.home)
         if not token:
             raise NotSignedIn("nobody is signed in", "lamppost provision sign-in, or --token-file FILE")
         return Server(address, token, self.ca_file)
+
+    def _address(self) -> str:
+        return (self.address or os.environ.get("LAMPPOST_SERVER", "") or self.known.server).rstrip("/")
 
     def lamppost_address(self, name: str) -> Address:
         """Raises WrongInput."""
@@ -77,13 +85,25 @@ class Workshop:
     def keep(
         self, kind: str, device: Address, body: dict[str, Any], blob: bytes = b"", id_: str = ""
     ) -> Work:
-        """Into the journal, and the bytes that go with it before. Raises OSError."""
+        """Into the journal, and the bytes that go with it before. Raises OSError, WrongInput."""
         name = ""
         if blob:
             name = hashlib.sha256(blob).hexdigest()
             write_atomically(self.outbox / name, blob)
-        done_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return self.journal.add(Work(id_ or new_id(), kind, str(device), done_at, body, name))
+        when = self._done_at(str(device)).isoformat(timespec="milliseconds")
+        city = self.known.city if self._address() == self.known.server else ""
+        return self.journal.add(Work(id_ or new_id(), kind, str(device), when, body, name, city=city))
+
+    def _done_at(self, device: str) -> datetime:
+        now = datetime.now(UTC)
+        if now < CLOCK_LEAST:
+            raise WrongInput(f"this computer's clock says {now:%Y-%m-%d}", "Set it, then again")
+        earlier = [
+            datetime.fromisoformat(each.done_at)
+            for each in self.journal.all()
+            if each.device == device and each.state is not State.DROPPED
+        ]
+        return done_at(now, earlier)
 
     def send(self) -> Synced:
         """What waits, where the server answers. Raises WrongInput."""
@@ -92,5 +112,15 @@ class Workshop:
         except NotSignedIn as unknown:
             left = self.journal.open()
             return Synced((), (), tuple(left), str(unknown))
-        with closing(server):
-            return sync(self.journal, sender(server, self.outbox), self.tell, self.outbox)
+        with closing(server), locked(self.outbox):
+            try:
+                city = self._city_of(server)
+            except (ServerUnreachable, NotSignedIn) as away:
+                return Synced((), (), tuple(self.journal.open()), away.what)
+            return sync(self.journal, sender(server, self.outbox), self.tell, self.outbox, city)
+
+    def _city_of(self, server: Server) -> str:
+        """Whose work may be sent there. Raises as Server does."""
+        if server.address == self.known.server or not any(each.city for each in self.journal.open()):
+            return self.known.city
+        return read_settings(server.get("/api/v1/field/settings")).city

@@ -110,29 +110,6 @@ def test_a_units_serial_is_changed_and_nothing_else() -> None:
         bundles.with_serial(text, "front", "1")
 
 
-def card(folder: Path, filesystem: str = "vfat") -> Path:
-    """A folder that /proc/mounts would call a boot partition; returns the pretended /proc/mounts."""
-    boot = folder / "boot fs"
-    boot.mkdir()
-    for name in ("config.txt", "cmdline.txt"):
-        (boot / name).touch()
-    mounts = folder / "mounts"
-    where = str(boot).replace(" ", "\\040")
-    mounts.write_text(f"proc /proc proc rw 0 0\n/dev/sdb1 {where} {filesystem} rw 0 0\n")
-    return mounts
-
-
-def test_a_card_is_looked_at_before_anything_is_written(tmp_path: Path) -> None:
-    mounts, boot = card(tmp_path), tmp_path / "boot fs"
-    where = delivering.to_card(bundles.files(BUNDLE), boot, mounts)
-    assert where == boot / "lamppost"
-    assert (where / "agent.toml").read_bytes() == bundles.files(BUNDLE)["agent.toml"]
-    for wrong in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(WrongInput):
-            delivering.to_card(bundles.files(BUNDLE), wrong, mounts)
-    assert not (tmp_path / "lamppost").exists()
-
-
 def test_a_folder_is_private_and_another_bundle_is_kept(tmp_path: Path) -> None:
     folder = delivering.to_folder(bundles.files(BUNDLE) | {"packages/a.whl": b"x"}, tmp_path / "b")
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -237,7 +214,10 @@ def test_the_installer_goes_on_where_it_stopped(tmp_path: Path) -> None:
     )
     for each in programs.iterdir():
         each.chmod(0o755)
-    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "LAMPPOST_ETC": str(tmp_path / "etc")}
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "LAMPPOST_ETC": str(tmp_path / "e t c")}
+    kept = tmp_path / "as the card keeps it"
+    kept.hardlink_to(folder / "agent.toml")
+    (folder / ".agent.toml.0123456789ab").write_bytes(b"half of it")
 
     def install() -> int:
         return subprocess.run(
@@ -245,10 +225,11 @@ def test_the_installer_goes_on_where_it_stopped(tmp_path: Path) -> None:
         ).returncode
 
     assert install() != 0, "nobody has accepted it"
-    assert (folder / "agent.toml").exists()
-    assert (tmp_path / "etc" / "agent.toml").stat().st_mode & 0o777 == 0o600
+    assert not list(folder.glob(".agent*")), "what a power cut left of it"
+    assert not (folder / "agent.toml").exists(), "the claim does not wait on a card"
+    assert (tmp_path / "e t c" / "agent.toml").stat().st_mode & 0o777 == 0o600
+    assert kept.read_bytes() == bytes(kept.stat().st_size), "FAT keeps a removed file's bytes"
     (tmp_path / "accepted").touch()
     assert install() == 0
-    assert not (folder / "agent.toml").exists(), "the claim does not stay on a card"
     assert install() == 0, "again, from what is installed"
     assert asked.read_text().split()[-4:] == ["config", "enrol", "install", "doctor"]
