@@ -32,6 +32,7 @@ OPEN = {  # what a browser needs to show the sign-in page, and a probe to see th
     ("GET", "/favicon.ico"),
     ("GET", "/healthz"),
 }
+OWN_PASSWORD = {"/account", "/account/password", "/assets/phone.css", "/sign-out"}
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SOCKET = "/_nicegui_ws/"
 
@@ -70,7 +71,15 @@ class Guard:
             return self._to_sign_in(Request(scope), headers)
         if path.startswith(SOCKET) and not owns_page(scope):
             return PlainTextResponse("This page belongs to another session.", 403)
+        if principal.must_change and path not in OWN_PASSWORD:
+            return self._to_account(method, headers)
         return None
+
+    def _to_account(self, method: str, headers: Headers) -> Response:
+        """Somebody else chose the password: nothing but a form for another."""
+        if method not in {"GET", "HEAD"} or "text/html" not in headers.get("accept", ""):
+            return PlainTextResponse("Choose a password of your own first.", 403)
+        return RedirectResponse("/account", 303)
 
     def _to_sign_in(self, request: Request, headers: Headers) -> Response:
         if request.method not in {"GET", "HEAD"} or "text/html" not in headers.get("accept", ""):

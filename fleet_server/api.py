@@ -68,6 +68,7 @@ OPEN = {
     ("POST", "/api/v1/session"),
     ("POST", "/api/v1/session/second-factor"),  # by the ticket of the first step
     ("POST", "/api/v1/session/second-factor/set-up"),
+    ("POST", "/api/v1/session/oidc-logout"),  # by a token that the OpenID provider signed
     ("DELETE", "/api/v1/session"),  # signing out twice is no error
 }
 

@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,7 @@ class OidcConfig:
     name_claim: str
     groups_claim: str
     grants: tuple[GroupGrant, ...]
+    session_longest: timedelta
     ca_file: Path | None
 
 

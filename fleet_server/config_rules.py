@@ -228,6 +228,7 @@ RULES: dict[str, Rule] = {
     "oidc.name_claim": told(people_rules.claim),
     "oidc.groups_claim": told(people_rules.claim),
     "oidc.grants": told(people_rules.grants),
+    "oidc.session_longest": told(people_rules.session_longest),
     "oidc.ca_file": path,
     "ingest.workers": whole(0, 64),
     "ingest.group_messages": whole(1, 1000),

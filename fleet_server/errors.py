@@ -6,7 +6,8 @@
     │   ├── NotAuthenticated 401   nobody is signed in
     │   │   └── SecondFactorNeeded   the password was right, a code is still to come
     │   ├── Forbidden        403   somebody is, and may not
-    │   │   └── OtherTenant  404   it is another tenant's: told as if it were not there
+    │   │   ├── OtherTenant  404   it is another tenant's: told as if it were not there
+    │   │   └── PasswordChangeNeeded   somebody else chose the password: another first
     │   ├── NotFound         404
     │   ├── MethodNotAllowed 405
     │   ├── NotAcceptable    406   the answer has no form that the asker takes
@@ -77,6 +78,10 @@ class Forbidden(InputError):
 
 class OtherTenant(Forbidden):
     """It is another tenant's. Told as if it were not there, so that nobody learns the names of others."""
+
+
+class PasswordChangeNeeded(Forbidden):
+    """Somebody else chose the password: until its owner has chosen another, nothing else is to be had."""
 
 
 class NotFound(InputError):
@@ -179,6 +184,7 @@ PROBLEMS: dict[type[LamppostError], Problem] = {
     NotAuthenticated: Problem(401, "not-authenticated", "Sign in first"),
     SecondFactorNeeded: Problem(401, "second-factor-needed", "Show the second factor"),
     Forbidden: Problem(403, "forbidden", "You may not do this"),
+    PasswordChangeNeeded: Problem(403, "password-change-needed", "Choose a password of your own"),
     NotFound: Problem(404, "not-found", "There is nothing at this address"),
     OtherTenant: Problem(404, "not-found", "There is nothing at this address"),
     MethodNotAllowed: Problem(405, "method-not-allowed", "This address does not take this method"),

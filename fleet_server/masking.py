@@ -7,11 +7,19 @@ no erasure. Pure.
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 NEED_NO_NAMES = frozenset({"viewer", "partner"})  # with these roles alone one sees what happened, not by whom
 NOBODY = {"", "worker", "ingest", "enrolment", "console", "erased"}  # the server itself, or a tombstone
+POLICY = "policy: "  # what a rule's decision begins with, where a person's name stands else
 _TOMBSTONE = re.compile(r"erased-[0-9a-f]{8}")
+
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 class Asker(Protocol):
@@ -38,6 +46,17 @@ def in_log(who: Asker) -> str:
     return initials(who.name) if person else who.name
 
 
+def sees_names(who: Asker) -> bool:
+    return not who.roles <= NEED_NO_NAMES
+
+
 def shown_to(who: Asker, name: str) -> str:
     """Somebody's name as `who` sees it."""
-    return initials(name) if who.roles <= NEED_NO_NAMES else name
+    return name if sees_names(who) or name.startswith(POLICY) else initials(name)
+
+
+def masked(who: Asker, record: T, *names: str) -> T:
+    """`record` with what it holds under these names as `who` sees it."""
+    if sees_names(who):
+        return record
+    return replace(record, **{each: shown_to(who, getattr(record, each)) for each in names})

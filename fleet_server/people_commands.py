@@ -19,7 +19,7 @@ from fleet_server.access.store import Operator
 from fleet_server.access.two_person_rules import State
 from fleet_server.admin_commands import Row, console
 from fleet_server.context import Context
-from fleet_server.errors import ConfigurationError, InvalidRequest
+from fleet_server.errors import ConfigurationError, InvalidRequest, PasswordChangeNeeded
 
 OPERATOR_EXAMPLES = """\
 examples:
@@ -31,7 +31,8 @@ examples:
   lamppost fleet operators totp-reset ana                          telephone and recovery codes are lost
   lamppost fleet operators list --json
 
-Without --tenant roles count in the whole installation ("*").
+Without --tenant roles count in the whole installation ("*"). A generated password is good for one sign-in,
+where its owner chooses another.
 """
 SESSION_EXAMPLES = """\
 examples:
@@ -83,7 +84,9 @@ def add_operators(group: Any, command: Make) -> None:
     for each in (add, password):
         secret = each.add_mutually_exclusive_group()
         secret.add_argument("--password-file", type=Path, metavar="FILE", help="first line is the password")
-        secret.add_argument("--generate", action="store_true", help="make one up and print it, once")
+        secret.add_argument(
+            "--generate", action="store_true", help="make one up and print it: for one sign-in"
+        )
         if each is add:
             secret.add_argument(
                 "--no-password", action="store_true", help="a machine's account: tokens alone"
@@ -144,14 +147,16 @@ def add_approvals(group: Any, command: Make) -> None:
 def operator_add(ctx: Context, options: argparse.Namespace) -> list[Row]:
     password = None if options.no_password else _password(options)
     roles = tuple(dict.fromkeys(options.role or ["operator"]))
-    made = access.create_operator(ctx, console(), options.name, password, roles, tenant=options.tenant)
+    made = access.create_operator(
+        ctx, console(), options.name, password, roles, tenant=options.tenant, one_time=options.generate
+    )
     row = _operator(made)
     return [row | {"password": password}] if options.generate else [row]
 
 
 def operator_password(ctx: Context, options: argparse.Namespace) -> list[Row]:
     password = _password(options)
-    access.set_password(ctx, console(), options.name, password)
+    access.set_password(ctx, console(), options.name, password, one_time=options.generate)
     return [{"name": options.name} | ({"password": password} if options.generate else {})]
 
 
@@ -250,6 +255,11 @@ def _signed_in(ctx: Context, options: argparse.Namespace) -> Iterator[Principal]
         code = _asked("Code of the second factor of")(options)
         made = access.with_second_factor(ctx, needed.members["ticket"], code, agent="lamppost fleet")
     try:
+        if made.must_change:
+            raise PasswordChangeNeeded(
+                f"Somebody else chose the password of {options.person}.",
+                remedy="Sign in on the pages once, and choose another.",
+            )
         yield made.principal
     finally:
         access.sign_out(ctx, made.token)

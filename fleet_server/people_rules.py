@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,12 +15,17 @@ from fleet_server.secrets_by_reference import FORM, is_reference
 
 OIDC_KEYS = (
     "issuer", "client_id", "client_secret", "pages", "title", "scopes",
-    "name_claim", "groups_claim", "grants",
+    "name_claim", "groups_claim", "grants", "session_longest",
 )  # fmt: skip
 # fleet_server.access.rules.HUMAN_ROLES (tested): the configuration is read before any slice is
 ROLES = ("admin", "operator", "viewer", "technician", "partner", "security-officer", "approver")
 TENANT = re.compile(r"\*|[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_SESSION_SHORTEST = timedelta(minutes=30)  # shorter, and people are sent to the provider while they work
+_SESSION_LONGEST = timedelta(
+    days=30
+)  # as every session's (fleet_server/access/rules.py, SESSION_LONGEST; tested)
 _WORD = re.compile(
     r"[\x21\x23-\x5B\x5D-\x7E]{1,128}"
 )  # RFC 6749, appendix A.4: a scope; taken for claims too
@@ -81,6 +87,15 @@ def scopes(value: object) -> tuple[str, ...]:
     if not good or not isinstance(value, list) or "openid" not in value:
         raise ValueError('a list of scopes with "openid" among them')
     return tuple(value)
+
+
+def session_longest(value: object) -> timedelta:
+    """ "30m" to "30d"."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", value) if isinstance(value, str) else None
+    span = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
+    if not _SESSION_SHORTEST <= span <= _SESSION_LONGEST:
+        raise ValueError('a time from 30m to 30d, such as "12h"')
+    return span
 
 
 def claim(value: object) -> str:

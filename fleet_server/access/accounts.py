@@ -12,10 +12,11 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from fleet_server.access import factor_store, rules, second_factor, session_store, sessions, store
+from fleet_server.access import apart, factor_store, rules, second_factor, session_store, sessions, store
+from fleet_server.access.apart_rules import What
 from fleet_server.access.deciding import authorize, permitted
 from fleet_server.access.errors import NameTaken, UnfitCredential
-from fleet_server.access.grants import Grant, roles_problem, tenant_problem
+from fleet_server.access.grants import Grant, roles_in, roles_problem, tenant_problem
 from fleet_server.access.passwords import generated_password, hash_password
 from fleet_server.access.rules import EVERY_TENANT, Action, Principal
 from fleet_server.access.session_store import ListedSession
@@ -39,10 +40,12 @@ def create_operator(
     now: datetime | None = None,
     *,
     tenant: str = "",
+    one_time: bool | None = None,
 ) -> Operator:
     """A new account with roles in one tenant ("": the one the asker acts in). Password None: a machine's.
 
-    Raises Forbidden, UnfitCredential, NameTaken.
+    one_time: its owner has to choose another password at the first sign-in; None: where a person set it for
+    another. Raises Forbidden, UnfitCredential, NameTaken.
     """
     where = tenant or principal.tenant
     authorize(principal, Action.OPERATORS_CREATE, name, tenant=where)
@@ -52,11 +55,13 @@ def create_operator(
     if problem is not None:
         raise UnfitCredential(f"The operator cannot be made: {problem}.")
     password_hash = None if password is None else hash_password(password)
+    instant = sessions.real(now)
+    must_change = password is not None and _one_time(principal, one_time)
     with ctx.db.session() as session:
-        made = store.insert_operator(
-            session, name, password_hash, [Grant(where, tuple(map(str, roles)))], sessions.real(now)
-        )
+        given = [Grant(where, tuple(map(str, roles)))]
+        made = store.insert_operator(session, name, password_hash, given, instant, must_change=must_change)
         if made is not None:
+            apart.had_a_hand(session, principal, made.id, What.MADE, instant)
             record(session, principal, Action.OPERATORS_CREATE, name, after=_told(made), tenant=where)
     if made is None:
         raise NameTaken(f"There is an operator {name} already.")
@@ -79,7 +84,14 @@ def get_operator(ctx: Context, principal: Principal, name: str) -> Operator:
         return _within(_seen(session, principal, name, lock=False), principal)
 
 
-def grant(ctx: Context, principal: Principal, name: str, tenant: str, roles: Iterable[str]) -> Operator:
+def grant(
+    ctx: Context,
+    principal: Principal,
+    name: str,
+    tenant: str,
+    roles: Iterable[str],
+    now: datetime | None = None,
+) -> Operator:
     """Its roles in `tenant` become these; none: it has nothing to do there any more. Its sessions there end.
 
     Raises Forbidden, NotFound, UnfitCredential. An account of another tenant may be given roles in one's own:
@@ -95,9 +107,15 @@ def grant(ctx: Context, principal: Principal, name: str, tenant: str, roles: Ite
         found = store.operator(session, name, lock=True)
         if found is None:
             raise NotFound(f"There is no operator {name}.")
+        instant = sessions.real(now)
+        apart.before_a_change(session, instant)
         store.set_grant(session, found.id, Grant(tenant, wanted))
         session_store.delete_within(session, found.id, tenant)
         changed = store.operator_by_id(session, found.id)
+        if apart.decides(roles_in(changed.grants, tenant)) and not apart.decides(
+            roles_in(found.grants, tenant)
+        ):
+            apart.had_a_hand(session, principal, found.id, What.ROLE, instant)
         before, after = _told(_in(found, tenant)), _told(_in(changed, tenant))
         record(session, principal, Action.OPERATORS_CREATE, name, before=before, after=after, tenant=tenant)
     told = (initials(name), ", ".join(wanted) or "no role", tenant, in_log(principal))
@@ -105,8 +123,19 @@ def grant(ctx: Context, principal: Principal, name: str, tenant: str, roles: Ite
     return _within(changed, principal)
 
 
-def set_password(ctx: Context, principal: Principal, name: str, password: str) -> None:
-    """Give an operator another password, end their sessions. Raises Forbidden, UnfitCredential, NotFound."""
+def set_password(
+    ctx: Context,
+    principal: Principal,
+    name: str,
+    password: str,
+    now: datetime | None = None,
+    *,
+    one_time: bool | None = None,
+) -> None:
+    """Give an operator another password, end their sessions. one_time: as for `create_operator`.
+
+    Raises Forbidden, UnfitCredential, NotFound.
+    """
     authorize(principal, Action.OPERATORS_CREATE, name)
     password_hash = _hashed(password, name)
     with ctx.db.session() as session:
@@ -114,7 +143,13 @@ def set_password(ctx: Context, principal: Principal, name: str, password: str) -
         if principal.within and any(each.source == "oidc" for each in found.grants):
             # groups may give it other tenants tomorrow, and the password would open them
             raise Forbidden(f"{name} signs in through the provider.", remedy="Ask who runs the installation.")
-        _set_password(session, principal, found, password_hash)
+        instant = sessions.real(now)
+        apart.before_a_change(session, instant)
+        apart.had_a_hand(session, principal, found.id, What.PASSWORD, instant)
+        must_change = principal.name != name and _one_time(principal, one_time)
+        store.set_password_hash(session, found.id, password_hash, must_change=must_change)
+        session_store.delete_of(session, found.id)
+        record(session, principal, Action.OPERATORS_CREATE, found.name, after={"password": "another"})
 
 
 def change_own_password(
@@ -126,18 +161,23 @@ def change_own_password(
     """
     sessions.person(principal)
     operator = second_factor.own_password_right(ctx, principal, old, sessions.real(now))
+    if operator.must_change and old == new:
+        raise UnfitCredential("The password cannot be taken: who chose the old one knows it.")
     password_hash = _hashed(new, operator.name)
     with ctx.db.session() as session:
-        store.set_password_hash(session, operator.id, password_hash)
+        store.set_password_hash(session, operator.id, password_hash, must_change=False)
         record(session, principal, Action.SESSION_CHANGE, operator.name, after={"password": "another"})
         return sessions.rotate(session, operator.id, token)
 
 
-def set_disabled(ctx: Context, principal: Principal, name: str, *, disabled: bool) -> Operator:
+def set_disabled(
+    ctx: Context, principal: Principal, name: str, now: datetime | None = None, *, disabled: bool
+) -> Operator:
     """Keep an operator out and end their sessions, or let them in again. Raises Forbidden, NotFound."""
     authorize(principal, Action.OPERATORS_CREATE, name)
     with ctx.db.session() as session:
         found = _mine(session, principal, name)
+        apart.before_a_change(session, sessions.real(now))
         store.set_disabled(session, found.id, disabled)
         session_store.delete_of(session, found.id)
         record(
@@ -169,13 +209,16 @@ def end_sessions(ctx: Context, principal: Principal, name: str) -> int:
         return ended
 
 
-def reset_second_factor(ctx: Context, principal: Principal, name: str) -> None:
+def reset_second_factor(ctx: Context, principal: Principal, name: str, now: datetime | None = None) -> None:
     """For whom telephone and recovery codes are lost. Their sessions end. Raises Forbidden, NotFound."""
     authorize(principal, Action.OPERATORS_CREATE, name)
     with ctx.db.session() as session:
         found = _mine(session, principal, name)
         if not factor_store.remove(session, found.id):
             raise NotFound(f"{name} has no second factor.")
+        instant = sessions.real(now)
+        apart.before_a_change(session, instant)
+        apart.had_a_hand(session, principal, found.id, What.FACTOR, instant)
         session_store.delete_of(session, found.id)
         record(
             session, principal, Action.OPERATORS_CREATE, name,
@@ -204,10 +247,9 @@ def _hashed(password: str, name: str) -> str:
     return hash_password(password)
 
 
-def _set_password(session: Session, principal: Principal, found: Operator, password_hash: str) -> None:
-    store.set_password_hash(session, found.id, password_hash)
-    session_store.delete_of(session, found.id)
-    record(session, principal, Action.OPERATORS_CREATE, found.name, after={"password": "another"})
+def _one_time(principal: Principal, told: bool | None) -> bool:
+    """Does another than its owner know a password that `principal` sets? At the console its owner may sit."""
+    return principal.kind == "operator" if told is None else told
 
 
 def _seen(session: Session, principal: Principal, name: str, *, lock: bool = True) -> Operator:
@@ -238,7 +280,7 @@ def _in(operator: Operator, tenant: str) -> Operator:
     grants = tuple(each for each in operator.grants if each.tenant == tenant)
     return Operator(
         operator.id, operator.name, grants, operator.disabled, operator.created_at,
-        operator.has_password, operator.has_factor,
+        operator.has_password, operator.has_factor, operator.must_change,
     )  # fmt: skip
 
 

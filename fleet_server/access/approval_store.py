@@ -143,6 +143,18 @@ def expire(session: Session, now: datetime) -> None:
     )
 
 
+def forget(session: Session, before: datetime, most: int) -> int:
+    """Requests from before that, whatever became of them. How many."""
+    gone = session.execute(
+        text(
+            "DELETE FROM second_person_request WHERE id IN"
+            " (SELECT id FROM second_person_request WHERE asked_at < :before LIMIT :most) RETURNING id"
+        ),
+        {"before": before, "most": most},
+    )
+    return len(gone.all())
+
+
 def _key(wanted: Wanted) -> dict[str, Any]:
     return {
         "tenant": wanted.tenant,

@@ -17,12 +17,13 @@ from fastapi import Depends, Request
 from fleet_server.access import service
 from fleet_server.access.rules import Principal
 from fleet_server.context import Context
-from fleet_server.errors import Forbidden, NotAuthenticated
+from fleet_server.errors import Forbidden, NotAuthenticated, PasswordChangeNeeded
 
 COOKIE = "lamppost_session"
 COOKIE_OVER_TLS = (
     "__Host-lamppost_session"  # RFC 6265bis, section 4.1.3.2: Secure, of this host, for every path
 )
+OWN_ACCOUNT = ("/api/v1/account/", "/api/v1/session")  # what a session is good for that owes a password
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, section 9.2.1
 
 
@@ -53,10 +54,18 @@ def _from_another_origin(request: Request) -> bool:
 
 
 def signed_in(request: Request) -> service.SignedIn:
-    """The session of the one who asks. Raises NotAuthenticated. Blocks: FastAPI runs it in a thread."""
+    """The session of the one who asks. Blocks: FastAPI runs it in a thread.
+
+    Raises NotAuthenticated; PasswordChangeNeeded for everything but the own account.
+    """
     found = service.resolve_session(context_of(request), token_of(request))
     if found is None:
         raise NotAuthenticated("Nobody is signed in, or the session has ended.", remedy="Sign in.")
+    if found.must_change and not request.url.path.startswith(OWN_ACCOUNT):
+        raise PasswordChangeNeeded(
+            "Somebody else chose your password.",
+            remedy='Choose your own: PUT /api/v1/account/password with {"old": ..., "new": ...}.',
+        )
     return found
 
 

@@ -5,6 +5,8 @@ NotAuthenticated
 │   └── CodeRefused
 ├── SecondFactorNeeded     the password was right
 └── ProviderRefused        the OpenID provider, or what it sent
+InputError
+└── LogoutRefused          what the OpenID provider, or somebody else, sent
 TooManyRequests
 ├── TooManyAttempts
 └── SignInBusy
@@ -17,9 +19,11 @@ from __future__ import annotations
 from fleet_server.errors import (
     Conflict,
     Forbidden,
+    InputError,
     InvalidRequest,
     LinkError,
     NotAuthenticated,
+    PasswordChangeNeeded,
     SecondFactorNeeded,
     SecondPersonNeeded,
     TooManyRequests,
@@ -28,7 +32,9 @@ from fleet_server.errors import (
 __all__ = [
     "CodeRefused",
     "Forbidden",
+    "LogoutRefused",
     "NameTaken",
+    "PasswordChangeNeeded",
     "ProviderRefused",
     "ProviderUnreachable",
     "SecondFactorNeeded",
@@ -50,6 +56,10 @@ class CodeRefused(SignInRefused):
 
 class ProviderRefused(NotAuthenticated):
     """The OpenID provider let nobody in, or what it sent is not to be trusted; the log has the reason."""
+
+
+class LogoutRefused(InputError):
+    """A logout token that is not to be trusted; the log has the reason."""
 
 
 class ProviderUnreachable(LinkError):

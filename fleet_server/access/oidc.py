@@ -14,12 +14,12 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from fleet_server.access import grants, oidc_rules, oidc_store, session_store, sessions, store
+from fleet_server.access import apart, grants, oidc_rules, oidc_store, session_store, sessions, store
 from fleet_server.access.errors import ProviderRefused
 from fleet_server.access.oidc_provider import Provider, provider_of
 from fleet_server.access.oidc_rules import NotBelieved, Person
@@ -66,7 +66,7 @@ def begin(ctx: Context, wanted: str, now: datetime | None = None) -> Sent:
     """
     oidc, instant = ctx.config.oidc, real(now)
     try:
-        metadata = _provider(ctx).metadata()
+        metadata = configured_provider(ctx).metadata()
     except NotBelieved as why:
         raise _refused(why) from None
     state, binding, nonce = (secrets.token_urlsafe(RANDOM_BYTES) for _ in range(3))
@@ -93,7 +93,7 @@ def finish(
 ) -> tuple[SessionToken, str]:
     """A session, and the page that was wanted. Raises ProviderRefused, ProviderUnreachable, Forbidden."""
     instant = real(now)
-    provider = _provider(ctx)
+    provider = configured_provider(ctx)
     with ctx.db.session() as session:
         flow = oidc_store.take_flow(session, token_hash(answer.state))
     if flow is None or instant >= flow.expires_at:
@@ -106,7 +106,8 @@ def finish(
     except NotBelieved as why:
         raise _refused(why) from None
     with ctx.db.session() as session:
-        made = _let_in(ctx, session, person, NewSession("", "oidc", address, agent), instant)
+        new = NewSession("", sessions.OIDC, address, agent, person.session)
+        made = _let_in(ctx, session, person, new, instant)
     if made is None:
         raise Forbidden("You are signed in over there, and have no role here.", remedy="Ask for a group.")
     return made, flow.wanted
@@ -130,7 +131,8 @@ def _person(ctx: Context, provider: Provider, flow: oidc_store.Flow, code: str, 
         claims = {**more, **claims}
     groups = oidc_rules.groups_of(claims, oidc.groups_claim)
     name = oidc_rules.account_name(claims.get(oidc.name_claim), oidc.issuer, subject)
-    return Person(oidc.issuer, subject, name, groups or frozenset(), groups is not None)
+    told = groups is not None
+    return Person(oidc.issuer, subject, name, groups or frozenset(), told, oidc_rules.session_of(claims))
 
 
 def _let_in(
@@ -150,6 +152,7 @@ def _let_in(
         raise Forbidden("This account is disabled here.")
     former = set() if new_here else {each for each in operator.grants if each.source == "oidc"}
     if former != set(given):
+        apart.before_a_change(session, now)
         store.replace_grants(session, operator.id, "oidc", given)
         session_store.delete_of(session, operator.id)
         record(
@@ -162,7 +165,8 @@ def _let_in(
     tenant = grants.chosen_tenant(operator.grants, new.tenant)
     if tenant is None:
         return None
-    return sessions.begin(session, operator, NewSession(tenant, new.via, new.address, new.agent), now)
+    longest = sessions.longest_of(ctx, new.via)
+    return sessions.begin(session, operator, replace(new, tenant=tenant), now, longest)
 
 
 def _new_account(
@@ -181,7 +185,8 @@ def _new_account(
     raise ProviderRefused(f"There are too many accounts called {person.name}.")
 
 
-def _provider(ctx: Context) -> Provider:
+def configured_provider(ctx: Context) -> Provider:
+    """Raises NotFound where none is configured."""
     oidc = ctx.config.oidc
     if not oidc.issuer:
         raise NotFound("Nobody signs in through a provider here.")

@@ -17,6 +17,7 @@ import httpx
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
+from joserfc.jwt import Token
 
 from fleet_server.access.errors import ProviderUnreachable
 from fleet_server.access.oidc_rules import Metadata, NotBelieved, metadata_of
@@ -75,15 +76,23 @@ class Provider:
 
     def claims(self, id_token: str) -> Mapping[str, Any]:
         """The claims of an ID token that one of its keys signed. Raises ProviderUnreachable, NotBelieved."""
+        return self._decoded("ID token", id_token).claims
+
+    def logout(self, logout_token: str) -> tuple[str, Mapping[str, Any]]:
+        """What a logout token says that it is (`typ`, "" for nothing), and its claims. Raises as `claims`."""
+        decoded = self._decoded("logout token", logout_token)
+        return str(decoded.header.get("typ", "")), decoded.claims
+
+    def _decoded(self, what: str, token: str) -> Token:
         algorithms = list(self.metadata().algorithms)
         for oldest_s in (KEYS_LIFE_S, KEYS_AGAIN_S):
             try:
-                return jwt.decode(id_token, self._key_set(oldest_s), algorithms).claims
+                return jwt.decode(token, self._key_set(oldest_s), algorithms)
             except InvalidKeyIdError:
                 continue  # a new key of the provider's, or anybody's
             except (JoseError, ValueError, TypeError) as wrong:
-                raise NotBelieved(f"the ID token's signature: {wrong}") from None
-        raise NotBelieved("the ID token is signed with a key that is not the provider's")
+                raise NotBelieved(f"the {what}'s signature: {wrong}") from None
+        raise NotBelieved(f"the {what} is signed with a key that is not the provider's")
 
     def _key_set(self, oldest_s: float) -> KeySet:
         """The keys, fetched anew where they are older."""

@@ -1,7 +1,7 @@
 """OpenID Connect's decisions, pure: what is asked for, which ID token is believed, whom it makes of somebody.
 
-OpenID Connect Core 1.0 (sections 3.1.2.1, 3.1.3.7), PKCE (RFC 7636), the issuer in the answer (RFC 9207),
-OAuth's security best practice (RFC 9700).
+OpenID Connect Core 1.0 (sections 3.1.2.1, 3.1.3.7), Back-Channel Logout 1.0, PKCE (RFC 7636), the issuer in
+the answer (RFC 9207), OAuth's security best practice (RFC 9700).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ OLDEST_S = 600  # an ID token is used at once; one from this long ago was kept b
 # Signatures by a key that only the provider has. "none" has no signature; HS256 would be signed with a
 # secret of ours.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+REPLAYABLE_S = OLDEST_S + 2 * SKEW_S  # after which a token that was seen is too old anyway
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 GROUPS_MOST = 2000  # of one person, in one claim
 SUBJECT_MOST_CHARACTERS = 255  # OpenID Connect Core, section 2
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
@@ -56,6 +58,16 @@ class Person:
     name: str
     groups: frozenset[str]
     groups_told: bool
+    session: str = ""  # what the provider calls the session over there, if it says
+
+
+@dataclass(frozen=True)
+class Logout:
+    """Who has gone: a subject, one session over there, or both; "" for what is not told."""
+
+    subject: str
+    session: str
+    token_id: str
 
 
 def metadata_of(document: object, issuer: str) -> Metadata:
@@ -127,29 +139,64 @@ def check_claims(claims: Mapping[str, Any], issuer: str, client_id: str, nonce: 
 
     OpenID Connect Core, section 3.1.3.7, numbers 2 to 11.
     """
+    _check_whose(claims, "ID token", issuer, client_id)
+    _check_time(claims, "ID token", now_s)
+    if not nonce or claims.get("nonce") != nonce:
+        raise NotBelieved("the ID token answers another question")
+    if not _is_id(claims.get("sub")):
+        raise NotBelieved("the ID token has no subject")
+    return str(claims["sub"])
+
+
+def check_logout(kind: str, claims: Mapping[str, Any], issuer: str, client_id: str, now_s: float) -> Logout:
+    """A logout token whose signature was right. Raises NotBelieved.
+
+    Back-Channel Logout 1.0, sections 2.4 and 2.6. kind: `typ` of its header, which a provider need not tell.
+    """
+    if kind.lower().removeprefix("application/") not in {"", "jwt", "logout+jwt"}:
+        raise NotBelieved(f"it is no logout token but {kind[:40]!r}")
+    _check_whose(claims, "logout token", issuer, client_id)
+    _check_time(claims, "logout token", now_s)
+    events = claims.get("events")
+    if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
+        raise NotBelieved("the token tells of no logout")
+    if "nonce" in claims:
+        raise NotBelieved("a logout token has no nonce: this was an ID token")
+    subject, session, token_id = claims.get("sub"), claims.get("sid"), claims.get("jti")
+    told = [each for each in (subject, session) if each is not None]
+    if not told or not all(map(_is_id, told)):
+        raise NotBelieved("the logout token does not say who has gone")
+    if not _is_id(token_id):
+        raise NotBelieved("the logout token has no identifier")
+    return Logout(subject or "", session or "", str(token_id))
+
+
+def _check_whose(claims: Mapping[str, Any], what: str, issuer: str, client_id: str) -> None:
     if claims.get("iss") != issuer:
-        raise NotBelieved("the ID token is another issuer's")
+        raise NotBelieved(f"the {what} is another issuer's")
     audience = claims.get("aud")
     listed = [audience] if isinstance(audience, str) else audience
     if not isinstance(listed, list) or client_id not in listed:
-        raise NotBelieved("the ID token is for another client")
+        raise NotBelieved(f"the {what} is for another client")
     if (len(listed) > 1 or "azp" in claims) and claims.get("azp") != client_id:
-        raise NotBelieved("the ID token was made for another client")
+        raise NotBelieved(f"the {what} was made for another client")
+
+
+def _check_time(claims: Mapping[str, Any], what: str, now_s: float) -> None:
     expires, issued = claims.get("exp"), claims.get("iat")
     if not _is_time(expires) or not _is_time(issued):
-        raise NotBelieved("the ID token does not tell its time")
+        raise NotBelieved(f"the {what} does not tell its time")
     if now_s >= expires + SKEW_S:
-        raise NotBelieved("the ID token has expired")
+        raise NotBelieved(f"the {what} has expired")
     if not now_s - OLDEST_S - SKEW_S <= issued <= now_s + SKEW_S:
-        raise NotBelieved("the ID token is not of now: look at both clocks")
+        raise NotBelieved(f"the {what} is not of now: look at both clocks")
     if "nbf" in claims and not (_is_time(claims["nbf"]) and claims["nbf"] <= now_s + SKEW_S):
-        raise NotBelieved("the ID token is of a later time")
-    if not nonce or claims.get("nonce") != nonce:
-        raise NotBelieved("the ID token answers another question")
-    subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_MOST_CHARACTERS or "\0" in subject:
-        raise NotBelieved("the ID token has no subject")
-    return subject
+        raise NotBelieved(f"the {what} is of a later time")
+
+
+def session_of(claims: Mapping[str, Any]) -> str:
+    """`sid` (OpenID Connect Back-Channel Logout 1.0, section 2.1), "" where there is none."""
+    return str(claims["sid"]) if _is_id(claims.get("sid")) else ""
 
 
 def groups_of(claims: Mapping[str, Any], claim: str) -> frozenset[str] | None:
@@ -182,6 +229,10 @@ def account_name(told: object, issuer: str, subject: str) -> str:
     plain = unicodedata.normalize("NFKD", text.partition("@")[0]).encode("ascii", "ignore").decode().lower()
     name = _FORBIDDEN_IN_NAMES.sub("-", plain).strip("._-")[:48].strip("._-")
     return name or f"person-{hashlib.sha256(f'{issuer} {subject}'.encode()).hexdigest()[:8]}"
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= SUBJECT_MOST_CHARACTERS and "\0" not in value
 
 
 def _is_time(value: object) -> TypeGuard[float]:

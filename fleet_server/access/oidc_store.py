@@ -55,6 +55,22 @@ def forget_flows(session: Session, now: datetime) -> None:
     session.execute(text("DELETE FROM sign_in_flow WHERE expires_at < :now"), {"now": now})
 
 
+def use_logout(session: Session, token_hash: bytes, expires_at: datetime) -> bool:
+    """True once for each logout token."""
+    used = session.execute(
+        text(
+            "INSERT INTO provider_logout (token_hash, expires_at) VALUES (:hash, :expires)"
+            " ON CONFLICT DO NOTHING RETURNING token_hash"
+        ),
+        {"hash": token_hash, "expires": expires_at},
+    )
+    return used.first() is not None
+
+
+def forget_logouts(session: Session, now: datetime) -> None:
+    session.execute(text("DELETE FROM provider_logout WHERE expires_at < :now"), {"now": now})
+
+
 def find(session: Session, issuer: str, subject: str) -> Operator | None:
     row = session.execute(
         reading(

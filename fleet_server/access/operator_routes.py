@@ -35,7 +35,10 @@ class OperatorView(BaseModel):
 
 
 class NewOperator(BaseModel):
-    """Without a password it is a machine's: it acts by tokens alone. tenant: where one acts, without."""
+    """Without a password it is a machine's: it acts by tokens alone. tenant: where one acts, without.
+
+    The password is good for the first sign-in, where its owner chooses another.
+    """
 
     name: str = Field(max_length=64, examples=["ana"])
     password: str | None = Field(None, max_length=1024, repr=False)
@@ -89,7 +92,7 @@ def state(ctx: Ctx, asker: Asker, name: str, body: Standing) -> OperatorView:
 
 @router.put("/{name}/password", status_code=204)
 def password(ctx: Ctx, asker: Asker, name: str, body: NewPassword) -> Response:
-    """Another password. Its sessions end."""
+    """Another password, good for the next sign-in, where its owner chooses one. Its sessions end."""
     service.set_password(ctx, asker, name, body.password)
     return Response(status_code=204)
 

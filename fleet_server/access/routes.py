@@ -7,8 +7,9 @@ The own account is in `account_routes.py`, others' in `operator_routes.py`, mach
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from pydantic import BaseModel, Field
 
 from fleet_server.access import service
@@ -53,7 +54,8 @@ class Acting(BaseModel):
 class SessionView(BaseModel):
     """Who is signed in, acting where, and until when if nothing is done meanwhile.
 
-    tenants: where the account may act; "*" stands for everywhere.
+    tenants: where the account may act; "*" stands for everywhere. must_change_password: somebody else chose
+    it; until `PUT /api/v1/account/password` everything else answers 403 `password-change-needed`.
     """
 
     name: str
@@ -61,12 +63,14 @@ class SessionView(BaseModel):
     tenant: str
     tenants: list[str]
     expires_at: datetime
+    must_change_password: bool = False
 
 
 class NewSession(BaseModel):
     """`token` goes into `Authorization: Bearer`; browsers have it in a cookie as well.
 
-    recovery_codes: told once, to whom has just set a second factor up.
+    recovery_codes: told once, to whom has just set a second factor up. must_change_password: as of the
+    session.
     """
 
     name: str
@@ -75,6 +79,13 @@ class NewSession(BaseModel):
     expires_at: datetime
     token: str = Field(repr=False)
     recovery_codes: list[str] = Field([], repr=False)
+    must_change_password: bool = False
+
+
+class Gone(BaseModel):
+    """How many sessions ended."""
+
+    ended: int
 
 
 @router.post("", status_code=201)
@@ -128,6 +139,16 @@ def sign_out(ctx: Ctx, request: Request) -> Response:
     return response
 
 
+@router.post("/oidc-logout")
+def gone_elsewhere(
+    ctx: Ctx, response: Response, logout_token: Annotated[str, Form(max_length=16_384)]
+) -> Gone:
+    """For the OpenID provider (Back-Channel Logout 1.0): the sessions of whoever has signed out, or was
+    removed, over there end. 400 for a token that is not believed."""
+    response.headers["Cache-Control"] = "no-store"
+    return Gone(ended=service.gone_elsewhere(ctx, logout_token))
+
+
 def set_cookie(ctx: Context, response: Response, token: str) -> None:
     """The session's cookie, and an answer that nobody stores."""
     response.set_cookie(
@@ -149,6 +170,7 @@ def view(session: service.SignedIn) -> SessionView:
         tenant=who.tenant,
         tenants=list(session.tenants),
         expires_at=session.expires_at,
+        must_change_password=session.must_change,
     )
 
 
@@ -162,4 +184,5 @@ def _begun(ctx: Context, response: Response, made: service.SessionToken) -> NewS
         expires_at=made.expires_at,
         token=made.token,
         recovery_codes=list(made.recovery_codes),
+        must_change_password=made.must_change,
     )

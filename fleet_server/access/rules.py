@@ -227,7 +227,9 @@ def session_alive(expires_at: datetime, now: datetime) -> bool:
     return now < expires_at
 
 
-def slid_expiry(expires_at: datetime, now: datetime, began_at: datetime) -> datetime | None:
+def slid_expiry(
+    expires_at: datetime, now: datetime, began_at: datetime, longest: timedelta = SESSION_LONGEST
+) -> datetime | None:
     """The session's new expiry when it is used now, or None while the stored one is near enough."""
-    wanted = min(now + SESSION_IDLE, began_at + SESSION_LONGEST)
+    wanted = min(now + SESSION_IDLE, began_at + longest)
     return wanted if wanted - expires_at >= SESSION_SLIDE_STEP else None

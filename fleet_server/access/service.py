@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fleet_server.access import tokens, two_person
 from fleet_server.access.accounts import (
     FIRST_ADMIN_NAME,
     change_own_password,
@@ -26,6 +27,8 @@ from fleet_server.access.accounts import (
 )
 from fleet_server.access.deciding import authorize, permitted
 from fleet_server.access.errors import CodeRefused, SecondFactorNeeded
+from fleet_server.access.passwords import generated_password
+from fleet_server.access.rules import EVERY_TENANT, HUMAN_ROLES
 from fleet_server.access.second_factor import (
     Changed,
     SetUp,
@@ -49,17 +52,25 @@ from fleet_server.access.sessions import (
     sign_out,
 )
 from fleet_server.access.sign_in import prepare_by_ticket, sign_in, with_second_factor
+from fleet_server.access.store import Operator
+from fleet_server.access.tokens import ApiToken
+from fleet_server.access.two_person import Request
 from fleet_server.context import Context
 
 if TYPE_CHECKING:
     from fleet_server.access.oidc import Sent
 
 __all__ = [
+    "EVERY_TENANT",
     "FIRST_ADMIN_NAME",
+    "HUMAN_ROLES",
     "TOKEN_BYTES",
+    "ApiToken",
     "Changed",
     "CodeRefused",
     "ListedSession",
+    "Operator",
+    "Request",
     "SecondFactorNeeded",
     "SessionToken",
     "SetUp",
@@ -74,7 +85,9 @@ __all__ = [
     "end_own",
     "end_sessions",
     "ensure_first_admin",
+    "generated_password",
     "get_operator",
+    "gone_elsewhere",
     "grant",
     "list_operators",
     "new_recovery_codes",
@@ -93,6 +106,8 @@ __all__ = [
     "sign_in",
     "sign_in_elsewhere",
     "sign_out",
+    "tokens",
+    "two_person",
     "with_second_factor",
 ]
 
@@ -102,6 +117,13 @@ def sign_in_elsewhere(ctx: Context, wanted: str) -> Sent:
     from fleet_server.access import oidc  # an HTTP client and JOSE: for the roles that sign people in
 
     return oidc.begin(ctx, wanted)
+
+
+def gone_elsewhere(ctx: Context, logout_token: str) -> int:
+    """The OpenID provider says that somebody has gone (`oidc_logout.gone`). How many sessions ended."""
+    from fleet_server.access import oidc_logout
+
+    return oidc_logout.gone(ctx, logout_token)
 
 
 def back_from_elsewhere(

@@ -13,12 +13,16 @@ from fleet_server.access.store import OPERATOR, Operator, operator_of, reading
 
 @dataclass(frozen=True)
 class NewSession:
-    """What a session begins with. via: "password", "oidc"; agent: what the browser calls itself."""
+    """What a session begins with. via: "password", "oidc"; agent: what the browser calls itself.
+
+    provider_session: what the OpenID provider calls its own session (`sid`), "" where it does not say.
+    """
 
     tenant: str
     via: str
     address: str = ""
     agent: str = ""
+    provider_session: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,15 @@ def insert(
     made: int = session.execute(
         text(
             "INSERT INTO operator_session"
-            " (token_hash, operator_id, created_at, expires_at, tenant, via, address, agent)"
-            " VALUES (:hash, :operator, :now, :expires, :tenant, :via, :address, :agent) RETURNING number"
+            " (token_hash, operator_id, created_at, expires_at, tenant, via, address, agent,"
+            " provider_session)"
+            " VALUES (:hash, :operator, :now, :expires, :tenant, :via, :address, :agent, :provider)"
+            " RETURNING number"
         ),
         {
             "hash": token_hash, "operator": operator_id, "now": now, "expires": expires_at,
             "tenant": new.tenant, "via": new.via, "address": new.address, "agent": new.agent,
+            "provider": new.provider_session,
         },
     ).scalar_one()  # fmt: skip
     return made
@@ -135,6 +142,25 @@ def delete_within(session: Session, operator_id: int, tenant: str) -> None:
         "DELETE FROM operator_session WHERE operator_id = :id AND :tenant IN ('*', tenant)",
     ):
         session.execute(text(statement), given)
+
+
+def delete_by_provider(session: Session, operator_id: int | None, provider_session: str) -> list[int]:
+    """End sessions that began at the OpenID provider; whose they were, once for each.
+
+    Of an account (None: of anybody) and of one session over there ("": of any). One of the account's of which
+    the provider never said to which of its own it belongs ends with each.
+    """
+    ended = session.execute(
+        text(
+            "DELETE FROM operator_session WHERE via = 'oidc'"
+            " AND (CAST(:id AS integer) IS NULL OR operator_id = :id)"
+            " AND (:provider IN ('', provider_session)"
+            "      OR (provider_session = '' AND CAST(:id AS integer) IS NOT NULL))"
+            " RETURNING operator_id"
+        ),
+        {"id": operator_id, "provider": provider_session},
+    )
+    return list(ended.scalars())
 
 
 def delete_of(session: Session, operator_id: int, *, but: bytes = b"") -> int:

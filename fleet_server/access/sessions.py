@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from sqlmodel import Session
 
@@ -22,6 +22,7 @@ from fleet_server.audit.rules import Happening
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound
 
+OIDC = "oidc"  # `via` of a session that began at the OpenID provider
 TOKEN_BYTES = 32  # 256 random bits
 AGENT_MOST_CHARACTERS = 200  # enough to tell one's telephone from somebody else's
 
@@ -30,40 +31,57 @@ AGENT_MOST_CHARACTERS = 200  # enough to tell one's telephone from somebody else
 class SessionToken:
     """What a signed-in person shows with each call. `token` stays out of every repr, and so of every log.
 
-    recovery_codes: told this once, to whom has just set a second factor up.
+    recovery_codes: told this once, to whom has just set a second factor up. must_change: somebody else chose
+    the password; the session is good for choosing another.
     """
 
     token: str = field(repr=False)
     expires_at: datetime
     principal: Principal
     recovery_codes: tuple[str, ...] = field(default=(), repr=False)
+    must_change: bool = False
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """tenants: where the account may act ("*": everywhere). number: the session's; 0 for a machine's
-    token."""
+    """tenants: where the account may act ("*": everywhere). number: the session's; 0 for a machine's token.
+
+    must_change: as for `SessionToken`.
+    """
 
     principal: Principal
     expires_at: datetime
     tenants: tuple[str, ...] = (rules.EVERY_TENANT,)
     number: int = 0
+    must_change: bool = False
 
 
-def principal_of(operator: store.Operator, tenant: str) -> Principal:
-    """An account as it acts in `tenant`."""
-    return Principal("operator", operator.name, grants.roles_in(operator.grants, tenant), tenant)
+def principal_of(operator: store.Operator, tenant: str, via: str) -> Principal:
+    """An account as it acts in `tenant`: with no role at all while its password is somebody else's choice."""
+    roles = frozenset() if must_change(operator, via) else grants.roles_in(operator.grants, tenant)
+    return Principal("operator", operator.name, roles, tenant)
 
 
-def begin(session: Session, operator: store.Operator, new: NewSession, now: datetime) -> SessionToken:
+def must_change(operator: store.Operator, via: str) -> bool:
+    """Has a session that began `via` this to choose another password first? Not who came by the provider."""
+    return operator.must_change and via != OIDC
+
+
+def begin(
+    session: Session,
+    operator: store.Operator,
+    new: NewSession,
+    now: datetime,
+    longest: timedelta = rules.SESSION_LONGEST,
+) -> SessionToken:
     """A new session, under a new token: whatever the browser held before is not carried over."""
     token = new_token()
-    expires_at = now + rules.SESSION_IDLE
-    cut = NewSession(new.tenant, new.via, new.address[:64], new.agent[:AGENT_MOST_CHARACTERS])
+    expires_at = now + min(rules.SESSION_IDLE, longest)
+    cut = replace(new, address=new.address[:64], agent=new.agent[:AGENT_MOST_CHARACTERS])
     session_store.insert(session, token_hash(token), operator.id, cut, now, expires_at)
-    principal = principal_of(operator, new.tenant)
+    principal = principal_of(operator, new.tenant, new.via)
     record(session, principal, Happening.SIGNED_IN, operator.name, after={"by": new.via})
-    return SessionToken(token, expires_at, principal)
+    return SessionToken(token, expires_at, principal, must_change=must_change(operator, new.via))
 
 
 def resolve(ctx: Context, token: str, now: datetime | None = None) -> Principal | None:
@@ -87,12 +105,21 @@ def resolve_session(ctx: Context, token: str, now: datetime | None = None) -> Si
             return None
         if not grants.may_act_in(found.operator.grants, found.tenant):
             return None
-        slid = rules.slid_expiry(found.expires_at, instant, found.began_at)
+        longest = longest_of(ctx, found.via)
+        if instant >= found.began_at + longest:
+            return None
+        slid = rules.slid_expiry(found.expires_at, instant, found.began_at, longest)
         if slid is not None:
             session_store.move_expiry(session, hashed, slid)
-        principal = principal_of(found.operator, found.tenant)
+        principal = principal_of(found.operator, found.tenant, found.via)
         where = grants.tenants_of(found.operator.grants)
-        return SignedIn(principal, slid or found.expires_at, where, found.number)
+        owes = must_change(found.operator, found.via)
+        return SignedIn(principal, slid or found.expires_at, where, found.number, owes)
+
+
+def longest_of(ctx: Context, via: str) -> timedelta:
+    """How long a session lasts that is used all the time: the provider's people are asked for every day."""
+    return ctx.config.oidc.session_longest if via == OIDC else rules.SESSION_LONGEST
 
 
 def sign_out(ctx: Context, token: str) -> None:
@@ -102,7 +129,7 @@ def sign_out(ctx: Context, token: str) -> None:
         found = session_store.find(session, hashed)
         if found is not None:
             session_store.delete(session, hashed)
-            principal = principal_of(found.operator, found.tenant)
+            principal = principal_of(found.operator, found.tenant, found.via)
             record(session, principal, Happening.SIGNED_OUT, found.operator.name)
 
 
@@ -121,12 +148,13 @@ def act_in(ctx: Context, principal: Principal, token: str, tenant: str) -> Signe
         if not grants.may_act_in(found.operator.grants, tenant):
             raise Forbidden(f"{principal.name} has no role in {tenant}.")
         session_store.set_tenant(session, hashed, tenant)
-        changed = principal_of(found.operator, tenant)
+        changed = principal_of(found.operator, tenant, found.via)
         record(
             session, changed, Action.SESSION_CHANGE, found.operator.name,
             before={"tenant": found.tenant}, after={"tenant": tenant},
         )  # fmt: skip
-        return SignedIn(changed, found.expires_at, grants.tenants_of(found.operator.grants), found.number)
+        where, owes = grants.tenants_of(found.operator.grants), must_change(found.operator, found.via)
+        return SignedIn(changed, found.expires_at, where, found.number, owes)
 
 
 def own_sessions(ctx: Context, principal: Principal, now: datetime | None = None) -> list[ListedSession]:

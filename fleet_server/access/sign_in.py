@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlmodel import Session
@@ -78,7 +78,7 @@ def _sign_in(ctx: Context, attempt: Attempt, password: str, now: datetime) -> Se
     operator = credential.operator
     with ctx.db.session() as session:
         if renewed is not None:
-            store.set_password_hash(session, operator.id, renewed)
+            store.renew_hash(session, operator.id, renewed)
         throttling.forget(session, counted, attempt.address)
         tenant = grants.chosen_tenant(operator.grants, attempt.tenant)
         if tenant is None:
@@ -115,7 +115,7 @@ def with_second_factor(
             throttling.right_code(session, operator.name, address)
             new = NewSession(held.wanted, "password and code", address, agent)
             made = sessions.begin(session, operator, new, instant)
-            return SessionToken(made.token, made.expires_at, made.principal, codes or ())
+            return replace(made, recovery_codes=codes or ())
         factor_store.fail_ticket(session, hashed)
         nobody = Principal("operator", operator.name, frozenset(), via="none")
         record(session, nobody, Happening.SIGNED_IN, operator.name, outcome=Outcome.REFUSED)

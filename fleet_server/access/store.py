@@ -19,6 +19,7 @@ from fleet_server.access.grants import Grant, Source
 # An account as every query reads it, of `operator o`.
 OPERATOR = """
     o.id, o.name, o.disabled, o.created_at, o.password_hash IS NOT NULL AS has_password,
+    o.must_change_password,
     EXISTS (SELECT FROM second_factor f
             WHERE f.operator_id = o.id AND f.confirmed_at IS NOT NULL) AS has_factor,
     COALESCE((SELECT json_agg(json_build_array(g.tenant, g.roles, g.source) ORDER BY g.tenant, g.source)
@@ -33,7 +34,10 @@ def reading(columns: str, rest: str) -> TextClause:
 
 @dataclass(frozen=True)
 class Operator:
-    """A person's account, without its secrets. No password: signs in elsewhere, or is a machine's."""
+    """A person's account, without its secrets. No password: signs in elsewhere, or is a machine's.
+
+    must_change: somebody else chose the password; until it is another, signing in with it opens nothing.
+    """
 
     id: int
     name: str
@@ -42,6 +46,7 @@ class Operator:
     created_at: datetime
     has_password: bool
     has_factor: bool
+    must_change: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,10 @@ class Attempts:
 def operator_of(row: Any) -> Operator:
     """Of a row with OPERATOR's columns."""
     grants = tuple(Grant(tenant, tuple(roles), source) for tenant, roles, source in row.grants)
-    return Operator(row.id, row.name, grants, row.disabled, row.created_at, row.has_password, row.has_factor)
+    return Operator(
+        row.id, row.name, grants, row.disabled, row.created_at, row.has_password, row.has_factor,
+        row.must_change_password,
+    )  # fmt: skip
 
 
 def credential(session: Session, name: str) -> Credential | None:
@@ -103,15 +111,21 @@ def count_operators(session: Session) -> int:
 
 
 def insert_operator(
-    session: Session, name: str, password_hash: str | None, grants: Iterable[Grant], now: datetime
+    session: Session,
+    name: str,
+    password_hash: str | None,
+    grants: Iterable[Grant],
+    now: datetime,
+    *,
+    must_change: bool = False,
 ) -> Operator | None:
     """None where the name is taken, by a concurrent call too."""
     made = session.execute(
         text(
-            "INSERT INTO operator (name, password_hash, created_at) VALUES (:name, :hash, :now)"
-            " ON CONFLICT (name) DO NOTHING RETURNING id"
+            "INSERT INTO operator (name, password_hash, created_at, must_change_password)"
+            " VALUES (:name, :hash, :now, :must) ON CONFLICT (name) DO NOTHING RETURNING id"
         ),
-        {"name": name, "hash": password_hash, "now": now},
+        {"name": name, "hash": password_hash, "now": now, "must": must_change},
     ).scalar_one_or_none()
     if made is None:
         return None
@@ -151,10 +165,18 @@ def replace_grants(session: Session, operator_id: int, source: Source, grants: S
         set_grant(session, operator_id, each)
 
 
-def set_password_hash(session: Session, operator_id: int, password_hash: str) -> None:
+def renew_hash(session: Session, operator_id: int, password_hash: str) -> None:
+    """The same password, hashed with today's parameters."""
     session.execute(
         text("UPDATE operator SET password_hash = :hash WHERE id = :id"),
         {"hash": password_hash, "id": operator_id},
+    )
+
+
+def set_password_hash(session: Session, operator_id: int, password_hash: str, *, must_change: bool) -> None:
+    session.execute(
+        text("UPDATE operator SET password_hash = :hash, must_change_password = :must WHERE id = :id"),
+        {"hash": password_hash, "must": must_change, "id": operator_id},
     )
 
 

@@ -47,6 +47,7 @@ class Operator(SQLModel, table=True):
     password_hash: str | None = nullable(Text)
     disabled: bool = column(Boolean, default="false")
     created_at: datetime = instant(default="now()")
+    must_change_password: bool = column(Boolean, default="false")  # somebody else chose it
 
 
 class OperatorGrant(SQLModel, table=True):
@@ -87,6 +88,37 @@ class OperatorSession(SQLModel, table=True):
     via: str = column(Text, default="'password'")
     address: str = column(Text, default="''")
     agent: str = column(Text, default="''")  # what the browser calls itself
+    provider_session: str = column(Text, default="''")  # `sid` of the OpenID provider
+
+
+class AccountHand(SQLModel, table=True):
+    """Somebody made another's account, set its password, took its second factor or made it an approver."""
+
+    __tablename__: ClassVar[str] = "account_hand"
+
+    id: int = identity()
+    operator_id: int = column(Integer, _operator("account_hand"))
+    by_id: int = column(Integer, ForeignKey("operator.id", name="account_hand_by_fkey"))
+    what: str = column(Text)
+    at: datetime = instant()
+
+
+class TwoPersonHold(SQLModel, table=True):
+    """When a tenant last had two who could agree, before an account was changed."""
+
+    __tablename__: ClassVar[str] = "two_person_hold"
+
+    tenant: str = key(Text)
+    held_at: datetime = instant()
+
+
+class ProviderLogout(SQLModel, table=True):
+    """A logout token of the OpenID provider that was used, until it is too old to be used again."""
+
+    __tablename__: ClassVar[str] = "provider_logout"
+
+    token_hash: bytes = key(LargeBinary)  # SHA-256 of issuer and `jti`
+    expires_at: datetime = instant()
 
 
 class SignInFailure(SQLModel, table=True):

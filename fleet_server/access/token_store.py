@@ -120,21 +120,21 @@ def revoke(session: Session, number: int, by: str, now: datetime) -> None:
     )
 
 
-def acted_by(session: Session, maker: str, request: Request) -> bool:
-    """Was there a token, made by `maker`, that could have asked for this in the name of who asked?"""
-    found: bool = session.execute(
+def makers(session: Session, request: Request) -> frozenset[str]:
+    """Who else made a token that could have asked for this in the name of who asked."""
+    rows = session.execute(
         text(
-            "SELECT EXISTS (SELECT FROM api_token t JOIN operator o ON o.id = t.operator_id"
-            " WHERE t.created_by = :maker AND o.name = :asked_by AND :action = ANY(t.scopes)"
+            "SELECT DISTINCT t.created_by FROM api_token t JOIN operator o ON o.id = t.operator_id"
+            " WHERE t.created_by <> o.name AND o.name = :asked_by AND :action = ANY(t.scopes)"
             " AND t.tenant IN ('*', :tenant) AND t.created_at <= :at AND t.expires_at > :at"
-            " AND (t.revoked_at IS NULL OR t.revoked_at >= :at))"
+            " AND (t.revoked_at IS NULL OR t.revoked_at >= :at)"
         ),
         {
-            "maker": maker, "asked_by": request.asked_by, "action": request.action,
-            "tenant": request.tenant, "at": request.asked_at,
+            "asked_by": request.asked_by, "action": request.action, "tenant": request.tenant,
+            "at": request.asked_at,
         },
-    ).scalar_one()  # fmt: skip
-    return found
+    ).scalars()  # fmt: skip
+    return frozenset(rows)
 
 
 def _token(row: Any) -> ApiToken | None:

@@ -8,8 +8,9 @@ service that does such a thing calls `need` after it has authorized:
 The first time this raises SecondPersonNeeded with the request's number. Once another person, signed in and
 never a token, has approved it, the same call by the same person with the same arguments passes, once.
 
-Configuration, [access] two_person: "auto" holds where at least two accounts of the tenant could agree, so
-that a city of one administrator is not locked out; "on" always; "off" never.
+Configuration, [access] two_person: "auto" holds where two accounts of the tenant that stand apart
+(`apart_rules.py`) could agree, and for a week after there were two, so that a city of one administrator is
+not locked out; "on" always; "off" never.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from functools import cache
 import cedarpy
 from sqlmodel import Session
 
-from fleet_server.access import approval_store, grants, sessions, store, token_store
+from fleet_server.access import apart, approval_store, sessions, token_store
+from fleet_server.access.apart_rules import APART_AFTER
 from fleet_server.access.approval_store import Request, Wanted
-from fleet_server.access.deciding import authorize, permitted
+from fleet_server.access.deciding import authorize
 from fleet_server.access.engine import shipped_text, tenant_of
 from fleet_server.access.errors import SecondPersonNeeded
 from fleet_server.access.rules import Action, Principal
@@ -43,7 +45,6 @@ __all__ = ["Request", "State", "actions", "approve", "digest", "get", "listed", 
 TEXT_MOST_CHARACTERS = 500
 LIST_MOST = 1000
 _ANOTHER = "Have a third person agree."
-COULD_AGREE_LEAST = 2  # with fewer, "auto" asks for nobody
 
 
 @cache
@@ -89,9 +90,9 @@ def need(
     of the change, so that a change that fails leaves the agreement in force. Raises SecondPersonNeeded.
     """
     whose = tenant_of(principal, resource) if tenant is None else tenant
-    if str(action) not in actions() or not _holds(ctx, whose):
-        return
     instant = sessions.real(now)
+    if str(action) not in actions() or not _holds(ctx, whose, instant):
+        return
     wanted = Wanted(whose, str(action), resource, arguments, principal.name)
     if session is not None and _used(session, wanted, instant):
         return
@@ -142,30 +143,9 @@ def withdraw(ctx: Context, principal: Principal, number: int) -> Request:
         return _move(session, principal, found, Event.WITHDRAW, "")
 
 
-def could_agree(session: Session, tenant: str) -> int:
-    """How many accounts could be the second person in `tenant`."""
-    return sum(
-        1
-        for each in store.operators(session)
-        if not each.disabled
-        and (each.has_password or any(grant.source == "oidc" for grant in each.grants))
-        and permitted(
-            Principal("operator", each.name, grants.roles_in(each.grants, tenant), tenant),
-            Action.APPROVALS_DECIDE,
-            tenant=tenant,
-        )
-    )
-
-
-def _holds(ctx: Context, tenant: str) -> bool:
-    match ctx.config.access.two_person:
-        case "on":
-            return True
-        case "off":
-            return False
-        case _:
-            with ctx.db.session() as session:
-                return could_agree(session, tenant) >= COULD_AGREE_LEAST
+def _holds(ctx: Context, tenant: str, now: datetime) -> bool:
+    with ctx.db.session() as session:
+        return apart.takes_two(session, ctx.config.access.two_person, tenant, now)
 
 
 def _used(session: Session, wanted: Wanted, now: datetime) -> bool:
@@ -210,15 +190,24 @@ def _decide(ctx: Context, principal: Principal, number: int, event: Event, note:
             raise Forbidden("A person who has signed in decides, no token and no command of the machine's.")
         if principal.name == found.asked_by:
             raise Forbidden("The second person is another one than who asked.")
-        if event is Event.APPROVE and _asked_by_token_of(ctx, principal, found):
-            raise Forbidden(f"A token that you made for {found.asked_by} may have asked.", remedy=_ANOTHER)
+        if event is Event.APPROVE:
+            _check_apart(ctx, principal, found)
         return _move(session, principal, found, event, note[:TEXT_MOST_CHARACTERS])
 
 
-def _asked_by_token_of(ctx: Context, principal: Principal, found: Request) -> bool:
-    """Accounts are nobody's within a tenant: asked in a transaction of its own."""
+def _check_apart(ctx: Context, principal: Principal, found: Request) -> None:
+    """Raises Forbidden. Accounts are nobody's within a tenant: asked in a transaction of its own."""
     with ctx.db.session() as session:
-        return token_store.acted_by(session, principal.name, found)
+        makers = token_store.makers(session, found)
+        if principal.name in makers:
+            raise Forbidden(f"A token that you made for {found.asked_by} may have asked.", remedy=_ANOTHER)
+        asked = {found.asked_by, *makers}
+        if not apart.stands_apart(session, principal.name, asked, sessions.real(None)):
+            raise Forbidden(
+                f"You and {found.asked_by} may be one person: within {APART_AFTER.days} days one of you, or a"
+                " third for both, made an account, set a password, took a second factor or gave the role.",
+                remedy=_ANOTHER,
+            )
 
 
 def _move(session: Session, principal: Principal, found: Request, event: Event, note: str) -> Request:

@@ -30,6 +30,7 @@ __all__ = ["Ask", "Bulk", "CommandName", "CommandRecord", "FileRecord", "State",
 
 MEMBERS_AT_ONCE = 1_000
 TOLD = ("active", "pending")  # devices.rules.DeviceState: those whose data is taken, too
+from fleet_server.masking import masked
 TOKEN_BYTES = 16  # 128 random bits: nobody guesses another's id
 
 
@@ -146,7 +147,8 @@ def list_commands(ctx: Context, principal: Principal, wanted: Wanted) -> list[Co
     """Newest first, of the principal's tenant only."""
     authorize(principal, Action.COMMANDS_READ, str(wanted.address) if wanted.address else "*")
     with ctx.db.session(principal.tenant) as session:
-        return store.listed(session, replace(wanted, tenant=principal.tenant))
+        found = store.listed(session, replace(wanted, tenant=principal.tenant))
+    return [masked(principal, each, "asked_by", "canceled_by") for each in found]
 
 
 def get_command(ctx: Context, principal: Principal, command_id: int) -> CommandRecord:
@@ -170,7 +172,7 @@ def cancel(ctx: Context, principal: Principal, command_id: int, reason: str = ""
             session, principal, Action.DEVICES_COMMAND, str(found.address),
             before={"command": command_id, "state": found.state}, after={"state": after}, reason=reason,
         )  # fmt: skip
-        return _need(session, principal, command_id)
+        return masked(principal, _need(session, principal, command_id), "asked_by", "canceled_by")
 
 
 def get_bulk(ctx: Context, principal: Principal, bulk: str) -> Bulk:

@@ -26,7 +26,7 @@ from fleet_server.enrolment.errors import BadRequest, ClaimEarly, ClaimUnknown, 
 from fleet_server.enrolment.rules import Event, Refusal, State
 from fleet_server.enrolment.store import Alarm, Enrolment
 from fleet_server.errors import InvalidRequest
-from fleet_server.masking import in_log
+from fleet_server.masking import POLICY, in_log
 from provisioning import claims, requests
 from provisioning.errors import RequestRefused
 from wire_contract.errors import InvalidName
@@ -34,7 +34,6 @@ from wire_contract.topics import Address
 
 log = logging.getLogger(__name__)
 
-POLICY = "policy: "  # what `decided_by` begins with where a rule let it in
 DAY_S = 86_400
 
 

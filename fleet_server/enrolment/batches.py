@@ -23,7 +23,7 @@ from fleet_server.enrolment.errors import NotNow
 from fleet_server.enrolment.service import only_of, tenant_of
 from fleet_server.enrolment.store import Alarm, Batch
 from fleet_server.errors import InvalidRequest, NotFound
-from fleet_server.masking import in_log
+from fleet_server.masking import in_log, masked
 from provisioning import claims
 
 __all__ = ["Alarm", "Batch", "MadeBatch", "alarms", "batches", "make_batch", "resume", "revoke", "see_alarm"]
@@ -98,7 +98,8 @@ def batches(ctx: Context, principal: Principal) -> list[Batch]:
     """The newest first, at most LIST_LIMIT. Raises Forbidden."""
     authorize(principal, Action.CLAIMS_READ)
     with ctx.db.session(principal.tenant) as session:
-        return store.batches(session, only_of(principal), LIST_LIMIT)
+        found = store.batches(session, only_of(principal), LIST_LIMIT)
+    return [masked(principal, each, "technician", "created_by") for each in found]
 
 
 def revoke(ctx: Context, principal: Principal, batch_id: str, reason: str = "") -> Batch:
@@ -115,7 +116,8 @@ def alarms(ctx: Context, principal: Principal, *, seen: bool = False) -> list[Al
     """Claims that were used twice, the newest first. seen: also those that somebody looked at."""
     authorize(principal, Action.CLAIMS_READ)
     with ctx.db.session(principal.tenant) as session:
-        return store.alarms(session, only_of(principal), LIST_LIMIT, seen=seen)
+        found = store.alarms(session, only_of(principal), LIST_LIMIT, seen=seen)
+    return [masked(principal, each, "seen_by") for each in found]
 
 
 def see_alarm(ctx: Context, principal: Principal, alarm_id: int, now: datetime | None = None) -> Alarm:

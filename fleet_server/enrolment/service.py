@@ -30,7 +30,7 @@ from fleet_server.enrolment.issuing import Renewal, ca_certificates, renew
 from fleet_server.enrolment.rules import Event, Refusal, State
 from fleet_server.enrolment.store import Certificate, Enrolment
 from fleet_server.errors import InvalidRequest, NotFound
-from fleet_server.masking import in_log
+from fleet_server.masking import in_log, masked
 from provisioning import claims
 from wire_contract.topics import Address
 
@@ -62,6 +62,7 @@ LIST_LIMIT = 500
 
 
 @dataclass(frozen=True)
+_NAMES = ("created_by", "decided_by")
 class MadeClaim:
     """`token` is shown to the technician once and cannot be had again."""
 
@@ -148,14 +149,16 @@ def list_enrolments(
     authorize(principal, Action.ENROLMENTS_READ)
     with ctx.db.session(principal.tenant) as session:
         store.expire_due(session, _real(now))
-        return store.listed(session, states, LIST_LIMIT, tenant=only_of(principal), ways=ways)
+        found = store.listed(session, states, LIST_LIMIT, tenant=only_of(principal), ways=ways)
+    return [masked(principal, each, *_NAMES) for each in found]
 
 
 def get_enrolment(ctx: Context, principal: Principal, enrolment_id: int) -> Enrolment:
     """Raises Forbidden, NotFound."""
     authorize(principal, Action.ENROLMENTS_READ)
     with ctx.db.session(principal.tenant) as session:
-        return _found(principal, store.find(session, enrolment_id), enrolment_id)
+        found = _found(principal, store.find(session, enrolment_id), enrolment_id)
+    return masked(principal, found, *_NAMES)
 
 
 def certificate_of(ctx: Context, principal: Principal, address: Address) -> Certificate | None:

@@ -65,9 +65,10 @@ PLACES = (
     _named("second_person_request", "resource", "whose data a request is about", "t.asked_at", "digest = ''"),
     _named("second_person_request", "asked_by", "who asked for a second person", "t.asked_at"),
     _named("second_person_request", "decided_by", "who agreed or not", "t.asked_at"),
-    _text("second_person_request", "what", "whom a request is about"),
-    _text("second_person_request", "reason", "whom its reason names"),
-    _text("second_person_request", "note", "whom a note names"),
+    # the whole request goes then (fleet_server/access/upkeep.py)
+    Place("second_person_request", "what", How.TEXT, "whom a request is about", Kept.NAMES, "t.asked_at"),
+    Place("second_person_request", "reason", How.TEXT, "whom its reason names", Kept.NAMES, "t.asked_at"),
+    Place("second_person_request", "note", How.TEXT, "whom a note names", Kept.NAMES, "t.asked_at"),
     Place("audit_personal", "value", How.BESIDE, "who did what, from where and why", Kept.NAMES, _LINE_AT),
     _named("claim", "created_by", "who made a claim", "t.created_at"),
     _named("claim_batch", "technician", "for whom claims were made", "t.created_at"),
@@ -106,6 +107,7 @@ PLACES = (
 
 # Columns with text that name nobody: kinds, states, hashes, names of things, what programs say.
 NOBODY: dict[str, str] = {
+    "account_hand": "what",
     "air_hour": "pollutant correction",
     "air_index": "index_id category driver correction",
     "alembic_version": "version_num",
@@ -143,7 +145,7 @@ NOBODY: dict[str, str] = {
     "operator": "password_hash",
     "operator_grant": "tenant source roles",
     "operator_identity": "issuer",
-    "operator_session": "tenant via",
+    "operator_session": "tenant via provider_session",
     "retention_log": "what tenant",
     "retention_rule": "tenant kind class",
     "second_person_request": "tenant action state",
@@ -158,6 +160,7 @@ NOBODY: dict[str, str] = {
     "tenant_retention": "tenant class",
     "tenant_setting": "tenant settings settings_at",
     "tombstone": "reason",
+    "two_person_hold": "tenant",
     "verdict": "kind reason model",
 }
 # never in a copy for the person: proofs of identity, and bytes that are not theirs

@@ -215,8 +215,8 @@ def get_report(ctx: Ctx, asker: Asker, work_id: WorkId) -> ReportView:
 @router.get("/field/reports/{work_id}/document", response_class=Response)
 def report_document(ctx: Ctx, asker: Asker, work_id: WorkId) -> Response:
     """The signed file itself, to keep or to print. A browser saves it, and shows nothing."""
-    found = service.get_report(ctx, asker, work_id)
     document = service.report_document(ctx, asker, work_id)
+    found = service.get_report(ctx, asker, work_id)
     return _attached(
         document, "text/html; charset=utf-8", f"site-report-{found.address.device}-{found.id}.html"
     )

@@ -21,8 +21,8 @@ from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
-from fleet_server.errors import Conflict, InvalidRequest, NotFound
-from fleet_server.masking import in_log
+from fleet_server.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from fleet_server.masking import in_log, masked, sees_names
 from fleet_server.technician import carrying_out, rules, store
 from fleet_server.technician.checking import drawn, site_check
 from fleet_server.technician.field import ClaimLabel, FieldSettings, address_of, field_settings, label_of
@@ -64,6 +64,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 LIST_LIMIT = 200
+_NAMES = ("technician", "received_by", "sent_by")
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,8 @@ def site_history(
     authorize(principal, Action.SITES_READ, str(address))
     devices.get_device(ctx, principal, address)
     with ctx.db.session(principal.tenant) as session:
-        return store.history(session, address, min(limit, LIST_LIMIT), before)
+        found = store.history(session, address, min(limit, LIST_LIMIT), before)
+    return [masked(principal, each, "done_by") for each in found]
 
 
 def put_report(
@@ -230,7 +232,8 @@ def list_reports(
         tenant = address.tenant
     with ctx.db.session(principal.tenant) as session:
         device = None if address is None else address.device
-        return store.reports(session, tenant, device, min(limit, LIST_LIMIT), before)
+        found = store.reports(session, tenant, device, min(limit, LIST_LIMIT), before)
+    return [masked(principal, each, *_NAMES) for each in found]
 
 
 def get_report(ctx: Context, principal: Principal, report_id: str) -> ReportRecord:
@@ -240,11 +243,13 @@ def get_report(ctx: Context, principal: Principal, report_id: str) -> ReportReco
         found = store.find_report(session, report_id)
     if found is None or principal.tenant not in (EVERY_TENANT, found.address.tenant):
         raise NotFound(f"There is no site report {report_id[:32]}.")
-    return found
+    return masked(principal, found, *_NAMES)
 
 
 def report_document(ctx: Context, principal: Principal, report_id: str) -> bytes:
-    """Its bytes, as they were signed. Raises Forbidden, NotFound."""
+    """Its bytes, as they were signed: nobody's name can be made shorter there. Raises Forbidden, NotFound."""
+    if not sees_names(principal):
+        raise Forbidden("A signed report names people.", remedy="Ask somebody who works with it.")
     found = get_report(ctx, principal, report_id)
     with ctx.db.session(principal.tenant) as session:
         document = store.report_document(session, found.id)
@@ -296,7 +301,8 @@ def list_photos(ctx: Context, principal: Principal, address: Address) -> list[Ph
     authorize(principal, Action.SITES_READ, str(address))
     devices.get_device(ctx, principal, address)
     with ctx.db.session(principal.tenant) as session:
-        return store.photos(session, address)
+        found = store.photos(session, address)
+    return [masked(principal, each, "sent_by") for each in found]
 
 
 def get_photo(ctx: Context, principal: Principal, address: Address, sha256: str) -> tuple[PhotoRecord, bytes]:
@@ -307,7 +313,7 @@ def get_photo(ctx: Context, principal: Principal, address: Address, sha256: str)
         content = store.photo_content(session, address, sha256)
     if not found or content is None:
         raise NotFound("There is no such picture.")
-    return found[0], content
+    return masked(principal, found[0], "sent_by"), content
 
 
 def remove_photo(ctx: Context, principal: Principal, address: Address, sha256: str) -> None:

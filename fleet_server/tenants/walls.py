@@ -58,7 +58,7 @@ LESS: Mapping[str, str] = {
     "audit_personal": "SELECT, UPDATE",
     "retention_log": "SELECT",
 }
-NEVER = frozenset({"operator_session"})
+NEVER = frozenset({"operator_session", "two_person_hold"})
 FUNCTIONS = ("audit_append(text[], jsonb)",)  # they bind themselves to every tenant (SECURITY DEFINER)
 
 _TABLES = """

@@ -32,7 +32,10 @@ def session_token(
                 refused = None if answer.is_success else refusal_of(answer)
             if refused is not None:
                 raise NotSignedIn(refused.what)
-            return str(answer.json()["token"])
+            signed = answer.json()
+            if signed.get("must_change_password"):
+                raise NotSignedIn("Somebody else chose your password", "Choose another on the pages first")
+            return str(signed["token"])
     except httpx.HTTPError as error:
         raise ServerUnreachable(f"{address} does not answer: {error}") from error
     except (ValueError, KeyError) as garbled:

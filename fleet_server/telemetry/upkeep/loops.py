@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from fleet_server.access import upkeep as access
 from fleet_server.access.rules import WORKER, Action
 from fleet_server.air import upkeep as air
 from fleet_server.audit.checkpoints import LINES_REMOVED_A_TICK
@@ -122,6 +123,7 @@ LOOPS = (
     Loop("devices refused", 60.0, lambda b: audit.tell_refused_devices(b.context), audit.DEVICES_A_TICK + 1),
     Loop("audit retention", 600.0, lambda b: audit.remove_old(b.context), LINES_REMOVED_A_TICK),
     Loop("forget names", 600.0, lambda b: privacy.forget_old(b.context), privacy.ROWS_A_TICK),
+    Loop("forget old requests", 600.0, lambda b: access.forget_old(b.context), access.ROWS_A_TICK),
     Loop("forget surpassed readings", 60.0, lambda b: forget_surpassed(b.connection), LATEST_A_TICK),
     Loop("months ahead", 600.0, lambda b: months_ahead(b.connection, b.context.clock.now()), MAX_VIEWS),
     Loop("floods", 5.0, lambda b: follow_floods(b.connection, b.context), FLOODS_A_TICK + 1),

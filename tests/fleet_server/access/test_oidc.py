@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ PEOPLE = [
 def config(issuer: str) -> OidcConfig:
     return OidcConfig(
         issuer, CLIENT, "env:LAMPPOST_TEST_SECRET", PAGES, "the city's account", ("openid", "profile"),
-        "preferred_username", "groups", GRANTS, None,
+        "preferred_username", "groups", GRANTS, timedelta(hours=12), None,
     )  # fmt: skip
 
 

@@ -86,12 +86,26 @@ def second_person(ctx: Context, http: TestClient) -> None:
     token = http.headers["Authorization"].removeprefix("Bearer ")
     ana = service.resolve(ctx, token)
     assert ana is not None
+    service.create_operator(ctx, CONSOLE, "cora", PASSWORD, (Role.APPROVER,), tenant="porto")
     with pytest.raises(SecondPersonNeeded) as needed:
         two_person.need(ctx, ana, Action.PRIVACY_ERASE, "rui", ERASE)
     at = f"/api/v1/approvals/{needed.value.members['request']}"
     assert http.get("/api/v1/approvals", params={"state": "waiting"}).json()[0]["asked_by"] == "ana"
     assert http.post(f"{at}/approve", json={}).status_code == 403
-    bea = {"Authorization": f"Bearer {service.sign_in(ctx, 'bea', PASSWORD).token}"}
+    chosen = http.post("/api/v1/session", json={"name": "bea", "password": PASSWORD}).json()
+    assert chosen["must_change_password"] is True
+    bea = {"Authorization": f"Bearer {chosen['token']}"}
+    owes = http.post(f"{at}/approve", json={}, headers=bea)
+    assert (owes.status_code, owes.json()["type"]) == (403, "urn:lamppost:problem:password-change-needed")
+    assert "PUT /api/v1/account/password" in owes.json()["detail"]
+    assert http.get("/api/v1/session", headers=bea).json()["roles"] == []
+    same = {"old": PASSWORD, "new": PASSWORD}
+    assert http.put("/api/v1/account/password", json=same, headers=bea).status_code == 422
+    changed = http.put("/api/v1/account/password", json=same | {"new": PASSWORD + "!"}, headers=bea)
+    bea = {"Authorization": f"Bearer {changed.json()['token']}"}
+    assert http.get("/api/v1/session", headers=bea).json()["must_change_password"] is False
+    assert "may be one person" in http.post(f"{at}/approve", json={}, headers=bea).json()["detail"]
+    bea = {"Authorization": f"Bearer {service.sign_in(ctx, 'cora', PASSWORD).token}"}
     assert http.post(f"{at}/approve", json={"note": "x" * 501}, headers=bea).status_code == 422
     assert http.post(f"{at}/approve", json={"note": "seen"}, headers=bea).json()["state"] == "approved"
     assert http.post(f"{at}/withdraw", headers=bea).status_code == 403

@@ -185,7 +185,7 @@ LINES: dict[str, frozenset[Role]] = {
     "PUT /api/v1/field/reports/{work_id}": SET_UP,
     "GET /api/v1/field/reports/{work_id}": LOOK,
     "GET /api/v1/field/reports": LOOK,
-    "GET /api/v1/field/reports/{work_id}/document": LOOK,
+    "GET /api/v1/field/reports/{work_id}/document": LOOK - {R.VIEWER},  # it names people
 }
 # What a change is asked with, so that it is the asker that is refused and not the question.
 BODIES: Mapping[str, Any] = {

@@ -99,7 +99,7 @@ LINES: Mapping[str, tuple[frozenset[Role], Ask]] = {
     "Phone.place": (SET_UP, lambda w: (Address(w.tenant, w.name), "0" * 32, {"site": "Quay"})),
     "Phone.hand_over": (SET_UP, lambda w: (Address(w.tenant, w.name), DONE)),
     "Phone.photo": (LOOK, lambda w: (Address(w.tenant, w.name), "0" * 64)),
-    "Phone.report": (LOOK, lambda _: ("0" * 32,)),
+    "Phone.report": (LOOK - {Role.VIEWER}, lambda _: ("0" * 32,)),
     "Phone.put_photo": (SET_UP, lambda w: (Address(w.tenant, w.name), b"", "", False)),
 }
 # These hold nothing of one city: whose id it is does not matter.

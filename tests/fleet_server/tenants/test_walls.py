@@ -23,6 +23,7 @@ from tests.support.postgres import _create, _drop, with_database
 OWN, OTHER = "porto", "lisboa"
 # Of no tenant: the role may not even look.
 OF_NOBODY = {
+    "account_hand",
     "alembic_version",
     "audit_checkpoint",
     "audit_head",
@@ -31,11 +32,13 @@ OF_NOBODY = {
     "operator",
     "operator_identity",
     "operator_session",
+    "provider_logout",
     "recovery_code",
     "second_factor",
     "sign_in_failure",
     "sign_in_flow",
     "sign_in_ticket",
+    "two_person_hold",
 }
 ONE_ROW = ("alembic_version", "audit_head")
 _DUMMIES = {
