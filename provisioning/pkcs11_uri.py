@@ -58,7 +58,7 @@ def parse(text: str) -> TokenUri:
     """Raises BadSetting, which never repeats a PIN."""
     if "pin-value" in text.lower():
         raise BadSetting(
-            "a PIN does not belong into a URI: every account sees it in the list of processes",
+            "a PIN does not belong in a URI: every account sees it in the list of processes",
             "Give pin-source=file:/path, set LAMPPOST_TOKEN_PIN, or be asked at the terminal",
         )
     if not text.startswith(SCHEME):

@@ -62,7 +62,8 @@ def library() -> ModuleType:
         import pkcs11
     except ImportError as error:
         raise TokenRefused(
-            "a root's key in a token needs python-pkcs11", 'Install it: pip install "lamppost[pkcs11]"'
+            "a root's key in a token needs python-pkcs11",
+            "Install it, in a copy of Lamppost's repository: pip install '.[server,pkcs11]'",
         ) from error
     return pkcs11
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes programs that pip cannot bring available: ensure_system.sh [--optional] mosquitto|postgresql|chromium ...
+# Makes programs that pip cannot bring available:
+#   ensure_system.sh [--optional] mosquitto|postgresql|chromium|softhsm2 ...
 #
 # What is there is used. What is missing is installed with apt-get where we may; Mosquitto, which nothing works
 # without, is else unpacked from its Debian package into .tools/ without root. Elsewhere it says what to install.
@@ -13,6 +14,7 @@ find_postgresql() { # server programs are not on PATH in Debian
     for bin in /usr/lib/postgresql/*/bin; do [ -x "$bin/initdb" ] && return 0; done
     return 1
 }
+find_softhsm2() { have softhsm2-util; }
 find_chromium() { have chromium || have chromium-browser || have google-chrome; }
 
 # A wrapper, so that the unpacked broker finds the libraries unpacked beside it.
@@ -87,6 +89,21 @@ ensure_chromium() {
     return 1
 }
 
+ensure_softhsm2() {
+    find_softhsm2 && return 0
+    why="this is no Debian or Ubuntu (no apt-get)"
+    if is_debian; then
+        say "SoftHSM 2 is missing (tests keep a root's key in a token of its)."
+        why="it takes root, and this account has no sudo without a password"
+        if may_be_root; then
+            why="apt-get could not (see .tools/log/)"
+            apt_install softhsm2 && find_softhsm2 && return 0
+        fi
+    fi
+    by_hand "SoftHSM 2 (tokens in software)" "$why" softhsm2 softhsm softhsm softhsm
+    return 1
+}
+
 # Where systemd runs, a package just installed is enabled for the next boot; lamppost starts its own.
 stop_service() {
     [ -d /run/systemd/system ] || return 0
@@ -98,7 +115,7 @@ status=0
 for need in "$@"; do
     case $need in
     --optional) optional=yes ;;
-    mosquitto | postgresql | chromium)
+    mosquitto | postgresql | chromium | softhsm2)
         if ! "ensure_$need"; then
             if [ -n "$optional" ]; then say "  the tests that need it will skip, and say so."; else status=1; fi
         fi

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
@@ -97,6 +98,15 @@ def test_an_independent_verifier_agrees(authority: Authority) -> None:
     client, issuing = chain_of(authority.issue_device(make_request(str(ONE))[0], ONE))
     verified = builder.build_client_verifier().verify(client, [issuing])
     assert verified.subjects == [x509.UniformResourceIdentifier("urn:lamppost:city:lamp-01")]
+
+
+def test_an_authority_that_its_issuer_s_key_has_not_signed_is_not_given_out(authority: Authority) -> None:
+    other = certificates.new_key()
+    with pytest.raises(InvalidSignature):
+        certificates.authority_certificate(
+            "Porto issuing authority 2", other.public_key(), authority.root, other,
+            certificates.validity(NOW, certificates.ISSUING_LIFE, authority.root),
+        )  # fmt: skip
 
 
 def test_no_certificate_outlives_its_issuer(authority: Authority) -> None:

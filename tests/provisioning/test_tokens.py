@@ -329,7 +329,7 @@ def test_without_the_extra_it_says_which(city: City, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "pkcs11", None)
     monkeypatch.setenv("LAMPPOST_TOKEN_PIN", "x")
     told = city.refused("init", "--city", "Porto", "--root-key", pkcs11_uri.EXAMPLE)
-    assert 'pip install "lamppost[pkcs11]"' in told
+    assert "pip install '.[server,pkcs11]'" in told
 
 
 def test_options_that_do_not_go_together_are_refused(city: City, tmp_path: Path) -> None:
