@@ -1,4 +1,4 @@
-"""How a site report looks: one self-contained page, for a screen and for two sheets of A4. Pure."""
+"""How a site report looks: one self-contained page, for a screen and for A4. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STYLE = """
 max-width:46rem;padding:1.5rem;overflow-wrap:anywhere}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.2rem 1rem;margin:.8rem 0}
-dt{color:#56616d}dd{margin:0}
+dt{color:#56616d}dd{margin:0;white-space:pre-line}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;
 border-bottom:1px solid #d5dae1}tr,.sign{break-inside:avoid}h2{break-after:avoid}
@@ -24,7 +24,8 @@ padding:.3rem .7rem;display:inline-block;margin:.8rem 0}.ok{color:#146c3f}.bad{c
 img{max-width:100%;max-height:16cm;display:block}
 figure{margin:.6rem 0;break-inside:avoid}svg{height:auto;max-width:28rem}
 .sign{display:grid;grid-template-columns:1fr 1fr;gap:2rem;margin-top:3rem}.sign div{border-top:1px solid;
-padding-top:.3rem}@page{size:A4;margin:16mm}@media print{body{padding:0;max-width:none}}
+padding-top:.3rem}@page{size:A4;margin:16mm}@media print{body{padding:0;max-width:none;font-size:9.5pt}
+h2{margin-top:.8rem}.sign{margin-top:2rem}svg{max-width:22rem}}
 """
 
 
