@@ -42,11 +42,9 @@ def asked_passphrase(prompt: str, *, twice: bool = False) -> str:
     """From the terminal. Raises BadSetting where there is none."""
     if not sys.stdin.isatty():
         raise BadSetting("a passphrase is needed", "Give --passphrase-file FILE")
-    given = getpass.getpass(f"{prompt}: ")
-    if twice and given != getpass.getpass("Again: "):
+    given = _typed(prompt, "the passphrase")
+    if twice and given != _typed("Again", "the second one"):
         raise BadSetting("the two passphrases differ")
-    if not given:
-        raise BadSetting("the passphrase is empty")
     return _short_enough(given, "the passphrase")
 
 
@@ -67,12 +65,19 @@ def pin_by(variable: str) -> Pin:
                 f"the PIN of the token {uri.token or uri.serial!r} is needed",
                 f"Set {variable}, or write pin-source=file:/path into its address",
             )
-        asked = getpass.getpass(f"PIN of the token {uri.token or uri.serial}: ")
-        if not asked:
-            raise BadSetting("the PIN is empty")
-        return asked
+        return _typed(f"PIN of the token {uri.token or uri.serial}", "the PIN")
 
     return pin
+
+
+def _typed(prompt: str, what: str) -> str:
+    try:
+        given = getpass.getpass(f"{prompt}: ")
+    except EOFError:  # Ctrl-D
+        given = ""
+    if not given:
+        raise BadSetting(f"{what} is empty")
+    return given
 
 
 def key_in_token(address: str, existing: bool, variable: str) -> MakeRootKey:

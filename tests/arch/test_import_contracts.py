@@ -109,6 +109,8 @@ BESIDES = {
     "firmware_bridge.emulator": {"pyarrow"},
     # The second runtime comes with the extra "onnx", and is imported when a configuration asks for it.
     "edge_agent.io.onnx_runner": {"onnxruntime"},
+    # Tokens come with the extra "pkcs11", and are looked at when a root's key is in one.
+    "provisioning.token": {"pkcs11"},
 }
 DISTRIBUTION_OF = {
     "OpenSSL": "pyopenssl",

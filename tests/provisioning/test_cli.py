@@ -106,6 +106,19 @@ def test_a_passphrase_from_a_file_closes_the_root(tmp_path: Path, capsys: pytest
     assert "ENCRYPTED" in (tmp_path / "a" / "root" / "root.key").read_text()
 
 
+def test_a_passphrase_is_typed_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    asking = ("init", "--directory", tmp_path / "a", "--city", "P")
+    for first, second, told in (("one", "other", "differ"), ("", "", "is empty"), ("one", "", "is empty")):
+        typed = iter([first, second])
+        monkeypatch.setattr("getpass.getpass", lambda _, typed=typed: next(typed))
+        assert told in run(capsys, *asking)[1]["error"]
+    monkeypatch.setattr("getpass.getpass", lambda _: "one")
+    assert "locked by a passphrase" in run(capsys, *asking)[1]["root_key"]
+
+
 @pytest.mark.parametrize(
     "command",
     [

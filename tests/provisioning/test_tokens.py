@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.verification import PolicyBuilder, Store
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from provisioning import backup, cli, pkcs11_uri, rollover, root_keys, token_keys, tokens
 from provisioning.authority import Authority
@@ -87,11 +87,15 @@ def closed_file(path: Path, text: str) -> Path:
     return path
 
 
-def verified(chain_pem: str, root: x509.Certificate) -> None:
-    """By an independent verifier that knows this root alone."""
+def verified(chain_pem: str, *roots: x509.Certificate) -> None:
+    """By an independent verifier that knows these roots alone. Raises VerificationError."""
     leaf, *between = x509.load_pem_x509_certificates(chain_pem.encode())
     now = datetime.now(UTC) + timedelta(minutes=1)
-    PolicyBuilder().store(Store([root])).time(now).build_client_verifier().verify(leaf, between)
+    PolicyBuilder().store(Store(list(roots))).time(now).build_client_verifier().verify(leaf, between)
+
+
+def roots_of(authority: Authority) -> list[x509.Certificate]:
+    return [each for each in authority.trusted() if each.subject == each.issuer]
 
 
 def test_the_whole_life_of_an_authority_whose_roots_are_in_tokens(
@@ -104,12 +108,14 @@ def test_the_whole_life_of_an_authority_whose_roots_are_in_tokens(
     assert first.pin not in key
     assert city.run("check-root")["signs"] == "yes"
     before = Authority.load_issuing(city.directory)
-    verified(before.issue_device(make_request(str(POST))[0], POST), before.root)
+    oldest = before.issue_device(make_request(str(POST))[0], POST)
+    verified(oldest, before.root)
 
     city.run("roll-issuing", "prepare")
     assert city.run("roll-issuing", "switch", "--early")["signs"] == NEW_ISSUING_2
     second = Authority.load_issuing(city.directory)
-    verified(second.issue_device(make_request(str(POST))[0], POST), before.root)
+    older = second.issue_device(make_request(str(POST))[0], POST)
+    verified(older, before.root)
     city.run("roll-issuing", "retire", "--early")
 
     other = soft_tokens["second one"]
@@ -120,7 +126,13 @@ def test_the_whole_life_of_an_authority_whose_roots_are_in_tokens(
     chain = switched.issue_device(make_request(str(POST))[0], POST)
     verified(chain, before.root)
     verified(chain, switched.root)
+    for earlier in (oldest, older):
+        verified(earlier, *roots_of(switched))
     city.run("roll-root", "retire", "--early")
+    retired = Authority.load_issuing(city.directory)
+    verified(chain, *roots_of(retired))
+    with pytest.raises(VerificationError):
+        verified(older, *roots_of(retired))
     assert "PIN" in city.refused("roll-issuing", "prepare"), "the old token's PIN is not the new one's"
     monkeypatch.setenv("LAMPPOST_TOKEN_PIN", other.pin)
     assert city.run("roll-issuing", "prepare")["next_authority"] == "issuing-4"
@@ -320,6 +332,11 @@ def test_without_a_pin_and_a_terminal_it_says_which_variable(
         asked.append(prompt)
         return soft_tokens["first"].pin
 
+    def left(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", left)
+    assert "the PIN is empty" in city.refused("init", "--city", "Porto", "--root-key", address)
     monkeypatch.setattr("getpass.getpass", typed)
     city.run("init", "--city", "Porto", "--root-key", address)
     assert asked == ["PIN of the token first: "]
