@@ -1,45 +1,57 @@
-"""Keeps the roles' certificates fresh while the server runs, and says who has to read them again."""
+"""Keeps the roles' certificates fresh while the server runs, follows the revocation list, and says who has to
+read what again."""
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_server.config import ServerConfig
+from fleet_server.cutting_rules import OUT
 from fleet_server.processes import child_environment
+from provisioning.authority_files import AuthorityFiles
+
+log = logging.getLogger("lamppost.serve")
 
 RENEW_EVERY_S = 6 * 3600.0  # certificates live a year and are renewed at two thirds; a failure has time
-LOOK_EVERY_S = 1.0  # a revoked device should lose its way in within seconds
+LOOK_EVERY_S = 0.25  # a revoked lamppost loses its connection within a second or two
 
 
 class Renewal:
-    """`look()` now and then. Certificates are made by a process that ends, so that no key stays in memory."""
+    """`begin()` before the broker starts, then `look()` now and then. Certificates are made by a process that
+    ends, so that no key stays in memory."""
 
     def __init__(self, config: ServerConfig) -> None:
         folder = config.certificates_directory
-        self._command = [sys.executable, "-m", "fleet_server.renewal"]
-        if config.file is not None:
-            self._command += ["--config", str(config.file)]
-        self._command += ["--data", str(config.data_dir)]
-        # The broker reads its certificate again on SIGHUP. It would read the revocation list too, and keep
-        # open connections: only a restart ends a revoked one (docs/adr/0011). An ingest role has its
-        # certificate in its connection: it ends in order, and is started again. The API looks by itself.
+        authority = AuthorityFiles(config.authority.directory)
+        self._command = _program("renewal", config)
+        # The broker reads its certificate again on SIGHUP, and what it trusts when it starts. An ingest role
+        # has its certificate in its connection: it ends in order, and is started again. The API looks by
+        # itself.
         self._watched = {
             folder / "broker.pem": ("broker", signal.SIGHUP),
-            config.authority.directory / "issuing" / "revoked.crl": ("broker", signal.SIGTERM),
+            authority.trust: ("broker", signal.SIGTERM),
             config.broker.certificate_file: ("ingest", signal.SIGTERM),
         }
         # Another authority signs, or is trusted: the roles' certificates are looked at at once.
-        self._described = config.authority.directory / "authority.json"
-        self._trust = config.authority.directory / "trust.pem"
+        self._signing = (authority.description, authority.trust)
+        self._cutting = Cutting(config)
         self._seen: dict[Path, int] = {}
         self._looked_s = 0.0
         self._renewed_s = time.monotonic()
         self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        """What is there now is what the roles start with: only what comes later is news."""
+        self._seen = {path: _version(path) for path in (*self._watched, *self._signing)}
+        self._cutting.begin()
 
     def look(self) -> Iterator[tuple[str, signal.Signals]]:
         """Which role has to be sent which signal, because a file of its own has changed."""
@@ -49,29 +61,96 @@ class Renewal:
         self._looked_s = now_s
         if self._process is not None and self._process.poll() is not None:
             self._process = None
-        if self._process is None and (self._authority_changed() or now_s - self._renewed_s > RENEW_EVERY_S):
+        changed = {path: now for path, seen in self._seen.items() if (now := _version(path)) != seen}
+        self._seen |= changed
+        if self._process is None and (
+            changed.keys() & set(self._signing) or now_s - self._renewed_s > RENEW_EVERY_S
+        ):
             self._renewed_s = now_s
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, env=child_environment(), start_new_session=True
             )
-        for path, told in self._watched.items():
-            changed = _version(path)
-            if self._seen.setdefault(path, changed) != changed:
-                self._seen[path] = changed
-                yield told
-
-    def _authority_changed(self) -> bool:
-        news = False
-        for path in (self._described, self._trust):
-            changed = _version(path)
-            news |= self._seen.setdefault(path, changed) != changed
-            self._seen[path] = changed
-        return news
+        for path in changed.keys() & self._watched.keys():
+            yield self._watched[path]
+        for number in self._cutting.look():
+            yield "broker", number
 
     def stop(self) -> None:
+        self._cutting.stop()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+
+class Cutting:
+    """Follows the revocation list: the broker reads a new one (SIGHUP), and a process of its own ends the
+    connections of those who are new on it (`fleet_server.cutting`). Where that cannot be, or fails, the
+    broker is restarted, which ends everybody's (docs/adr/0011)."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._command = _program("cutting", config)
+        self._file = AuthorityFiles(config.authority.directory).crl
+        self._by_socket = config.broker.server_socket is not None
+        self._seen = 0
+        self._listed = b""  # the file as it was last seen
+        self._started = b""  # the file as the broker had it when it started: it never let those in
+        self._done = b""  # the file as it was when everybody on it was out
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        self._seen, self._listed = _version(self._file), _content(self._file)
+        self._started = self._done = self._listed
+
+    def look(self) -> Iterator[signal.Signals]:
+        """What the broker is to be sent: it has to have it before the next step of this iterator."""
+        if self._process is not None and (status := self._process.poll()) is not None:
+            self.stop()
+            if status:
+                log.warning("connections of revoked certificates are not ended for certain: broker restarts")
+                self._started = self._done = self._listed
+                yield signal.SIGTERM
+        version = _version(self._file)
+        if version == self._seen:
+            return
+        self._seen, content = version, _content(self._file)
+        if content == self._listed:
+            return
+        self.stop()  # the next one does what is left of its work
+        self._listed = content
+        if not self._by_socket:
+            yield signal.SIGTERM
+            return
+        yield signal.SIGHUP
+        with tempfile.TemporaryFile() as given:  # a pipe would not take a long list at once
+            given.write(self._started + b"\0" + self._done)
+            given.seek(0)
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                env=child_environment(),
+                start_new_session=True,
+            )
+
+    def stop(self) -> None:
+        """What it has not done the next one does."""
+        if self._process is None:
+            return
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        with self._process.stdout as told:
+            os.set_blocking(told.fileno(), False)
+            if told.read() == OUT:
+                self._done = self._listed
+        self._process = None
+
+
+def _program(name: str, config: ServerConfig) -> list[str]:
+    command = [sys.executable, "-m", f"fleet_server.{name}"]
+    if config.file is not None:
+        command += ["--config", str(config.file)]
+    return [*command, "--data", str(config.data_dir)]
 
 
 def _version(path: Path) -> int:
@@ -79,6 +158,13 @@ def _version(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def main(arguments: list[str]) -> int:

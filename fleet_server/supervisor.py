@@ -97,6 +97,8 @@ class Supervisor:
                 for child in stage:
                     child.kill_group()
                 return status
+            if stage[0].role is SETUP:
+                self._renewal.begin()
         self._ready = True
         self._write_state()
         where = addresses(self._config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,13 +108,19 @@ def test_who_has_to_read_a_changed_file_is_told_once(
     monkeypatch.setattr("fleet_server.renewal.LOOK_EVERY_S", 0.0)
     certify(config)
     renewal = Renewal(config)
+    renewal.begin()
     assert list(renewal.look()) == []
-    crl = config.authority.directory / "issuing" / "revoked.crl"
-    os.utime(crl, ns=(1, 1))
-    assert [role for role, _ in renewal.look()] == ["broker"]
-    assert list(renewal.look()) == []
-    os.utime(config.broker.certificate_file, ns=(1, 1))
-    assert [role for role, _ in renewal.look()] == ["ingest"]
+    authority = config.authority.directory
+    for path, told in (
+        (config.certificates_directory / "broker.pem", [("broker", signal.SIGHUP)]),
+        (authority / "trust.pem", [("broker", signal.SIGTERM)]),  # it reads that when it starts
+        (authority / "issuing" / "revoked.crl", []),  # written anew, with nothing new on it
+        (config.broker.certificate_file, [("ingest", signal.SIGTERM)]),
+    ):
+        os.utime(path, ns=(1, 1))
+        assert list(renewal.look()) == told
+        assert list(renewal.look()) == []
+    renewal.stop()
 
 
 def test_what_is_due_is_renewed_while_the_server_runs(
@@ -126,6 +133,7 @@ def test_what_is_due_is_renewed_while_the_server_runs(
     certify(config)
     config.broker.certificate_file.unlink()
     renewal = Renewal(config)
+    renewal.begin()
     list(renewal.look())
     wait_until(config.broker.certificate_file.exists, 30, "the certificate that was missing")
     renewal.stop()

@@ -180,15 +180,21 @@ def parse_disconnect(packet: Packet) -> int:
 
 
 def connect(
-    client_id: str, keepalive_s: int, session_expiry_s: int, receive_maximum: int, maximum_packet: int
+    client_id: str,
+    keepalive_s: int,
+    session_expiry_s: int,
+    receive_maximum: int,
+    maximum_packet: int,
+    *,
+    clean_start: bool = False,
 ) -> bytes:
-    """Section 3.1, without clean start: the session of this client id goes on where there is one.
+    """Section 3.1: the session of this client id goes on where there is one, unless with a clean start.
 
     maximum_packet: bytes; what is larger the broker drops instead of sending it.
     """
     told = struct.pack(">BIBH", _SESSION_EXPIRY, session_expiry_s, _RECEIVE_MAXIMUM, receive_maximum)
     told += struct.pack(">BI", _MAXIMUM_PACKET_SIZE, maximum_packet)
-    head = _text(b"MQTT") + struct.pack(">BBH", PROTOCOL_LEVEL, 0, keepalive_s)
+    head = _text(b"MQTT") + struct.pack(">BBH", PROTOCOL_LEVEL, 0x02 if clean_start else 0, keepalive_s)
     return _packet(Kind.CONNECT << 4, head + _varint(len(told)) + told + _text(client_id.encode()))
 
 
