@@ -185,7 +185,9 @@ def _private(session: Session, uri: TokenUri) -> Any:
 
 
 def _public(session: Session, uri: TokenUri) -> ec.EllipticCurvePublicKey | None:
-    found = objects(session, uri, library().ObjectClass.PUBLIC_KEY)
+    """By its number where that is known: a PIV card gives the two halves of a pair labels of their own."""
+    named = replace(uri, object="") if uri.id else uri
+    found = objects(session, named, library().ObjectClass.PUBLIC_KEY)
     if len(found) != 1:
         return None
     point = attribute(found[0], "EC_POINT", b"")

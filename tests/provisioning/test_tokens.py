@@ -247,7 +247,7 @@ def test_what_was_prepared_in_a_token_and_given_up_is_told(
 
 
 def other_key(token: SoftToken, label: str, curve: str = "secp256r1", **private: bool) -> None:
-    """A key that somebody else has made in the token."""
+    """A key that somebody else has made in the token; its public half has another label, as on a PIV card."""
     import pkcs11
     from pkcs11.util.ec import encode_named_curve_parameters
 
@@ -256,6 +256,7 @@ def other_key(token: SoftToken, label: str, curve: str = "secp256r1", **private:
             pkcs11.KeyType.EC, {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters(curve)}, local=True
         ).generate_keypair(
             label=label, id=os.urandom(4), store=True,
+            public_template={pkcs11.Attribute.LABEL: f"public half of {label}"},
             private_template={pkcs11.Attribute[name]: value for name, value in private.items()},
         )  # fmt: skip
 
@@ -282,7 +283,8 @@ def test_a_key_that_is_no_root_s_is_refused(first: SoftToken) -> None:
 
     other_key(first, "half")
     with tokens.opened(parsed(first, "half"), first.pin, write=True) as session:
-        tokens.objects(session, parsed(first, "half"), pkcs11.ObjectClass.PUBLIC_KEY)[0].destroy()
+        half = parsed(first, "public half of half")
+        tokens.objects(session, half, pkcs11.ObjectClass.PUBLIC_KEY)[0].destroy()
     with pytest.raises(TokenMissing, match="private key only"):
         token_keys.existing(parsed(first, "half"), first.pin)
 
