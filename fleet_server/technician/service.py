@@ -21,7 +21,7 @@ from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
-from fleet_server.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from fleet_server.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound
 from fleet_server.masking import in_log, masked, sees_names
 from fleet_server.technician import carrying_out, rules, store
 from fleet_server.technician.checking import drawn, site_check
@@ -202,9 +202,11 @@ def put_report(
             bytes.fromhex(found.sha256),
         )  # fmt: skip
         store.insert_work(session, work)
+        released = store.release_documents(session, address, rules.REPORTS_KEPT)
+        after = {"kind": "handover", "report": report_id, "sha256": found.sha256, "passed": report.passed}
         record(
             session, principal, Action.SITES_REPORT, str(address),
-            after={"kind": "handover", "report": report_id, "sha256": found.sha256, "passed": report.passed},
+            after=after | ({"files_released": released} if released else {}),
             personal={"technician": report.technician, "received_by": report.received_by},
         )  # fmt: skip
     log.info("%s: handed over by %s, report %s", address, in_log(principal), report_id)
@@ -247,14 +249,25 @@ def get_report(ctx: Context, principal: Principal, report_id: str) -> ReportReco
 
 
 def report_document(ctx: Context, principal: Principal, report_id: str) -> bytes:
-    """Its bytes, as they were signed: nobody's name can be made shorter there. Raises Forbidden, NotFound."""
+    """Its bytes, as they were signed: nobody's name can be made shorter there. Raises Forbidden,
+    NotFound; Gone where the file was released for newer ones, or emptied for a person who was erased."""
     if not sees_names(principal):
         raise Forbidden("A signed report names people.", remedy="Ask somebody who works with it.")
     found = get_report(ctx, principal, report_id)
     with ctx.db.session(principal.tenant) as session:
         document = store.report_document(session, found.id)
-    assert document is not None, "a report without its bytes"
-    return document
+        newer = store.newer_reports(session, found)
+    if document:
+        return document
+    why = (
+        f"{newer} newer ones came, and the files of {rules.REPORTS_KEPT} are kept"
+        if newer >= rules.REPORTS_KEPT
+        else "it named a person whose data was erased"
+    )
+    raise Gone(
+        f"The file of this site report is not kept any more: {why}.",
+        remedy=f"A copy is the one that was signed where its SHA-256 is {found.sha256}.",
+    )
 
 
 def put_photo(

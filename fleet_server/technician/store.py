@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
@@ -138,6 +138,27 @@ def find_report(session: Session, report_id: str) -> ReportRecord | None:
 
 def report_document(session: Session, report_id: str) -> bytes | None:
     return session.execute(select(col(R.document)).where(col(R.id) == report_id)).scalar_one_or_none()
+
+
+def release_documents(session: Session, address: Address, kept: int) -> list[str]:
+    """Empty the files of a post's reports but the newest `kept` and the first, as they came; their ids."""
+    mine = (col(R.tenant) == address.tenant, col(R.device) == address.device)
+    came = select(col(R.id)).where(*mine)
+    newest = came.order_by(col(R.received_at).desc(), col(R.id)).limit(kept)
+    first = came.order_by(col(R.received_at), col(R.id)).limit(1)
+    old = (col(R.document) != b"", col(R.id).not_in(newest), col(R.id).not_in(first))
+    statement = update(R).where(*mine, *old).values(document=b"").returning(col(R.id))
+    return sorted(session.execute(statement).scalars())
+
+
+def newer_reports(session: Session, found: ReportRecord) -> int:
+    """How many of its post came after it."""
+    query = select(func.count()).where(
+        col(R.tenant) == found.address.tenant,
+        col(R.device) == found.address.device,
+        col(R.received_at) > found.received_at,
+    )
+    return int(session.execute(query).scalar_one())
 
 
 def reports(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,16 +10,21 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import text
 
+from fleet_server.access import service as access
+from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
+from fleet_server.devices.service import Place
 from fleet_server.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from fleet_server.technician import service
+from fleet_server.technician.rules import REPORTS_KEPT
 from fleet_server.technician.service import Kind, NewWork
 from provisioning.technician import report
 from provisioning.technician.report_page import render
 from tests.dashboards.city import City
-from tests.fleet_server.technician.conftest import ANA, FAR, LAMP, VIC, Town
+from tests.fleet_server.technician.conftest import ANA, FAR, LAMP, PASSWORD, VIC, Town
 from tests.provisioning.technician.test_photos import JPEG, PLACE
 from tests.provisioning.technician.test_report import REPORT
 from tests.support.server_context import ADMIN
@@ -46,7 +52,8 @@ def test_work_is_carried_out_once_and_written_into_the_sites_history(town: Town)
     with pytest.raises(Conflict):
         service.do_work(town.ctx, ANA, replace(place, body={"district": "Elsewhere"}))
     service.do_work(town.ctx, ANA, told(2, Kind.NOTE, {"text": "the lid is loose"}, now() - HOUR))
-    history = service.site_history(town.ctx, VIC, LAMP)
+    assert service.site_history(town.ctx, VIC, LAMP)[0].done_by != "ana", "who only looks sees initials"
+    history = service.site_history(town.ctx, ANA, LAMP)
     assert [each.kind for each in history] == [Kind.PLACE, Kind.NOTE], "by when it was done"
     assert history[0].body["height_m"] == 3.5
     assert history[0].done_by == "ana"
@@ -95,7 +102,9 @@ def test_a_report_is_kept_as_it_was_signed_and_its_key_is_remembered(town: Town)
     first = service.put_report(town.ctx, ANA, number, document)
     assert first.key_known, "the first key of an account is taken"
     assert service.put_report(town.ctx, ANA, number, document) == first
-    assert service.report_document(town.ctx, VIC, number) == document
+    assert service.report_document(town.ctx, ANA, number) == document
+    with pytest.raises(Forbidden):
+        service.report_document(town.ctx, VIC, number)
     assert not service.put_report(town.ctx, ANA, *report_of(32, another)).key_known
     assert service.put_report(town.ctx, ANA, *report_of(33, mine)).key_known
     with pytest.raises(Conflict):
@@ -106,6 +115,56 @@ def test_a_report_is_kept_as_it_was_signed_and_its_key_is_remembered(town: Town)
     assert {each.id for each in service.list_reports(town.ctx, VIC, LAMP)} >= {number}
     kinds = [each.kind for each in service.site_history(town.ctx, VIC, LAMP)]
     assert kinds.count(Kind.HANDOVER) == 3
+
+
+def test_a_post_keeps_the_newest_files_and_the_first_and_says_of_the_others_why(town: Town) -> None:
+    lamp, key = Address("city", "lamp-09"), Ed25519PrivateKey.generate()
+    begin = now()
+
+    def handed_over(number: int) -> tuple[str, bytes]:
+        made = replace(
+            REPORT, id=f"{number:032x}", device=str(lamp), made_at=begin.isoformat(), test=None, photos=()
+        )
+        document = report.signed(render(report.checked(made)), key)
+        service.put_report(town.ctx, ANA, made.id, document, now=begin + timedelta(seconds=number))
+        return made.id, document
+
+    sent = [handed_over(number) for number in range(100, 100 + REPORTS_KEPT + 3)]
+    told = httpx.Client(base_url=town.url, headers={"Authorization": f"Bearer {town.token()}"})
+    with told:
+        answers = [told.get(f"/api/v1/field/reports/{number}/document") for number, _ in sent]
+        kept = [answer.content == document for answer, (_, document) in zip(answers, sent, strict=True)]
+        assert kept == [True, False, False] + [True] * REPORTS_KEPT
+        refused = answers[1].json()
+        assert (answers[1].status_code, "newer ones came" in refused["detail"]) == (410, True)
+        assert hashlib.sha256(sent[1][1]).hexdigest() in answers[1].text
+        assert len(service.list_reports(town.ctx, ANA, lamp)) == len(sent), "who and when stays"
+        with town.ctx.db.session() as session:  # as fleet_server.privacy empties it
+            session.execute(text("UPDATE site_report SET document = '' WHERE id = :id"), {"id": sent[-1][0]})
+        erased = told.get(f"/api/v1/field/reports/{sent[-1][0]}/document")
+        assert (erased.status_code, "was erased" in erased.json()["detail"]) == (410, True)
+    assert service.put_report(town.ctx, ANA, *sent[1]).id == sent[1][0], "told again, it is known"
+    assert service.put_report(town.ctx, ANA, *sent[-1]).id == sent[-1][0]
+
+
+def test_a_report_of_another_citys_lamppost_is_refused_and_says_nothing_of_it(town: Town) -> None:
+    devices.register(town.ctx, CONSOLE, Address("gaia", "lamp-01"), "", Place())
+    access.create_operator(town.ctx, CONSOLE, "ivo", PASSWORD, (Role.TECHNICIAN,), tenant="city")
+    key = Ed25519PrivateKey.generate()
+    with httpx.Client(
+        base_url=f"{town.url}/api/v1/field/reports/",
+        headers={"Authorization": f"Bearer {town.token('ivo')}"},
+    ) as client:
+        answers = []
+        for name in ("gaia/lamp-01", "gaia/there-is-none"):
+            made = replace(REPORT, id=f"{61:032x}", device=name, made_at=now().isoformat(), test=None)
+            answer = client.put(made.id, content=report.signed(render(made), key))
+            answers.append((answer.status_code, answer.json()["detail"].replace(name, "")))
+        assert answers[0] == answers[1], "the same of one that is there and one that is not"
+        assert answers[0][0] == 404
+        assert client.get(f"{61:032x}").status_code == 404
+    with pytest.raises((Forbidden, NotFound)):
+        service.put_report(town.ctx, FAR, *report_of(62, key))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +278,7 @@ def test_a_phone_tests_and_hands_over_what_the_city_sees(town: Town) -> None:
         ]
         for wrong in wrongs:
             assert client.post("/handover", json=wrong).status_code == 422, wrong
-    document = service.report_document(town.ctx, VIC, made.json()["id"])
+    document = service.report_document(town.ctx, ANA, made.json()["id"])
     found = report.verify(document).report
     assert (found.received_by, found.height_m, found.note) == ("Rui", 3.2, "a\nb")
     assert (town.ctx.config.data_dir / "field.key").stat().st_mode & 0o777 == 0o600
