@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet_server import admin_commands as run
+from fleet_server import certificate_commands as certified
 from fleet_server import enrolment_commands as ahead
 from fleet_server import flood_commands as flooding
 from fleet_server import incident_commands as on
@@ -79,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     ahead.add_alarms(_group(groups, "alarms", "claims used twice", ahead.ALARM_EXAMPLES), _command)
     _enrolments(_group(groups, "enrolments", "lampposts that ask to be let in"))
     _lampposts(_group(groups, "lamppost", "who is in the street, and who may come in"))
+    certified.add(_group(groups, "certificates", "what proves who it is", certified.EXAMPLES), _command)
     _places(_group(groups, "place", "where a lamppost stands"))
     _calibrations(_group(groups, "calibration", "what a sensor unit's raw values become"))
     _incidents(_group(groups, "incidents", "what happens in the city, and who looks after it", on.EXAMPLES))

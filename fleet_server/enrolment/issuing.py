@@ -21,12 +21,14 @@ from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment import rules, store
+from fleet_server.enrolment.certificate_rules import Reason
 from fleet_server.enrolment.errors import AuthorityUnavailable, BadRequest
 from fleet_server.enrolment.rules import Event, State
 from fleet_server.enrolment.store import Enrolment
 from provisioning import requests
 from provisioning.authority import Authority
 from provisioning.errors import AuthorityError, RequestRefused
+from provisioning.revocation import reason_of
 from wire_contract.topics import Address
 
 log = logging.getLogger(__name__)
@@ -184,7 +186,7 @@ def revoke_all(ctx: Context, session: Session, address: Address, now: datetime, 
 def shut_out(
     ctx: Context, session: Session, addresses: Sequence[Address], now: datetime, *, hold: bool
 ) -> None:
-    """As `revoke_all`, for many at once: the list is written once, and the broker is restarted once."""
+    """As `revoke_all`, for many at once: the list is written once, and the broker reads it once."""
     if not hold:
         for address in addresses:
             store.mark_all_revoked(session, address.tenant, address.device, now)
@@ -199,6 +201,24 @@ def shut_out(
         store.mark_revoked(session, serial, now)
         if int(serial, 16) in fresh:
             log.info("certificate %s of %s %s", serial, address, "on hold" if hold else "revoked")
+
+
+def reasons_listed(ctx: Context) -> dict[int, str]:
+    """Serial -> RFC 5280's word for why it is on a revocation list. Raises AuthorityUnavailable."""
+    try:
+        lists = _authority(ctx).revocation_lists()
+    except (OSError, ValueError) as error:
+        raise _unavailable(error) from error
+    return {entry.serial_number: reason_of(entry).value for each in lists for entry in each}
+
+
+def revoke_one(ctx: Context, serial: str, reason: Reason) -> bool:
+    """For good; False where the list has it so already. Raises AuthorityUnavailable."""
+    try:
+        fresh = _authority(ctx).revoke_all([int(serial, 16)], reason=x509.ReasonFlags(str(reason)))
+    except OSError as error:
+        raise _unavailable(error) from error
+    return bool(fresh)
 
 
 def let_in_again(ctx: Context, session: Session, addresses: Sequence[Address]) -> None:

@@ -13,7 +13,7 @@ from fleet_server.devices.routes import DeviceAddress, DeviceView
 from fleet_server.devices.routes import view as device_view
 from fleet_server.devices.rules import DeviceState
 from fleet_server.devices.service import Place
-from fleet_server.enrolment import advance_routes, service, standing
+from fleet_server.enrolment import advance_routes, certificate_routes, service, standing
 from fleet_server.enrolment.est import est_router
 from fleet_server.enrolment.rules import CLAIM_LIFE, CLAIM_LIFE_LONGEST, State
 from fleet_server.enrolment.service import Enrolment
@@ -22,6 +22,7 @@ __all__ = ["est_router", "router"]
 
 router = APIRouter(prefix="/api/v1", tags=["enrolment"])
 router.include_router(advance_routes.router)
+router.include_router(certificate_routes.router)
 
 
 class EnrolmentView(BaseModel):

@@ -301,6 +301,14 @@ def newest_certificate(session: Session, tenant: str, device: str) -> Certificat
     return certificate_of(session.execute(statement).scalar_one_or_none())
 
 
+def certificates(session: Session, tenant: str, device: str) -> list[Certificate]:
+    """The newest first."""
+    k = tables.Certificate
+    statement = select(k).where(col(k.tenant) == tenant, col(k.device) == device)
+    found = session.execute(statement.order_by(col(k.issued_at).desc(), col(k.serial))).scalars()
+    return [made for each in found if (made := certificate_of(each)) is not None]
+
+
 def certificate(session: Session, serial: str) -> Certificate | None:
     k = tables.Certificate
     return certificate_of(session.execute(select(k).where(col(k.serial) == serial)).scalar_one_or_none())

@@ -89,6 +89,8 @@ LINES: dict[str, frozenset[Role]] = {
     f"GET {DEVICE}/sensors": LOOK,
     f"GET {DEVICE}/conditions": LOOK,
     f"PUT {DEVICE}/state": SET_UP,
+    f"GET {DEVICE}/certificates": LOOK,
+    f"POST {DEVICE}/certificates/{{serial}}/revoke": WATCH,
     f"GET {DEVICE}/index": LOOK,
     f"GET {DEVICE}/corrected": LOOK,
     f"GET {DEVICE}/calibrations": LOOK,
@@ -221,6 +223,7 @@ BODIES: Mapping[str, Any] = {
     "PATCH /api/v1/settings/tenant": {},
     f"PATCH {DEVICE}": {"district": f"District {PORTO}"},
     f"PUT {DEVICE}/state": {"state": "active"},
+    f"POST {DEVICE}/certificates/{{serial}}/revoke": {"reason": "keyCompromise"},
     f"POST {DEVICE}/calibrations": {"slope": 0.9},
     f"POST {DEVICE}/commands": {"command": "ping"},
     "POST /api/v1/commands/bulk": {"command": "ping", "devices": ["$tenant/lamp-01"]},
@@ -253,6 +256,7 @@ NOTHING = {
     "sha256": "0" * 64,
     "work_id": "0" * 32,
     "claim": "none",
+    "serial": "f00",
 }
 REPORT = "PUT /api/v1/field/reports/{work_id}"  # its body says whose it is, and is signed
 OWN_SESSIONS = "GET /api/v1/account/sessions"  # of an account, and these askers have none
