@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from demo import people
 from demo.api import ApiRefused
 from demo.city import TICK_S, City, backlog_of
 from demo.glance import Glance, look
@@ -32,6 +33,9 @@ def run(settings: DemoSettings) -> int:
     try:
         for step in city.start():
             summary.say(f"  {step}")
+        if settings.run_for_s is None:  # unattended, nobody signs in
+            summary.say("  giving each role somebody to be")
+            people.invite(layout, settings)
         _announce(summary, settings, layout)
         _say_what_fits(summary, settings)
         _live(city, summary)
@@ -52,6 +56,8 @@ def _announce(summary: Summary, settings: DemoSettings, layout: Layout) -> None:
         summary.say(f"  other programs have the usual ports; here: {', '.join(moved)}")
     summary.say(f"\n  dashboard  http://127.0.0.1:{layout.ports['ui']}")
     summary.say(f"  sign in    {ADMIN} / {settings.admin_password}")
+    if settings.run_for_s is None:
+        summary.say(f"  or as      {', '.join(people.ROLES)}, with the same password")
     summary.say(f"  api        http://127.0.0.1:{layout.ports['api']}/api/v1\n  logs       {layout.logs}\n")
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from demo.api import Api
+from demo.layout import TENANT
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
@@ -96,16 +98,31 @@ def test_an_unknown_station_is_named_and_nothing_stays_running(tmp_path: Path) -
     assert processes_of(city) == []
 
 
+def signs_in_as_any_role(told: str) -> None:
+    lines = dict(
+        line.split(None, 1) for line in told.splitlines() if line.startswith("  ") and " " in line.strip()
+    )
+    api = Api(lines["api"].removesuffix("/api/v1"))
+    _admin, password = lines["sign"].removeprefix("in").strip().split(" / ")
+    for role in lines["or"].removeprefix("as").partition(", with")[0].strip().split(", "):
+        api.sign_in(role, password)
+        who = api.call("GET", "/api/v1/session")
+        assert (who["name"], who["tenant"], who["roles"]) == (role, TENANT, [role])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_stopped_in_any_way_it_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
-    city = tmp_path / "city"
-    run = subprocess.Popen(
-        demo("--dir", str(city), "--history", "1h", "--posts", "2"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    city, told = tmp_path / "city", tmp_path / "told"
+    with told.open("w") as output:
+        run = subprocess.Popen(
+            demo("--dir", str(city), "--history", "1h", "--posts", "2"), stdout=output, stderr=output
+        )
     try:
         wait_until(lambda: len(list(city.glob("*/data/status.json"))) == 2, 120, "two running lampposts")
+        if number is signal.SIGINT:
+            wait_until(lambda: "  logs  " in told.read_text(), 60, "what there is to be told")
+            signs_in_as_any_role(told.read_text())
+            assert not (city / "password").exists()
         run.send_signal(number)
         status = run.wait(60)
     finally:
