@@ -85,6 +85,7 @@ def test_every_way_in_and_no_other(pages: tuple[str, Context]) -> None:
     the_own_account(url)
     through_the_provider(url, context)
     no_other_origin(url)
+    a_password_that_somebody_else_chose(url, context)
 
 
 def the_own_account(url: str) -> None:
@@ -149,6 +150,25 @@ def no_other_origin(url: str) -> None:
         assert mara.post("/sign-in", data=data).status_code == 303
         assert mara.post("/sign-out", headers=evil).status_code == 403
         assert mara.get("/").status_code == 200
+
+
+def a_password_that_somebody_else_chose(url: str, context: Context) -> None:
+    """It opens the form for another, and nothing else; nor does a program's header open a page."""
+    service.create_operator(context, CONSOLE, "otto", PASSWORD, (rules.Role.VIEWER,), one_time=True)
+    own = "a bench under every lamp"
+    with browser(url) as otto:
+        assert otto.post("/sign-in", data={"name": "otto", "password": PASSWORD}).status_code == 303
+        for page in ("/", "/incidents", "/account/factor", "/people"):
+            answer = otto.get(page)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/account"), page
+        assert otto.post("/account/factor", data={"password": PASSWORD}).status_code == 403
+        assert 'name="new"' in otto.get("/account").text
+        assert otto.post("/account/password", data={"old": PASSWORD, "new": PASSWORD}).status_code == 422
+        assert otto.post("/account/password", data={"old": PASSWORD, "new": own}).is_success
+        assert otto.get("/").status_code == 200
+    token = service.sign_in(context, "otto", own).token
+    bearer = {"Authorization": f"Bearer {token}", "Accept": "text/html"}
+    assert httpx.get(url + "/", headers=bearer).headers["location"] == "/sign-in"
 
 
 def test_what_the_form_says() -> None:

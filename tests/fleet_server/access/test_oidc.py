@@ -298,9 +298,10 @@ def forger() -> Iterator[Forger]:
     server.server_close()
 
 
-def signed_with(good: str, secret: str) -> str:
+def signed_with(good: str, secret: str, kid: str = "one") -> str:
     """The same claims by HS256, with what everybody knows of the key as the secret."""
-    head = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"one"}').rstrip(b"=").decode()
+    told = json.dumps({"alg": "HS256", "kid": kid}).encode()
+    head = base64.urlsafe_b64encode(told).rstrip(b"=").decode()
     body = f"{head}.{good.split('.')[1]}"
     mac = hmac.digest(secret.encode(), body.encode(), "sha256")
     return f"{body}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
