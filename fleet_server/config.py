@@ -125,12 +125,13 @@ class IngestConfig:
 
 @dataclass(frozen=True)
 class LimitsConfig:
-    """What of one device is a flood, each a minute, and what follows."""
+    """What of one device is a flood, each a minute, and what follows; WebSockets of one address at once."""
 
     flood_messages: int
     flood_megabytes: int
     flood_hold: bool
     flood_pause_minutes: int
+    tunnels_per_address: int
 
 
 @dataclass(frozen=True)

@@ -237,6 +237,7 @@ RULES: dict[str, Rule] = {
     "limits.flood_megabytes": whole(1, 1_000_000),
     "limits.flood_hold": yes_no,
     "limits.flood_pause_minutes": whole(1, 10_080),
+    "limits.tunnels_per_address": whole(1, 2_000),
     "retention.short_days": days(1),
     "retention.standard_days": days(1),
     "retention.long_days": days(1),

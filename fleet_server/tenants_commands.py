@@ -26,6 +26,10 @@ COLUMNS = {
     "devices": "devices",
     "downloads": "downloads",
     "download_rows": "download_rows",
+    "groups": "groups",
+    "files_mb": "files_mb",
+    "device_messages": "device_messages",
+    "device_mb": "device_mb",
 }
 WHAT = {
     "requests_a_minute": "of all its people and programs, for each api process",
@@ -33,6 +37,10 @@ WHAT = {
     "devices": "lampposts that are not decommissioned",
     "downloads": "at once, for each api process",
     "download_rows": "rows of one download",
+    "groups": "groups of lampposts",
+    "files_mb": "megabytes of support bundles and logs that are kept",
+    "device_messages": "messages a minute of one lamppost, beyond which it floods",
+    "device_mb": "megabytes a minute of one lamppost, beyond which it floods",
 }
 
 

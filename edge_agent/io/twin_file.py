@@ -16,7 +16,8 @@ from wire_contract.settings import OK
 
 
 class TwinFile:
-    """`now_ms`: the street clock. A file that is lost begins anew with a version above all that were told."""
+    """`now_ms`: the street clock. A file that is lost, or an older one that was put back, begins with a
+    version above all that were told."""
 
     def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
         self._path, self._now_ms = path, now_ms
@@ -26,9 +27,10 @@ class TwinFile:
         try:
             said = self._path.read_bytes()
             kept = msgspec.json.decode(said, type=Twin)
-            return kept if kept.wishes else _of_the_first_version(kept, msgspec.json.decode(said))
+            kept = kept if kept.wishes else _of_the_first_version(kept, msgspec.json.decode(said))
         except (OSError, msgspec.MsgspecError):
-            return Twin(version=max(self._now_ms(), 0))
+            kept = Twin()
+        return replace(kept, version=max(kept.version, self._now_ms()))
 
     def save(self, twin: Twin) -> None:
         """On the disk when this returns. Raises SpoolFull."""

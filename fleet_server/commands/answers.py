@@ -15,6 +15,16 @@ from fleet_server.commands import rules
 from fleet_server.commands.rules import ENDS, Event, Refusal, State
 from wire_contract.messages import CommandName, CommandReply, FilePiece
 
+
+def connected(cursor: Cursor[Any], device_id: int) -> None:
+    """The lamppost is there: what waited for it is to be looked at again. After its presence is written."""
+    cursor.execute(
+        "UPDATE command SET waits = false WHERE device_id = %s AND waits"
+        " AND state IN ('queued', 'sent', 'received')",
+        (device_id,),
+    )
+
+
 _LOST = "it began, and then knew nothing of it: its storage was replaced meanwhile"
 
 

@@ -7,8 +7,10 @@ expiry, until it begins, and the time-out, from then on. Instants are real time.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -37,7 +39,6 @@ KEY_MOST_CHARACTERS = 64  # an idempotency key: a UUID and a word
 KEPT = timedelta(days=365)  # ended commands, who asked for them and why
 FILES_KEPT = timedelta(days=30)  # support bundles: a case is closed by then
 FILES_KEPT_EACH = 10  # of one lamppost, the newest
-FILES_KEPT_BYTES = 2 << 30  # of all together, the newest: 100,000 ordinary bundles, 2,000 of the largest
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -222,6 +223,21 @@ def ask_problem(expiry: timedelta, timeout: timedelta, key: str, rate: int = RAT
     if not RATE_LOWEST <= rate <= RATE_HIGHEST:
         return f"the rate is {RATE_LOWEST} to {RATE_HIGHEST} a minute"
     return None
+
+
+def digest(
+    name: CommandName,
+    arguments: Mapping[str, str],
+    whom: Iterable[str],
+    expiry: timedelta,
+    timeout: timedelta,
+    rate: int = 0,
+) -> str:
+    """Of all that makes two demands the same, hexadecimal. The reason is no part of it: it may name somebody,
+    and be told in other words the second time. rate: of a bulk; 0: of one lamppost."""
+    clocks = [expiry.total_seconds(), timeout.total_seconds()]
+    told = [str(name), dict(arguments), sorted(set(whom)), clocks, rate]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def not_before(asked_at: datetime, place: int, rate: int) -> datetime:

@@ -4,6 +4,9 @@ One at a time for each lamppost, in the order in which they were asked for; the 
 ended. At once when it is asked for or the lamppost connects, then again at growing intervals until it
 answers. One that began is sent again, too, with a time that is over: a lamppost that knows it answers with
 what came of it, one that does not refuses to begin it.
+
+Commands of a lamppost that is away are laid aside (`waits`) until it connects: thousands of them would be
+looked at each second.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from wire_contract.messages import Command
 from wire_contract.topics import Address, Down, Up, down_topic, up_topic
 
 AT_ONCE = 200  # a tick's work: the broker takes so many in milliseconds
+ASIDE_AT_ONCE = 5_000
 DOUBLINGS = (
     7  # 30 s, a minute, ... 64 minutes: a metered link must not pay for a lamppost that does not answer
 )
@@ -31,13 +35,21 @@ _DUE = text("""
 SELECT c.id, c.token, c.name, c.arguments, c.state, c.expires_at,
        d.tenant, d.name AS device, d.presence_session
 FROM command c JOIN device d ON d.id = c.device_id
-WHERE c.state IN ('queued', 'sent', 'received') AND d.presence = 'online' AND d.state IN ('active', 'pending')
+WHERE c.state IN ('queued', 'sent', 'received') AND NOT c.waits
+      AND d.presence = 'online' AND d.state IN ('active', 'pending')
       AND c.not_before <= :now AND (c.state = 'received' OR c.expires_at > :now)
       AND (c.sent_at IS NULL OR c.sent_session IS DISTINCT FROM d.presence_session
            OR c.sent_at + :again * power(2, least(c.sendings - 1, :doublings)) <= :now)
       AND NOT EXISTS (SELECT FROM command o WHERE o.device_id = c.device_id AND o.id < c.id
                       AND o.state IN ('queued', 'sent', 'received') AND o.not_before <= :now)
 ORDER BY c.id LIMIT :limit FOR NO KEY UPDATE OF c SKIP LOCKED
+""")
+# The lamppost's row is locked, or left to the next turn: one that connects just now takes them up again.
+_ASIDE = text("""
+UPDATE command SET waits = true WHERE id IN (
+    SELECT c.id FROM command c JOIN device d ON d.id = c.device_id
+    WHERE c.state IN ('queued', 'sent', 'received') AND NOT c.waits AND d.presence <> 'online'
+    LIMIT :limit FOR NO KEY UPDATE OF c SKIP LOCKED FOR SHARE OF d SKIP LOCKED)
 """)
 _SENT = text(
     "UPDATE command SET state = :state, sent_at = :now, sent_session = :session, sendings = sendings + 1"
@@ -62,6 +74,7 @@ def due_now(ctx: Context, now: datetime | None = None) -> list[Outgoing]:
             expires_ms = _OVER_MS if state is State.RECEIVED else _street_ms(ctx.clock, left_s)
             command = Command(row.token, row.name, row.arguments, expires_ms)
             messages.append(_message(Address(row.tenant, row.device), command, left_s))
+        session.execute(_ASIDE, {"limit": ASIDE_AT_ONCE})
     return messages
 
 

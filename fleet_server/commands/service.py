@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,9 +19,18 @@ from fleet_server.audit.recording import record
 from fleet_server.commands import rules, store
 from fleet_server.commands.errors import AskedDifferently, NotNow, TooManyWaiting
 from fleet_server.commands.rules import EXPIRY, RATE, TIMEOUT, WAITING_MOST, Event, Refusal, State
-from fleet_server.commands.store import CommandRecord, FileRecord, NewCommand, NewOrder, Target, Wanted
+from fleet_server.commands.store import (
+    Before,
+    CommandRecord,
+    FileRecord,
+    NewCommand,
+    NewOrder,
+    Target,
+    Wanted,
+)
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest, NotFound
+from fleet_server.masking import masked
 from fleet_server.twin import groups
 from wire_contract.messages import CommandName
 from wire_contract.topics import Address
@@ -30,7 +39,6 @@ __all__ = ["Ask", "Bulk", "CommandName", "CommandRecord", "FileRecord", "State",
 
 MEMBERS_AT_ONCE = 1_000
 TOLD = ("active", "pending")  # devices.rules.DeviceState: those whose data is taken, too
-from fleet_server.masking import masked
 TOKEN_BYTES = 16  # 128 random bits: nobody guesses another's id
 
 
@@ -66,13 +74,14 @@ def ask(ctx: Context, principal: Principal, address: Address, wanted: Ask) -> Co
     _within(principal, address)
     authorize(principal, Action.DEVICES_COMMAND, str(address))
     _check(wanted)
-    now = datetime.now(UTC)
+    now, digest = datetime.now(UTC), _digest(wanted, [str(address)])
     with ctx.db.session(principal.tenant) as session:
+        before = _asked_before(session, principal, wanted, digest, address)
+        if before is not None:
+            return _need(session, principal, before.id)
         target = _reachable(session, [address])[0]
-        order = _order(principal, wanted, None, now)
+        order = _order(principal, wanted, digest, None, now)
         ids = store.add(session, order, [NewCommand(target, _token(), now)])
-        if not ids:
-            return _asked_before(session, principal, target, wanted)
         _note(session, principal, str(address), wanted, {})
         return _need(session, principal, ids[0])
 
@@ -82,9 +91,11 @@ def ask_many(
 ) -> Bulk:
     """Tell many lampposts the same: all of them or, where one cannot be told, none.
 
-    rate: so many a minute are sent. Raises NotFound, InvalidRequest, NotNow, TooManyWaiting.
+    rate: so many a minute are sent. Raises NotFound, InvalidRequest, NotNow, TooManyWaiting,
+    AskedDifferently.
     """
-    return _ask_many(ctx, principal, addresses, wanted, rate, all_or_none=True)
+    digest = _digest(wanted, map(str, addresses), rate)
+    return _ask_many(ctx, principal, addresses, wanted, rate, digest, all_or_none=True)
 
 
 def ask_group(
@@ -92,8 +103,14 @@ def ask_group(
 ) -> Bulk:
     """Tell those who are in a group now, without who is shut out or has too much to do already.
 
-    tenant: the group's; None: the principal's own. Raises NotFound, InvalidRequest.
+    tenant: the group's; None: the principal's own. Asking again under the same key tells nobody who came into
+    it meanwhile. Raises NotFound, InvalidRequest, AskedDifferently.
     """
+    digest = _digest(wanted, [f"@{group}", tenant or principal.tenant], rate)
+    with ctx.db.session(principal.tenant) as session:
+        before = _bulk_before(session, principal, wanted, digest)
+    if before is not None:
+        return before
     members: list[Address] = []
     after: int | None = 0
     while after is not None and len(members) <= rules.BULK_MOST:
@@ -102,7 +119,7 @@ def ask_group(
         after = page.next_after
     if not members:
         raise InvalidRequest(f"Nobody is in the group {group}.")
-    return _ask_many(ctx, principal, members, wanted, rate, all_or_none=False)
+    return _ask_many(ctx, principal, members, wanted, rate, digest, all_or_none=False)
 
 
 def _ask_many(
@@ -111,6 +128,7 @@ def _ask_many(
     addresses: Sequence[Address],
     wanted: Ask,
     rate: int,
+    digest: str,
     *,
     all_or_none: bool,
 ) -> Bulk:
@@ -128,7 +146,7 @@ def _ask_many(
         )
     bulk = secrets.token_hex(8)
     with ctx.db.session(principal.tenant) as session:
-        before = _bulk_before(session, principal, wanted)
+        before = _bulk_before(session, principal, wanted, digest)
         if before is not None:
             return before
         found = _reachable(session, unique, all_or_none=all_or_none)
@@ -138,7 +156,7 @@ def _ask_many(
             NewCommand(target, _token(), rules.not_before(now, place, rate))
             for place, target in enumerate(found)
         ]
-        store.add(session, _order(principal, wanted, bulk, now), made)
+        store.add(session, _order(principal, wanted, digest, bulk, now), made)
         _note(session, principal, bulk, wanted, {"bulk": bulk, "lampposts": len(made), "rate": rate})
         return Bulk(bulk, store.counts(session, principal.tenant, bulk))
 
@@ -155,7 +173,7 @@ def get_command(ctx: Context, principal: Principal, command_id: int) -> CommandR
     """Raises NotFound."""
     authorize(principal, Action.COMMANDS_READ)
     with ctx.db.session(principal.tenant) as session:
-        return _need(session, principal, command_id)
+        return masked(principal, _need(session, principal, command_id), "asked_by", "canceled_by")
 
 
 def cancel(ctx: Context, principal: Principal, command_id: int, reason: str = "") -> CommandRecord:
@@ -172,7 +190,7 @@ def cancel(ctx: Context, principal: Principal, command_id: int, reason: str = ""
             session, principal, Action.DEVICES_COMMAND, str(found.address),
             before={"command": command_id, "state": found.state}, after={"state": after}, reason=reason,
         )  # fmt: skip
-        return masked(principal, _need(session, principal, command_id), "asked_by", "canceled_by")
+        return _need(session, principal, command_id)
 
 
 def get_bulk(ctx: Context, principal: Principal, bulk: str) -> Bulk:
@@ -193,6 +211,17 @@ def cancel_bulk(ctx: Context, principal: Principal, bulk: str, reason: str = "")
         after = {"bulk": bulk, "canceled": len(ids)}
         record(session, principal, Action.DEVICES_COMMAND, bulk, after=after, reason=reason)
         return _need_bulk(session, principal, bulk)
+
+
+def end_all(session: Session, principal: Principal, address: Address, why: str) -> int:
+    """Take back whatever a lamppost has not begun: it is shut out for good, or another stands in its place.
+
+    Within the transaction of whoever does that, who authorizes it and writes it down. Returns how many.
+    """
+    locked = store.lock_device(session, address)
+    ids = [id_ for id_, state in locked if rules.step(state, Event.CANCEL) is State.CANCELED]
+    store.cancel(session, ids, principal.name, datetime.now(UTC), why)
+    return len(ids)
 
 
 def fetch_file(ctx: Context, principal: Principal, command_id: int) -> tuple[FileRecord, bytes]:
@@ -264,7 +293,11 @@ def _listens(target: Target) -> bool:
     return target.state in TOLD and target.waiting < WAITING_MOST
 
 
-def _order(principal: Principal, wanted: Ask, bulk: str | None, now: datetime) -> NewOrder:
+def _digest(wanted: Ask, whom: Iterable[str], rate: int = 0) -> str:
+    return rules.digest(wanted.name, wanted.arguments, whom, wanted.expiry, wanted.timeout, rate)
+
+
+def _order(principal: Principal, wanted: Ask, digest: str, bulk: str | None, now: datetime) -> NewOrder:
     return NewOrder(
         name=wanted.name,
         arguments=dict(wanted.arguments),
@@ -272,6 +305,7 @@ def _order(principal: Principal, wanted: Ask, bulk: str | None, now: datetime) -
         asked_at=now,
         reason=wanted.reason,
         key=wanted.key,
+        digest=digest,
         bulk=bulk,
         expires_at=now + wanted.expiry,
         timeout=wanted.timeout,
@@ -282,19 +316,30 @@ def _token() -> str:
     return secrets.token_hex(TOKEN_BYTES)
 
 
-def _asked_before(session: Session, principal: Principal, target: Target, wanted: Ask) -> CommandRecord:
-    """Raises AskedDifferently."""
-    before = store.keyed(session, principal.name, wanted.key, target.id)
-    if before is None or (before.name, before.arguments) != (wanted.name, dict(wanted.arguments)):
-        raise AskedDifferently(f"The idempotency key {wanted.key!r} was used for another command.")
-    return before
+def _asked_before(
+    session: Session, principal: Principal, wanted: Ask, digest: str, address: Address | None = None
+) -> Before | None:
+    """What was asked for under the same key: nobody else asks under it until the transaction ends.
 
-
-def _bulk_before(session: Session, principal: Principal, wanted: Ask) -> Bulk | None:
+    Of this lamppost (None: of many). Raises AskedDifferently.
+    """
     if not wanted.key:
         return None
-    bulk = store.bulk_of_key(session, principal.tenant, principal.name, wanted.key)
-    return None if bulk is None else Bulk(bulk, store.counts(session, principal.tenant, bulk))
+    store.lock_key(session, principal.name, wanted.key)
+    before = store.keyed(session, principal.tenant, principal.name, wanted.key, address)
+    if before is None or (before.digest in ("", digest) and (before.bulk is None) == (address is not None)):
+        return before
+    raise AskedDifferently(
+        f"The idempotency key {wanted.key!r} was used for something else.",
+        remedy="Take another key; or ask for exactly the same again.",
+    )
+
+
+def _bulk_before(session: Session, principal: Principal, wanted: Ask, digest: str) -> Bulk | None:
+    before = _asked_before(session, principal, wanted, digest)
+    if before is None or before.bulk is None:
+        return None
+    return Bulk(before.bulk, store.counts(session, principal.tenant, before.bulk))
 
 
 def _note(

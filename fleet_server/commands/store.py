@@ -82,9 +82,19 @@ class NewOrder:
     asked_at: datetime
     reason: str
     key: str
+    digest: str
     bulk: str | None
     expires_at: datetime
     timeout: timedelta
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was asked for under a key. digest: "" where an older server wrote it down."""
+
+    id: int
+    bulk: str | None
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -118,13 +128,13 @@ FROM command c JOIN device d ON d.id = c.device_id LEFT JOIN command_file f ON f
 
 
 def targets(session: Session, addresses: Sequence[Address]) -> dict[Address, Target]:
-    """The lampposts of these addresses that there are."""
+    """The lampposts of these addresses that there are. Nobody shuts one out before the transaction ends."""
     rows = session.execute(
         text(
             "SELECT d.id, d.tenant, d.name, d.state, (SELECT count(*) FROM command c WHERE c.device_id = d.id"
             "   AND c.state IN ('queued', 'sent', 'received')) AS waiting"
             " FROM device d JOIN unnest(CAST(:tenants AS text[]), CAST(:names AS text[])) AS w(tenant, name)"
-            " USING (tenant, name)"
+            " USING (tenant, name) FOR KEY SHARE OF d"
         ),
         {"tenants": [a.tenant for a in addresses], "names": [a.device for a in addresses]},
     )
@@ -134,18 +144,18 @@ def targets(session: Session, addresses: Sequence[Address]) -> dict[Address, Tar
 
 _ADD = """
 INSERT INTO command (tenant, device_id, token, name, arguments, asked_by, asked_at, reason,
-                     idempotency_key, bulk, not_before, expires_at, timeout_s)
+                     idempotency_key, digest, bulk, not_before, expires_at, timeout_s)
 SELECT n.tenant, n.device_id, n.token, :name, CAST(:arguments AS jsonb), :asked_by, :asked_at, :reason, :key,
-       :bulk, n.not_before, :expires_at, :timeout_s
+       :digest, :bulk, n.not_before, :expires_at, :timeout_s
 FROM unnest(CAST(:tenants AS text[]), CAST(:devices AS int[]), CAST(:tokens AS text[]),
             CAST(:instants AS timestamptz[]))
      WITH ORDINALITY AS n(tenant, device_id, token, not_before, place)
-ORDER BY n.place ON CONFLICT DO NOTHING RETURNING id
+ORDER BY n.place RETURNING id
 """
 
 
 def add(session: Session, order: NewOrder, commands: Sequence[NewCommand]) -> list[int]:
-    """Write down the same for each of `commands`; ids of those that were not there under the order's key."""
+    """Write down the same for each of `commands`; their ids."""
     given = {
         "name": order.name,
         "arguments": json.dumps(order.arguments),
@@ -153,6 +163,7 @@ def add(session: Session, order: NewOrder, commands: Sequence[NewCommand]) -> li
         "asked_at": order.asked_at,
         "reason": order.reason,
         "key": order.key,
+        "digest": order.digest,
         "bulk": order.bulk,
         "expires_at": order.expires_at,
         "timeout_s": int(order.timeout.total_seconds()),
@@ -164,24 +175,29 @@ def add(session: Session, order: NewOrder, commands: Sequence[NewCommand]) -> li
     return list(session.execute(text(_ADD), given).scalars())
 
 
-def keyed(session: Session, asked_by: str, key: str, device_id: int) -> CommandRecord | None:
-    """The command that was asked for under this key."""
-    query = text(
-        _COMMANDS + " WHERE c.tenant = d.tenant AND c.asked_by = :by AND c.idempotency_key = :key"
-        " AND c.device_id = :device"
+def lock_key(session: Session, asked_by: str, key: str) -> None:
+    """Until the transaction ends nobody else asks for anything under this key."""
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:by || ' ' || :key, 13))"),
+        {"by": asked_by, "key": key},
     )
-    row = session.execute(query, {"by": asked_by, "key": key, "device": device_id}).one_or_none()
-    return None if row is None else _record(row)
 
 
-def bulk_of_key(session: Session, tenant: str, asked_by: str, key: str) -> str | None:
-    """The bulk that was asked for under this key."""
+def keyed(
+    session: Session, tenant: str, asked_by: str, key: str, address: Address | None = None
+) -> Before | None:
+    """The first that was asked for under this key: of this lamppost, or a bulk; of anybody where None."""
     query = text(
-        "SELECT bulk FROM command WHERE (tenant = :tenant OR :tenant = '*') AND asked_by = :by"
-        " AND idempotency_key = :key AND bulk IS NOT NULL LIMIT 1"
+        "SELECT c.id, c.bulk, c.digest FROM command c JOIN device d ON d.id = c.device_id"
+        " WHERE (c.tenant = :tenant OR :tenant = '*') AND c.asked_by = :by AND c.idempotency_key = :key"
+        " AND (CAST(:of AS text) IS NULL OR c.bulk IS NOT NULL OR d.tenant = :of AND d.name = :device)"
+        " ORDER BY c.id LIMIT 1"
     )
-    found: str | None = session.execute(query, {"tenant": tenant, "by": asked_by, "key": key}).scalar()
-    return found
+    given = {"tenant": tenant, "by": asked_by, "key": key, "of": None, "device": None}
+    if address is not None:
+        given |= {"of": address.tenant, "device": address.device}
+    row = session.execute(query, given).one_or_none()
+    return None if row is None else Before(*row)
 
 
 def get(session: Session, tenant: str, command_id: int, *, locked: bool = False) -> CommandRecord | None:
@@ -223,16 +239,16 @@ def counts(session: Session, tenant: str, bulk: str) -> dict[State, int]:
     return {State(state): n for state, n in session.execute(query, {"bulk": bulk, "tenant": tenant})}
 
 
-def cancel(session: Session, ids: Sequence[int], by: str, now: datetime) -> None:
-    """End them as canceled; whoever calls has asked the table of states."""
+def cancel(session: Session, ids: Sequence[int], by: str, now: datetime, why: str = "") -> None:
+    """End them as canceled; whoever calls has asked the table of states. why: where nobody canceled them."""
     session.execute(
         text(
             "UPDATE command SET state = :state, canceled_by = :by, ended_at = :now,"
-            " detail = CASE WHEN sendings = 0 THEN '' ELSE 'it was sent: the lamppost may do it all the same'"
-            " END"
+            " detail = CASE WHEN sendings = 0 OR :why <> '' THEN :why"
+            " ELSE 'it was sent: the lamppost may do it all the same' END"
             " WHERE id = ANY(CAST(:ids AS bigint[]))"
         ),
-        {"state": State.CANCELED, "by": by, "now": now, "ids": list(ids)},
+        {"state": State.CANCELED, "by": by, "now": now, "ids": list(ids), "why": why},
     )
 
 
@@ -243,6 +259,17 @@ def lock_bulk(session: Session, tenant: str, bulk: str) -> list[tuple[int, State
         " AND state IN ('queued', 'sent', 'received') ORDER BY id FOR NO KEY UPDATE"
     )
     return [(id_, State(state)) for id_, state in session.execute(query, {"bulk": bulk, "tenant": tenant})]
+
+
+def lock_device(session: Session, address: Address) -> list[tuple[int, State]]:
+    """Ids and states of a lamppost's commands that have not ended, locked."""
+    query = text(
+        "SELECT c.id, c.state FROM command c JOIN device d ON d.id = c.device_id"
+        " WHERE d.tenant = :tenant AND d.name = :device AND c.state IN ('queued', 'sent', 'received')"
+        " ORDER BY c.id FOR NO KEY UPDATE OF c"
+    )
+    rows = session.execute(query, {"tenant": address.tenant, "device": address.device})
+    return [(id_, State(state)) for id_, state in rows]
 
 
 def content(session: Session, command_id: int) -> bytes:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    text,
+)
 from sqlmodel import SQLModel
 
 from fleet_server.columns import column, document, identity, instant, key, maybe_instant, nullable
@@ -20,6 +30,8 @@ class Command(SQLModel, table=True):
     __table_args__ = (
         Index("command_token_key", "token", unique=True),
         Index("command_open_idx", "device_id", "id", postgresql_where=text(OPEN)),
+        Index("command_due_idx", "id", postgresql_where=text(f"{OPEN} AND NOT waits")),
+        Index("command_ends_idx", "state", "expires_at", postgresql_where=text(OPEN)),
         Index("command_device_idx", "device_id", "id"),
         Index("command_tenant_idx", "tenant", "id"),
         Index("command_bulk_idx", "bulk", postgresql_where=text("bulk IS NOT NULL")),
@@ -42,8 +54,10 @@ class Command(SQLModel, table=True):
     asked_at: datetime = instant()
     reason: str = column(Text, default="''")
     idempotency_key: str = column(Text, default="''")
+    digest: str = column(Text, default="''")  # of what was asked for under the key (rules.digest)
     bulk: str | None = nullable(Text)  # of all that were asked for in one call
     not_before: datetime = instant()
+    waits: bool = column(Boolean, default="false")  # for its lamppost's next connection
     expires_at: datetime = instant()
     timeout_s: int = column(Integer)
     sent_at: datetime | None = maybe_instant()  # last

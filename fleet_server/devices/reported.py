@@ -133,10 +133,14 @@ def presence(cursor: Cursor[Any], device_id: int, said: Presence, now: datetime)
         )
         return True
     cursor.execute(
-        "UPDATE device SET presence = %s, presence_session = %s, presence_at = %s, epoch = %s,"
+        # a restored card counts its reports from an earlier number: a new connection's first one counts
+        "UPDATE device SET presence = %s, reported_version ="
+        " CASE WHEN presence_session IS NOT DISTINCT FROM %s THEN reported_version END,"
+        " presence_session = %s, presence_at = %s, epoch = %s,"
         " agent_version = %s, clock_ok = %s, settings = %s, backlog = %s, cell = %s WHERE id = %s",
         (
             PresenceState.ONLINE,
+            said.session,
             said.session,
             datetime.fromtimestamp(said.time_ms / 1000, UTC),
             said.epoch,

@@ -5,7 +5,7 @@ Every function takes the context and the acting principal, and authorizes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -91,15 +91,24 @@ def state_of(ctx: Context, principal: Principal, address: Address) -> DeviceStat
         return store.state_of(session, address)
 
 
-def change_state(ctx: Context, principal: Principal, address: Address, state: DeviceState) -> DeviceView:
-    """Activate, quarantine or decommission. Raises NotFound."""
+def change_state(
+    ctx: Context,
+    principal: Principal,
+    address: Address,
+    state: DeviceState,
+    also: Callable[[Session], Mapping[str, object]] = lambda _: {},
+) -> DeviceView:
+    """Activate, quarantine or decommission. Raises NotFound.
+
+    also: what else is done in the same transaction; returns what the audit log is told of it.
+    """
     authorize(principal, Action.DEVICES_CHANGE, str(address))
     with ctx.db.session(principal.tenant) as session:
         former = store.change_state(session, address, state)
         if former is None:
             raise _no_such(address)
         session.flush()
-        before, after = {"state": former}, {"state": state}
+        before, after = {"state": former}, {"state": state, **also(session)}
         for_good = state is DeviceState.DECOMMISSIONED
         action = Action.DEVICES_DECOMMISSION if for_good else Action.DEVICES_CHANGE
         record(session, principal, action, str(address), before=before, after=after)

@@ -17,6 +17,7 @@ from fleet_server.accept_policy import Way
 from fleet_server.access.rules import ENROLMENT, Action, device_principal
 from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
+from fleet_server.commands import service as commands
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
@@ -73,6 +74,7 @@ def complete(ctx: Context, enrolment_id: int, now: datetime) -> Enrolment:
             return current  # another process was first
         if found.replaces or found.known:  # before the new one is on record: a power cut here only repeats it
             revoke_all(ctx, session, address, now, hold=False)
+            _forget_orders(session, address)
         chain_pem = _issue(ctx, found.csr, address)
         _record(session, address, chain_pem, now)
         store.change(session, enrolment_id, state=State.ISSUED, chain_pem=chain_pem)
@@ -80,6 +82,14 @@ def complete(ctx: Context, enrolment_id: int, now: datetime) -> Enrolment:
     log.info("certificate issued to %s", address)
     assert done is not None
     return done
+
+
+def _forget_orders(session: Session, address: Address) -> None:
+    """What was asked of the computer that stood there is not for its successor."""
+    canceled = commands.end_all(session, ENROLMENT, address, "another computer stands in its place")
+    if canceled:
+        told = {"commands_canceled": canceled}
+        record(session, ENROLMENT, Action.DEVICES_COMMAND, str(address), after=told)
 
 
 def ca_certificates(ctx: Context) -> str:

@@ -2,7 +2,8 @@
 
     active          its certificates are taken off hold
     quarantined     on hold: refused by the broker, let in again once it is active
-    decommissioned  revoked for good: it comes back by a new claim only
+    decommissioned  revoked for good: it comes back by a new claim only; what it was told to do and has not
+                    begun is canceled (of a quarantined one it waits, until it is active or the time is over)
 
 The state is written first. What follows can be repeated: after a failure, give the same state again.
 """
@@ -14,9 +15,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
+from sqlmodel import Session
+
 from fleet_server.access import two_person
 from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
+from fleet_server.commands import service as commands
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
@@ -82,7 +86,14 @@ def _write(ctx: Context, principal: Principal, address: Address, state: DeviceSt
             ctx, principal, Action.DEVICES_DECOMMISSION, str(address),
             two_person.digest(device=str(address)), what=f"revoke the certificates of {address} for good",
         )  # fmt: skip
-    changed = devices.change_state(ctx, principal, address, state)
+
+    def also(session: Session) -> dict[str, object]:
+        if state is not DeviceState.DECOMMISSIONED:
+            return {}
+        canceled = commands.end_all(session, principal, address, "the lamppost was decommissioned")
+        return {"commands_canceled": canceled} if canceled else {}
+
+    changed = devices.change_state(ctx, principal, address, state, also)
     if former is not state:
         log.info("%s: %s instead of %s, by %s", address, state, former, in_log(principal))
     return changed

@@ -121,7 +121,7 @@ NOBODY: dict[str, str] = {
     "claim": "id district tenant way batch registered_key",
     "claim_alarm": "tenant claim_id device key_fingerprint",
     "claim_batch": "id tenant district state",
-    "command": "tenant token name state idempotency_key bulk detail result late",
+    "command": "tenant token name state idempotency_key digest bulk detail result late",
     "command_file": "tenant name",
     "command_piece": "tenant",
     "command_reply": "command detail",

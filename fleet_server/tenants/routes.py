@@ -24,6 +24,10 @@ class QuotasView(BaseModel):
     devices: int | None
     downloads: int | None
     download_rows: int | None
+    groups: int | None
+    files_mb: int | None
+    device_messages: int | None = Field(description="null: as the server's configuration has it")
+    device_mb: int | None = Field(description="null: as the server's configuration has it")
 
 
 class TenantView(BaseModel):

@@ -15,7 +15,9 @@ class Quotas:
     """None: without a limit. The defaults hold for whoever has none of its own.
 
     requests_a_minute: of all of a tenant's people and programs; `_each`: of one of them; both of one api
-    process. downloads: at once, of one api process; download_rows: of one download.
+    process. downloads: at once, of one api process; download_rows: of one download. groups: of lampposts.
+    files_mb: megabytes of what commands brought. device_messages, device_mb: of one lamppost in a minute,
+    beyond which it floods; None: as [limits] has it.
     """
 
     requests_a_minute: int | None = 60_000
@@ -23,6 +25,10 @@ class Quotas:
     devices: int | None = None
     downloads: int | None = 2
     download_rows: int | None = None
+    groups: int | None = 200  # each query is asked of every lamppost that changes
+    files_mb: int | None = 2_048  # 100,000 ordinary bundles, 2,000 of the largest
+    device_messages: int | None = None
+    device_mb: int | None = None
 
 
 USUAL = Quotas()

@@ -1,13 +1,13 @@
 """Tenants and their quotas, for whoever may ask.
 
-Every function takes the context and the acting principal, and authorizes; `need_room` and `quotas_of` are
-asked by other slices, within what they have authorized.
+Every function takes the context and the acting principal, and authorizes; `need_room`, `need_group` and
+`quotas_of` are asked by other slices, within what they have authorized.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from sqlmodel import Session
 
@@ -24,7 +24,16 @@ from fleet_server.tenants.store import TenantRecord
 from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
 
-__all__ = ["NAMES", "Quotas", "TenantRecord", "list_tenants", "need_room", "put_tenant", "quotas_of"]
+__all__ = [
+    "NAMES",
+    "Quotas",
+    "TenantRecord",
+    "list_tenants",
+    "need_group",
+    "need_room",
+    "put_tenant",
+    "quotas_of",
+]
 
 log = logging.getLogger(__name__)
 
@@ -112,4 +121,18 @@ def need_room(session: Session, tenant: str, names: Collection[str]) -> None:
         raise QuotaReached(
             f"{tenant} may have {most} lampposts, and has {there} beside {'these' if names else 'none'}.",
             remedy="Decommission some, or have the quota raised: lamppost fleet tenants quota.",
+        )
+
+
+def need_group(session: Session, tenant: str, there: Callable[[], int]) -> None:
+    """Is there room for one more group? there: how many it has, asked for while nobody else makes one. In the
+    caller's transaction. Raises QuotaReached."""
+    most = rules.with_usual(store.own_quotas(session, tenant)).groups
+    if most is None:
+        return
+    store.lock(session, tenant)
+    if there() >= most:
+        raise QuotaReached(
+            f"{tenant} may have {most} groups, and has as many.",
+            remedy="Remove one, or have the quota raised: lamppost fleet tenants quota --groups.",
         )

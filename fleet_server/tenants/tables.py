@@ -24,3 +24,7 @@ class Tenant(SQLModel, table=True):
     devices: int | None = nullable(Integer)
     downloads: int | None = nullable(Integer)  # at once, of one api process
     download_rows: int | None = nullable(BigInteger)  # of one download
+    groups: int | None = nullable(Integer)
+    files_mb: int | None = nullable(Integer)  # of what commands brought
+    device_messages: int | None = nullable(Integer)  # of one lamppost in a minute
+    device_mb: int | None = nullable(Integer)  # the same

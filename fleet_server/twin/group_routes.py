@@ -34,6 +34,9 @@ class GroupView(BaseModel):
     priority: int
     members: int
     created_at: datetime
+    slow_since: datetime | None = Field(
+        description="its query takes long: who fits it is looked at once a minute, not at once"
+    )
     etag: str
     settings: Document
 
@@ -205,6 +208,7 @@ def _view(found: Group) -> GroupView:
         priority=found.priority,
         members=found.members,
         created_at=found.created_at,
+        slow_since=found.slow_since,
         etag=f'"{found.revision}"',
         settings=section,
     )

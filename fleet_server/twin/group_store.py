@@ -1,4 +1,7 @@
-"""Queries of groups and their members. Each takes a session and returns plain dataclasses."""
+"""Queries of groups and their members. Each takes a session and returns plain dataclasses.
+
+Who fits which query is found in `fitting.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
-from fleet_server.twin.query import parsed
-from fleet_server.twin.query_sql import compiled
 from wire_contract.settings import Value
 from wire_contract.topics import Address
 
@@ -29,23 +30,28 @@ class Group:
     priority: int
     revision: int
     created_at: datetime
+    slow_since: datetime | None
     members: int
     settings: Mapping[str, Value] = field(default_factory=dict)
     settings_at: Mapping[str, str] = field(default_factory=dict)
 
 
 _GROUPS = """
-SELECT g.id, g.tenant, g.name, g.title, g.query, g.priority, g.revision, g.created_at,
+SELECT g.id, g.tenant, g.name, g.title, g.query, g.priority, g.revision, g.created_at, g.slow_since,
        (SELECT count(*) FROM device_group_member m WHERE m.group_id = g.id) AS members,
        g.settings, g.settings_at
 FROM device_group g
 """
-_DEVICES = "device d LEFT JOIN device_twin t ON t.device_id = d.id"
 
 
 def groups(session: Session, tenant: str) -> list[Group]:
     query = text(_GROUPS + " WHERE g.tenant = :tenant ORDER BY g.name")
     return [Group(**row._mapping) for row in session.execute(query, {"tenant": tenant})]
+
+
+def count(session: Session, tenant: str) -> int:
+    query = text("SELECT count(*) FROM device_group WHERE tenant = :tenant")
+    return int(session.execute(query, {"tenant": tenant}).scalar_one())
 
 
 def group(session: Session, tenant: str, name: str, *, lock: bool = False) -> Group | None:
@@ -74,10 +80,11 @@ def create(session: Session, tenant: str, name: str, title: str, query: str | No
 
 
 def save(session: Session, changed: Group) -> None:
-    """Its members' twins are then stale."""
+    """Its members' twins are then stale. Another query may be a quick one."""
     session.execute(
         text(
             "UPDATE device_group SET title = :title, query = :query, priority = :priority,"
+            " slow_since = CASE WHEN query = :query THEN slow_since END,"
             " revision = :revision, settings = CAST(:settings AS jsonb), settings_at = CAST(:at AS jsonb)"
             " WHERE id = :id"
         ),
@@ -150,62 +157,33 @@ def change_members(session: Session, of: Group, add: Sequence[str], remove: Sequ
         given,
     ).scalars()
     new = list(came)
-    _mark(session, [*gone, *new])
+    mark_stale(session, [*gone, *new])
     return len(new), len(gone)
 
 
-def _mark(session: Session, device_ids: Sequence[int]) -> None:
+def mark_stale(session: Session, device_ids: Sequence[int]) -> None:
     session.execute(
         text("UPDATE device_twin SET stale = true WHERE device_id = ANY(:ids)"), {"ids": list(device_ids)}
     )
 
 
-def fitting(session: Session, tenant: str, query: str, limit: int) -> tuple[int, list[Address]]:
-    """How many devices a query fits, and the first of them by name. Raises BadQuery."""
-    condition, parameters = compiled(parsed(query))
-    where = f"FROM {_DEVICES} WHERE d.tenant = :tenant AND {condition}"
-    given = {**parameters, "tenant": tenant, "limit": limit}
-    count: int = session.execute(text(f"SELECT count(*) {where}"), given).scalar_one()
-    listed = text(f"SELECT d.tenant, d.name {where} ORDER BY d.name LIMIT :limit")
-    return count, [Address(row.tenant, row.name) for row in session.execute(listed, given)]
-
-
-def regroup(session: Session, of: Group, device_ids: Sequence[int] | None = None) -> int:
-    """Bring a dynamic group's members to what its query says, of all devices or of these. How many."""
-    assert of.query is not None
-    condition, parameters = compiled(parsed(of.query))
-    among = "" if device_ids is None else " AND d.id = ANY(:ids)"
-    fits = f"SELECT d.id FROM {_DEVICES} WHERE d.tenant = :tenant AND {condition}{among}"  # noqa: S608
-    members_among = "" if device_ids is None else " AND m.device_id = ANY(:ids)"
-    given = {**parameters, "tenant": of.tenant, "group": of.id, "ids": list(device_ids or ())}
-    bring = (
-        f"WITH fits AS MATERIALIZED ({fits}),"  # noqa: S608
-        " gone AS (DELETE FROM device_group_member m WHERE m.group_id = :group"
-        f" {members_among} AND NOT EXISTS (SELECT 1 FROM fits f WHERE f.id = m.device_id)"
-        " RETURNING m.device_id),"
-        " came AS (INSERT INTO device_group_member (group_id, device_id, tenant)"
-        " SELECT :group, id, :tenant FROM fits ON CONFLICT DO NOTHING RETURNING device_id)"
-        " SELECT device_id FROM gone UNION SELECT device_id FROM came"
-    )
-    changed = session.execute(text(bring), given).scalars()
-    ids = list(changed)
-    if ids:
-        _mark(session, ids)
-    return len(ids)
-
-
-def place(session: Session, device_ids: Sequence[int]) -> None:
-    """Put these devices into the dynamic groups that they fit, and out of the others."""
-    for each in _dynamic_of(session, device_ids):
-        regroup(session, each, device_ids)
-
-
-def _dynamic_of(session: Session, device_ids: Sequence[int]) -> list[Group]:
+def dynamic_of(session: Session, device_ids: Sequence[int]) -> list[Group]:
+    """Of the tenants of these devices, without those that are slow."""
     query = text(
-        f"{_GROUPS} WHERE g.query IS NOT NULL AND g.tenant IN"  # noqa: S608
-        " (SELECT DISTINCT tenant FROM device WHERE id = ANY(:ids)) ORDER BY g.id"
+        f"{_GROUPS} WHERE g.query IS NOT NULL AND g.slow_since IS NULL AND g.tenant IN"  # noqa: S608
+        " (SELECT DISTINCT tenant FROM device WHERE id = ANY(:ids)) ORDER BY g.tenant, g.id"
     )
     return [Group(**row._mapping) for row in session.execute(query, {"ids": list(device_ids)})]
+
+
+def note_slow(session: Session, group_id: int, *, slow: bool) -> None:
+    session.execute(
+        text(
+            "UPDATE device_group SET slow_since = CASE WHEN :slow THEN coalesce(slow_since, now()) END"
+            " WHERE id = :id AND (slow_since IS NULL) = :slow"
+        ),
+        {"id": group_id, "slow": slow},
+    )
 
 
 def summary(of: Group) -> dict[str, Any]:

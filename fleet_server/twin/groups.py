@@ -17,7 +17,8 @@ from fleet_server.audit.recording import record
 from fleet_server.audit.rules import beside
 from fleet_server.context import Context
 from fleet_server.errors import Conflict, InvalidRequest, NotFound
-from fleet_server.twin import group_store, query, rules
+from fleet_server.tenants import service as tenants
+from fleet_server.twin import fitting, group_store, query, rules
 from fleet_server.twin.group_store import Group
 from fleet_server.twin.service import (
     Address,
@@ -70,11 +71,11 @@ def group(ctx: Context, principal: Principal, name: str, tenant: str | None = No
 
 
 def preview(ctx: Context, principal: Principal, text: str, tenant: str | None = None) -> Preview:
-    """Raises BadQuery."""
+    """Raises BadQuery, TooSlow."""
     tenant = tenant_of(ctx, principal, tenant)
     authorize(principal, Action.GROUPS_READ, tenant=tenant)
     with ctx.db.session(principal.tenant) as session:
-        count, first = group_store.fitting(session, tenant, text, PREVIEW_MOST)
+        count, first = fitting.preview(session, tenant, text, PREVIEW_MOST)
     return Preview(count, tuple(first))
 
 
@@ -88,18 +89,20 @@ def create(
     priority: int = 0,
     tenant: str | None = None,
 ) -> Group:
-    """A group of listed devices, or with a query of whoever it fits. Raises InvalidRequest, Conflict."""
+    """A group of listed devices, or with a query of whoever it fits. Raises InvalidRequest, Conflict,
+    QuotaReached."""
     tenant = tenant_of(ctx, principal, tenant)
     authorize(principal, Action.GROUPS_CHANGE, tenant=tenant)
     _check(title, text, priority)
     if not NAME.fullmatch(name):
         raise InvalidRequest("A group's name is 1 to 63 of a-z, 0-9 and '-', not at either end.")
     with ctx.db.session(principal.tenant) as session:
+        tenants.need_group(session, tenant, lambda: group_store.count(session, tenant))
         if not group_store.create(session, tenant, name, title, text, priority):
             raise Conflict(f"There is a group {name} already.")
         made = _there(session, tenant, name)
         if text is not None:
-            group_store.regroup(session, made)
+            fitting.regroup(session, made)
             made = _there(session, tenant, name)
         told = beside(after=group_store.summary(made))
         record(session, principal, Action.GROUPS_CHANGE, _what(made), personal=told, tenant=tenant)
@@ -135,7 +138,7 @@ def change(
         _check(after.title, after.query, after.priority)
         group_store.save(session, after)
         if text is not None:
-            group_store.regroup(session, after)
+            fitting.regroup(session, after)
         was, is_now = changes(group_store.summary(before), group_store.summary(after))
         told = beside(before=was, after=is_now)
         record(session, principal, Action.GROUPS_CHANGE, _what(after), personal=told, tenant=tenant)

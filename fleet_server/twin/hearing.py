@@ -38,16 +38,24 @@ def hear(cursor: Cursor[Any], device_id: int, said: TwinReported, now: datetime)
     )
     cursor.execute(
         "SELECT desired, desired_version, acknowledged, acknowledged_desired, due_at IS NOT NULL, sendings,"
-        " reported_at FROM device_twin WHERE device_id = %s FOR UPDATE",
+        " reported_at, acks <> '{}' FROM device_twin WHERE device_id = %s FOR UPDATE",
         (device_id,),
     )
     row = cursor.fetchone()
     assert row is not None
-    *sync, at = row
+    *sync, at, had_acks = row
     before = Sync(*sync) if same_epoch else replace(Sync(*sync), had=None)
-    after = rules.heard(before, said.acknowledged, rules.wishes_of(said))
+    forgot = said.acks is None and had_acks
+    after = rules.heard(before, said.acknowledged, rules.wishes_of(said), forgot=forgot)
     reported_at = rules.changed_at(reported, said.document, at, now)
     _save(cursor, device_id, before, after, reported_at, rules.acks_of(said), reported != said.document)
+
+
+def connected(cursor: Cursor[Any], device_id: int) -> None:
+    """The device is there: what waited for it is due. After its presence is written."""
+    cursor.execute(
+        "UPDATE device_twin SET due_at = now() WHERE device_id = %s AND due_at = 'infinity'", (device_id,)
+    )
 
 
 def _save(

@@ -20,15 +20,16 @@ _SECTIONS = {"tag": "t.tags", "reported": "d.reported"}
 _COLUMNS = {**{name: f"d.{name}" for name in COLUMNS}, "version": "d.agent_version"}
 
 
-def compiled(tree: Node) -> tuple[str, Mapping[str, Any]]:
+def compiled(tree: Node, prefix: str = "q") -> tuple[str, Mapping[str, Any]]:
     """A condition and its parameters (`:q0` …)."""
-    maker = _Maker()
+    maker = _Maker(prefix)
     return maker.condition(tree), maker.parameters
 
 
 class _Maker:
-    def __init__(self) -> None:
+    def __init__(self, prefix: str) -> None:
         self.parameters: dict[str, Any] = {}
+        self._prefix = prefix
 
     def condition(self, node: Node) -> str:
         match node:
@@ -55,7 +56,7 @@ class _Maker:
                 assert_never(node)
 
     def _given(self, value: object) -> str:
-        name = f"q{len(self.parameters)}"
+        name = f"{self._prefix}{len(self.parameters)}"
         self.parameters[name] = value
         return f":{name}"
 

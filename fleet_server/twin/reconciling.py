@@ -5,10 +5,13 @@ Every tick is bounded and can be repeated; several workers share the work (SKIP 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from fleet_server.db import Database
-from fleet_server.twin import group_store, store
+from fleet_server.twin import fitting, group_store, store
+
+log = logging.getLogger(__name__)
 
 TWINS_A_TICK = 500
 
@@ -22,10 +25,13 @@ def reconcile(db: Database) -> int:
         store.make_missing(session, TWINS_A_TICK)
         twins = store.claim_stale(session, TWINS_A_TICK)
         if twins:
-            group_store.place(session, [twin.device_id for twin in twins])
+            fitting.place(session, [twin.device_id for twin in twins])
             layers = store.layers(session, twins)
-            for twin in twins:
-                store.save(session, store.refreshed(twin, layers[twin.device_id]))
+            after = [(twin, store.refreshed(twin, layers[twin.device_id])) for twin in twins]
+            store.no_longer_stale(session, [twin.device_id for twin, same in after if same is twin])
+            for twin, changed in after:
+                if changed is not twin:
+                    store.save(session, changed)
     return len(twins)
 
 
@@ -41,5 +47,10 @@ def regroup(db: Database, after: int, begin: Callable[[int], None]) -> int:
     if group is None:
         return 0
     with db.session() as session:
-        group_store.regroup(session, group)
+        try:
+            fitting.regroup(session, group)
+        except fitting.TooSlow as slow:  # its members stay as they were found last
+            if group.slow_since is None:
+                log.warning("group %s/%s: %s", group.tenant, group.name, slow)
+            group_store.note_slow(session, group.id, slow=True)
     return 1

@@ -260,8 +260,9 @@ def asked_again_after_s(sendings: int) -> float:
     return min(LONGEST_RESEND_S, ASKED_AGAIN_S * sendings)
 
 
-def heard(sync: Sync, acknowledged: int, wishes: Patch | None) -> Sync:
-    """A report that counts came. `wishes`: what it says it was wished; None: it does not say.
+def heard(sync: Sync, acknowledged: int, wishes: Patch | None, *, forgot: bool = False) -> Sync:
+    """A report that counts came. `wishes`: what it says it was wished; None: it does not say. `forgot`: it
+    said so before: an older program runs there now, which kept the version and not what it was.
 
     A device that is ahead of us, or has something else under the same version (our database is an older copy
     of itself), gets a version above both: it would ignore every other for ever. A version that cannot have
@@ -269,7 +270,9 @@ def heard(sync: Sync, acknowledged: int, wishes: Patch | None) -> Sync:
     """
     if acknowledged > max(FURTHEST, sync.version):
         return sync
-    astray = wishes is not None and not _alike(wishes, sync.desired)
+    if forgot:
+        sync = replace(sync, had=None)
+    astray = forgot or (wishes is not None and not _alike(wishes, sync.desired))
     if acknowledged > sync.version or (acknowledged == sync.version and astray):
         above = replace(sync, version=acknowledged + 1, acknowledged=acknowledged)
         return replace(above, had=None, due=True, sendings=0)

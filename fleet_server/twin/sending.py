@@ -15,6 +15,7 @@ from wire_contract.topics import Down, down_topic
 _log = logging.getLogger(__name__)
 
 AT_ONCE = 200  # messages a tick: a group of thousands takes a minute, and no broker's queue runs full
+ASIDE_AT_ONCE = 5_000
 
 
 def due_now(ctx: Context) -> list[tuple[str, bytes]]:
@@ -25,6 +26,7 @@ def due_now(ctx: Context) -> list[tuple[str, bytes]]:
     with ctx.db.session() as session:
         twins = store.due(session, AT_ONCE)
         store.note_sent(session, [replace(twin, sync=rules.sent(twin.sync)) for twin in twins])
+        store.lay_aside(session, ASIDE_AT_ONCE)
     return [said for twin in twins if (said := _said(twin)) is not None]
 
 

@@ -137,6 +137,13 @@ def mark_stale(session: Session, device_id: int) -> None:
     session.execute(text("UPDATE device_twin SET stale = true WHERE device_id = :id"), {"id": device_id})
 
 
+def no_longer_stale(session: Session, device_ids: Sequence[int]) -> None:
+    """Twins that inherit what they did before."""
+    session.execute(
+        text("UPDATE device_twin SET stale = false WHERE device_id = ANY(:ids)"), {"ids": list(device_ids)}
+    )
+
+
 def layers(session: Session, twins: Sequence[Twin]) -> dict[int, list[Layer]]:
     """Of each device, by id: what it inherits from its tenant and its groups, and its own section."""
     made = {twin.device_id: [Layer("device", str(twin.address), twin.own, twin.own_at)] for twin in twins}
@@ -214,6 +221,20 @@ def due(session: Session, limit: int) -> list[Twin]:
     ).scalars()
     query = text(_TWIN + " WHERE d.id = ANY(:ids) ORDER BY d.id")
     return [_twin(row) for row in session.execute(query, {"ids": list(claimed)})]
+
+
+def lay_aside(session: Session, limit: int) -> None:
+    """What is due to lampposts that are away, until they connect (`hearing.connected`): thousands would be
+    looked at each second. One that connects in this instant is left to the next turn."""
+    session.execute(
+        text(
+            "UPDATE device_twin SET due_at = 'infinity' WHERE device_id IN ("
+            " SELECT t.device_id FROM device_twin t JOIN device d ON d.id = t.device_id"
+            " WHERE t.due_at <= now() AND NOT t.stale AND d.presence <> 'online'"
+            " LIMIT :limit FOR UPDATE OF t SKIP LOCKED FOR SHARE OF d SKIP LOCKED)"
+        ),
+        {"limit": limit},
+    )
 
 
 def note_sent(session: Session, twins: Sequence[Twin]) -> None:

@@ -72,6 +72,7 @@ class DeviceGroup(SQLModel, table=True):
     settings: dict[str, Any] = document()
     settings_at: dict[str, str] = document()
     created_at: datetime = instant(default="now()")
+    slow_since: datetime | None = maybe_instant()  # its query holds the others up: looked at once a minute
 
 
 class DeviceGroupMember(SQLModel, table=True):

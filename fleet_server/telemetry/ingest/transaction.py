@@ -360,6 +360,9 @@ def hear(work: Work, items: Sequence[Told]) -> None:
                 if reported.presence(work.cursor, device.id, said, work.now):
                     work.touched.add(device.id)
                     work.counts["presence"] += 1
+                    if said.online:
+                        hearing.connected(work.cursor, device.id)
+                        answers.connected(work.cursor, device.id)
             case Ask(epoch=epoch, classes=classes):
                 for cls in classes:
                     work.streams[Stream(device.id, epoch, cls)] = device.address

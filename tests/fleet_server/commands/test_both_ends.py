@@ -150,6 +150,10 @@ class City:
                 "UPDATE device SET presence = 'online', presence_session = %s WHERE id = %s",
                 (self.session, self.device_id),
             )
+            answers.connected(cursor, self.device_id)
+
+    def leave(self) -> None:
+        self.desk.connection.execute("UPDATE device SET presence = 'offline'")
 
     def send(self) -> None:
         for message in due_now(self.context, self.now):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,12 +16,17 @@ from fastapi.testclient import TestClient
 from fleet_server.access import service as access
 from fleet_server.access.rules import CONSOLE, Principal, Role
 from fleet_server.api import create_app
+from fleet_server.auditor import service as auditor
 from fleet_server.commands import rules, service, upkeep
+from fleet_server.commands.errors import AskedDifferently
 from fleet_server.commands.rules import State
 from fleet_server.commands.sending import due_now
 from fleet_server.commands.service import Ask, CommandName, Wanted
 from fleet_server.context import Context
+from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import standing
 from fleet_server.errors import Forbidden, NotFound
+from fleet_server.tenants import service as tenants
 from fleet_server.twin import groups
 from tests.fleet_server.telemetry.support import NOW_MS, Desk, Post
 from tests.support.server_context import ADMIN, OPERATOR, VIEWER
@@ -96,7 +103,7 @@ def test_from_asking_to_the_answer(http: TestClient, context: Context, desk: Des
 
 
 def test_a_bundle_comes_in_pieces_in_any_order(
-    http: TestClient, context: Context, desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch
+    http: TestClient, context: Context, desk: Desk, post: Post
 ) -> None:
     online(desk, post)
     location = http.post(COMMANDS, json={"command": "bundle"}).headers["location"]
@@ -122,16 +129,128 @@ def test_a_bundle_comes_in_pieces_in_any_order(
     desk.connection.execute("UPDATE command_piece SET data = data || 'x' WHERE index = 2")
     assert http.get(f"{location}/file").status_code == 409, "damaged"
     assert upkeep.forget(desk.connection, datetime.now(UTC)) == 0
-    monkeypatch.setattr(rules, "FILES_KEPT_BYTES", len(content) - 1)
-    assert upkeep.forget(desk.connection, datetime.now(UTC)) == 1, "no more than there is room for"
+    desk.connection.execute("DELETE FROM command_file")
     desk.take(*(post.publish(Class.REPLY, each) for each in (first, second, third)))
-    monkeypatch.setattr(rules, "FILES_KEPT_BYTES", len(content))
     assert http.get(f"{location}/file").content == content, "sent once more"
     upkeep.forget(desk.connection, datetime.now(UTC) + rules.FILES_KEPT + timedelta(hours=1))
     assert http.get(f"{location}/file").status_code == 404
     assert desk.one("SELECT count(*) FROM command_piece") == 0
     upkeep.forget(desk.connection, datetime.now(UTC) + rules.KEPT + timedelta(hours=1))
     assert http.get(location).status_code == 404
+
+
+def test_a_tenants_files_push_out_its_own_oldest_alone(context: Context, desk: Desk, post: Post) -> None:
+    tenants.put_tenant(context, ADMIN, "town", quotas={"files_mb": 3})
+    theirs = Address("town", "lamp-09")
+    desk.connection.execute("INSERT INTO device (tenant, name, state) VALUES ('town', 'lamp-09', 'active')")
+    for address in (post.address, theirs, theirs, post.address, theirs):
+        service.ask(context, ADMIN, address, Ask(CommandName.BUNDLE))
+    desk.connection.execute(
+        "INSERT INTO command_file (command_id, tenant, name, size, sha256, came_at)"
+        " SELECT id, tenant, 'bundle.tar.zst', CASE tenant WHEN 'town' THEN 1500000 ELSE 1020000000 END, 'x',"
+        " now() FROM command"
+    )
+
+    def kept() -> list[tuple[str, int]]:
+        found = desk.rows("SELECT c.tenant, c.id FROM command_file f JOIN command c ON c.id = f.command_id")
+        return sorted((tenant, number) for tenant, number in found)
+
+    everything = kept()
+    assert upkeep.forget(desk.connection, datetime.now(UTC)) == 1
+    assert kept() == [each for each in everything if each != ("town", everything[2][1])], "its oldest"
+    tenants.put_tenant(context, ADMIN, "city", quotas={"files_mb": 1_100})
+    assert upkeep.forget(desk.connection, datetime.now(UTC)) == 1
+    assert kept() == everything[1:2] + everything[3:]
+
+
+def test_what_waits_for_who_is_away_is_not_looked_at_each_second(
+    context: Context, desk: Desk, post: Post
+) -> None:
+    for _ in range(2):
+        service.ask(context, OPERATOR, post.address, Ask(CommandName.PING))
+    with context.db.raw(autocommit=True) as connecting, connecting.transaction():
+        connecting.execute("UPDATE device SET presence = 'online' WHERE name = 'lamp-01'")
+        assert sent(context) == [], "it connects in this instant"
+        assert desk.one("SELECT count(*) FROM command WHERE waits") == 0
+        connecting.execute("UPDATE device SET presence = 'offline' WHERE name = 'lamp-01'")
+    assert sent(context) == []
+    assert desk.one("SELECT count(*) FROM command WHERE waits") == 2
+    online(desk, post)
+    [first] = sent(context)
+    desk.connection.execute("UPDATE device SET presence = 'offline'")
+    assert sent(context) == []
+    online(desk, post, session=2)
+    assert [each.id for each in sent(context)] == [first.id]
+    desk.take(post.publish(Class.REPLY, CommandReply(first.id, True, "pong", NOW_MS)))
+    assert len(sent(context)) == 1, "the next one, in its order"
+
+
+def test_the_same_key_twice_is_one_demand(context: Context, desk: Desk, post: Post) -> None:
+    """Alone, in bulk, of a group; at the same time; and anything else under it is refused."""
+    other = Post("lamp-02")
+    desk.register(other)
+    both = [post.address, other.address]
+    ping = Ask(CommandName.PING, key="k1")
+
+    def many(addresses: list[Address], ask: Ask, rate: int = rules.RATE) -> str:
+        return service.ask_many(context, OPERATOR, addresses, ask, rate).id
+
+    with ThreadPoolExecutor(4) as threads:
+        made = set(threads.map(lambda _: many(both, ping), range(4)))
+    assert len(made) == 1
+    assert many([*reversed(both), post.address], replace(ping, reason="in other words")) in made
+    desk.connection.execute("UPDATE device SET state = 'quarantined' WHERE name = 'lamp-02'")
+    assert many(both, ping) in made, "the same answer, whatever has become of them"
+    assert desk.one("SELECT count(*) FROM command") == 2
+    for different in (
+        lambda: many(both[:1], ping),
+        lambda: many(both, replace(ping, name=CommandName.DECLARE)),
+        lambda: many(both, replace(ping, expiry=timedelta(hours=1))),
+        lambda: many(both, ping, rate=30),
+        lambda: service.ask(context, OPERATOR, post.address, ping),
+        lambda: service.ask_group(context, OPERATOR, "g", ping, tenant="city"),
+    ):
+        with pytest.raises(AskedDifferently):
+            different()
+    desk.connection.execute("UPDATE command SET digest = ''")
+    assert many(both, ping) in made, "asked for before there were digests"
+
+    groups.create(context, ADMIN, "g", tenant="city")
+    groups.change_members(context, ADMIN, "g", add=["lamp-01"], remove=[], tenant="city")
+    whole = Ask(CommandName.LOGS, {"lines": "5"}, key="k2")
+    first = service.ask_group(context, OPERATOR, "g", whole, tenant="city")
+    groups.change_members(context, ADMIN, "g", add=[], remove=["lamp-01"], tenant="city")
+    assert service.ask_group(context, OPERATOR, "g", whole, tenant="city") == first
+    with pytest.raises(AskedDifferently):
+        service.ask_group(context, OPERATOR, "g", replace(whole, arguments={"lines": "6"}), tenant="city")
+
+    single = Ask(CommandName.PING, key="k3")
+    with ThreadPoolExecutor(4) as threads:
+        ids = set(threads.map(lambda _: service.ask(context, OPERATOR, post.address, single).id, range(4)))
+    assert len(ids) == 1
+    with pytest.raises(AskedDifferently):
+        many(both[:1], single)
+
+
+def test_who_is_shut_out_for_good_is_told_nothing_more(context: Context, desk: Desk, post: Post) -> None:
+    """Of a quarantined lamppost commands wait; of a decommissioned one they end, in the same transaction."""
+    online(desk, post)
+    begun, waiting, later = (
+        service.ask(context, OPERATOR, post.address, Ask(CommandName.PING)) for _ in range(3)
+    )
+    [command] = sent(context)
+    desk.take(post.publish(Class.REPLY, CommandReply(command.id, True, "", NOW_MS, CommandOutcome.RECEIVED)))
+    standing.change_state(context, ADMIN, post.address, DeviceState.QUARANTINED)
+    assert service.get_command(context, OPERATOR, waiting.id).state is State.QUEUED
+    standing.change_state(context, ADMIN, post.address, DeviceState.ACTIVE)
+    standing.change_state(context, ADMIN, post.address, DeviceState.DECOMMISSIONED)
+    ended = [service.get_command(context, OPERATOR, each.id) for each in (begun, waiting, later)]
+    assert [each.state for each in ended] == [State.RECEIVED, State.CANCELED, State.CANCELED]
+    assert (ended[1].canceled_by, ended[1].detail) == (ADMIN.name, "the lamppost was decommissioned")
+    newest = auditor.lines(context, ADMIN, auditor.Wanted(action="devices:decommission"), 10)
+    assert [each.after for each in newest] == [{"state": "decommissioned", "commands_canceled": 2}]
+    over = datetime.now(UTC) + begun.timeout_s * timedelta(seconds=1) + timedelta(seconds=5)
+    assert upkeep.run_clocks(desk.connection, over) == 1, "what had begun ends by its time-out"
 
 
 def test_a_bulk_goes_out_at_its_rate_and_is_taken_back(

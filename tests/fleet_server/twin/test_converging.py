@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace as altered
 
-from edge_agent.core.twin import Twin, judging, report, take_in, wished
+from edge_agent.core.twin import Twin, judging, report, started, take_in, wished
 from fleet_server.devices.rules import report_counts
 from fleet_server.twin import rules
 from fleet_server.twin.rules import Sync
@@ -36,13 +38,16 @@ class Server:
     report_version: int | None = None
     epoch: int = -1
     device_epoch: int = 0
+    acks: bool = False
 
     def hear(self, said: TwinReported) -> None:
+        forgot = said.acks is None and self.acks
         same = self.epoch == self.device_epoch
         if not report_counts(self.report_version, said.version, same_epoch=same):
             return
         before = self.sync if same else replace(self.sync, had=None)
-        self.sync = rules.heard(before, said.acknowledged, rules.wishes_of(said))
+        self.sync = rules.heard(before, said.acknowledged, rules.wishes_of(said), forgot=forgot)
+        self.acks = bool(said.acks)
         self.report_version, self.epoch = said.version, self.device_epoch
 
 
@@ -55,6 +60,7 @@ class Fleet(RuleBasedStateMachine):
         self.device, self.disk = Twin(version=1), Twin(version=1)
         self.down: list[bytes] = []
         self.up: list[bytes] = []
+        self.backup_of_the_card = self.device
         self.clock = 1_000
         self.history: dict[int, dict[str, Value]] = {0: {}}  # what each version was
         self.restored = False
@@ -122,6 +128,32 @@ class Fleet(RuleBasedStateMachine):
         self.up = []  # it is another connection: the birth comes first
 
     @rule()
+    def copy_the_card(self) -> None:
+        self.backup_of_the_card = self.device
+
+    @rule(knows_the_time=st.booleans())
+    def put_the_copy_back(self, knows_the_time: bool) -> None:
+        """The same storage to the server, with what it knew then. The agent starts, and connects anew."""
+        self.clock += 1_000
+        version = max(self.backup_of_the_card.version, self.clock) if knows_the_time else 0
+        old = replace(self.backup_of_the_card, version=max(self.backup_of_the_card.version, version))
+        self.device = self.disk = started(old)
+        self.connect()
+
+    @rule()
+    def connect(self) -> None:
+        """Its birth is heard: what it reports next counts."""
+        self.down = []  # of the connection before
+        self.server.report_version = None
+
+    @rule()
+    def an_older_program_ran(self) -> None:
+        """It keeps the version that was taken in, loses what it was, and tells of no acks."""
+        self.device = self.disk = started(replace(self.device, wishes={}))
+        self.up.append(encode(altered(report(self.device, {FLUSH: 10.0}, {}), acks=None)))
+        self.device = self.disk = started(self.device)  # and then the newer one once more
+
+    @rule()
     def back_up(self) -> None:
         self.backup = replace(self.server)
 
@@ -157,6 +189,7 @@ class Fleet(RuleBasedStateMachine):
             self._take(payload)
         for payload in late[1]:
             self.server.hear(self._said(payload))
+        self.connect()
         for _ in range(FROM_SETTLED):
             self.server.hear(report(self.device, {FLUSH: 10.0}, {}))
             if not self.server.sync.due:
@@ -194,3 +227,19 @@ class Fleet(RuleBasedStateMachine):
 
 Fleet.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
 TestFleet = Fleet.TestCase
+
+
+@pytest.mark.parametrize("event", ["copy", "older program"])
+def test_what_chance_finds_too_seldom(event: str) -> None:
+    fleet = Fleet()
+    fleet.begin({FLUSH: 1})
+    fleet.send()
+    fleet._take(fleet.down.pop())
+    fleet.tell()
+    fleet.server.hear(fleet._said(fleet.up.pop()))
+    assert not fleet.server.sync.due
+    if event == "copy":
+        fleet.put_the_copy_back(knows_the_time=False)
+    else:
+        fleet.an_older_program_ran()
+    fleet.teardown()

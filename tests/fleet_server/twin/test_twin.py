@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import text as sql
-from sqlmodel import Session
+from msgspec.structs import replace as altered
 
 from edge_agent.core.twin import Twin as DeviceTwin
 from edge_agent.core.twin import judging, report, take_in
@@ -17,14 +16,15 @@ from fleet_server.access.rules import Principal, Role
 from fleet_server.access.service import SignedIn
 from fleet_server.api import create_app
 from fleet_server.context import Context
-from fleet_server.errors import DatabaseUnreachable, OtherTenant
-from fleet_server.twin import group_store, groups, reconciling, sending, service
+from fleet_server.errors import OtherTenant
+from fleet_server.tenants import service as tenants
+from fleet_server.twin import fitting, group_store, groups, query, query_sql, reconciling, sending, service
 from fleet_server.twin.service import Wish
 from tests.fleet_server.telemetry.support import NOW, NOW_MS, Desk, Post
 from tests.support.server_context import ADMIN
 from wire_contract.envelope import decode
 from wire_contract.messages import Presence, TwinDesired
-from wire_contract.topics import Up
+from wire_contract.topics import Address, Up
 
 FLUSH = "telemetry.flush_interval_s"
 TWIN = "/api/v1/devices/city/lamp-01/twin"
@@ -73,16 +73,11 @@ def settle(context: Context) -> None:
 
 
 def looked_at(context: Context) -> int:
-    """Every dynamic group once, as the worker's loop does; how many could be."""
+    """Every dynamic group once, as the worker's loop does; how many there are."""
     begun, well = [0], 0
-    while True:
-        try:
-            found = reconciling.regroup(context.db, begun[-1], begun.append)
-        except DatabaseUnreachable:
-            continue
-        if not found:
-            return well
+    while reconciling.regroup(context.db, begun[-1], begun.append):
         well += 1
+    return well
 
 
 def test_from_a_wish_to_the_answer(client: TestClient, context: Context, desk: Desk, post: Post) -> None:
@@ -176,6 +171,67 @@ def test_a_message_that_is_lost_is_sent_again_and_a_replaced_card_gets_everythin
     client.put(TWIN, json={"desired": {}})
     settle(context)
     assert device.fetch(context) == [], "who is shut out is told nothing"
+
+
+def test_what_waits_for_who_is_away_is_not_looked_at_each_second(
+    client: TestClient, context: Context, desk: Desk, post: Post
+) -> None:
+    aside = "SELECT count(*) FROM device_twin WHERE due_at = 'infinity'"
+    client.put(TWIN, json={"desired": {FLUSH: 5}})
+    assert sending.due_now(context) == []
+    assert desk.one(aside) == 1
+    client.put(TWIN, json={"desired": {FLUSH: 6}})
+    assert sending.due_now(context) == []
+    assert desk.one(aside) == 1
+    assert client.get(TWIN).json()["in_step"] is False
+    birth = Presence(True, NOW_MS, NOW_MS, b"e" * 16, "1.0", True)
+    desk.take(post.tell(Up.PRESENCE, birth))  # without a report of its settings: that may come much later
+    assert [m.patch for m in Device(desk, post).fetch(context)] == [{FLUSH: 6}]
+
+
+def test_a_restored_file_is_brought_up_again(
+    client: TestClient, context: Context, desk: Desk, post: Post
+) -> None:
+    """A backup of the card: the same storage to the server, with settings and versions of last week."""
+    device = Device(desk, post)
+    device.connect()
+    client.put(TWIN, json={"desired": {FLUSH: 5}})
+    device.fetch(context)
+    backup = device.twin
+    for seconds in range(10, 20):
+        client.put(TWIN, json={"desired": {FLUSH: seconds}})
+        device.fetch(context)
+    assert client.get(TWIN).json()["in_step"] is True
+    device.twin = replace(backup, version=backup.version + 1)  # as an agent that does not know the time
+    device.desk.take(post.tell(Up.PRESENCE, Presence(True, NOW_MS + 9, NOW_MS + 9, b"e" * 16, "1.0", True)))
+    device.tell()
+    assert client.get(TWIN).json()["in_step"] is False
+    settle(context)
+    desk.connection.execute("UPDATE device_twin SET due_at = now() WHERE due_at IS NOT NULL")
+    assert [(m.patch, m.full) for m in device.fetch(context)] == [({FLUSH: 19}, True)]
+    assert client.get(TWIN).json()["in_step"] is True
+
+
+def test_an_older_program_that_knows_no_acks_is_sent_everything_once(
+    client: TestClient, context: Context, desk: Desk, post: Post
+) -> None:
+    """It keeps the version that its successor had taken in, and not what it was."""
+    device = Device(desk, post)
+    device.connect()
+    client.put(TWIN, json={"desired": {FLUSH: 5}})
+    device.fetch(context)
+    older = altered(report(device.twin, {FLUSH: 10.0}, {}), acks=None)
+    for version in (1, 2):
+        desk.take(post.tell(Up.TWIN, altered(older, version=older.version + version)))
+    settle(context)
+    desk.connection.execute("UPDATE device_twin SET due_at = now() WHERE due_at IS NOT NULL")
+    [(_, payload)] = sending.due_now(context)
+    assert decode(payload) == TwinDesired(older.acknowledged + 1, {FLUSH: 5}, True)
+    taken = altered(older, version=older.version + 3, acknowledged=older.acknowledged + 1)
+    desk.take(post.tell(Up.TWIN, taken))
+    settle(context)
+    desk.connection.execute("UPDATE device_twin SET due_at = now() WHERE due_at IS NOT NULL")
+    assert sending.due_now(context) == [], "once"
 
 
 def test_what_is_seen_must_be_what_is_there(client: TestClient, post: Post) -> None:
@@ -369,21 +425,62 @@ def test_a_dynamic_group_follows_tags_reports_and_districts(
     assert not inherits()
 
 
-def test_a_group_that_fails_keeps_no_other(
-    context: Context, desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch
+def test_a_query_that_takes_long_keeps_nobody_waiting(
+    client: TestClient, context: Context, desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Neither other groups of the tenant nor another tenant's settings; its members stay as found last."""
+    town = Principal("operator", "tom", frozenset({Role.ADMIN}), tenant="town")
+    desk.connection.execute("INSERT INTO device (tenant, name, state) VALUES ('town', 'lamp-01', 'active')")
     for name in "abc":
-        groups.create(context, ADMIN, name, text="tag.lit = true", tenant="city")
-    regroup = group_store.regroup
+        groups.create(context, ADMIN, name, text='name = "lamp-01"', tenant="city")
+    groups.create(context, town, "d", text="tag.lit = true")
+    settle(context)
+    compiled = query_sql.compiled
 
-    def slow(session: Session, of: group_store.Group) -> int:
-        if of.name == "a":
-            session.execute(sql("SET LOCAL statement_timeout = 1"))
-            session.execute(sql("SELECT pg_sleep(10)"))
-        return regroup(session, of)
+    def slow(tree: query.Node, prefix: str = "q") -> tuple[str, Mapping[str, object]]:
+        condition, parameters = compiled(tree, prefix)
+        hangs = isinstance(tree, query.Compare) and tree.value == "lamp-01"
+        return (f"({condition} AND pg_sleep(10) IS NOT NULL)" if hangs else condition), parameters
 
-    monkeypatch.setattr(group_store, "regroup", slow)
-    assert looked_at(context) == 2
+    monkeypatch.setattr(fitting, "compiled", slow)
+    monkeypatch.setattr(fitting, "TOGETHER_MS", 100)
+    monkeypatch.setattr(fitting, "ALONE_MS", 50)
+    monkeypatch.setattr(fitting, "WHOLE_MS", 50)
+    monkeypatch.setattr(fitting, "SLOW_MOST", 2)
+    groups.change(context, ADMIN, "b", text="tag.lit = true", tenant="city")
+    tagged = Wish({"lit": True})
+    service.change_tags(context, ADMIN, post.address, tagged)
+    service.change_tags(context, town, Address("town", "lamp-01"), tagged)
+    settle(context)
+
+    def found(who: Principal = ADMIN, tenant: str = "city") -> dict[str, tuple[int, bool]]:
+        listed = groups.groups(context, who, tenant)
+        return {each.name: (each.members, each.slow_since is not None) for each in listed}
+
+    assert found(town, "town") == {"d": (1, False)}
+    assert found() == {"a": (1, True), "b": (1, False), "c": (1, True)}
+    assert client.get("/api/v1/groups/a").json()["slow_since"]
+    assert looked_at(context) == 4, "each once a minute all the same"
+    for asked in (
+        client.post("/api/v1/groups/preview", json={"query": 'name = "lamp-01"'}),
+        client.post("/api/v1/groups", json={"name": "e", "query": 'name = "lamp-01"'}),
+    ):
+        assert (asked.status_code, "takes longer" in asked.json()["detail"]) == (422, True)
+    groups.change(context, ADMIN, "a", text="tag.lit = false", tenant="city")
+    monkeypatch.setattr(fitting, "compiled", compiled)
+    monkeypatch.setattr(fitting, "WHOLE_MS", 5_000)
+    assert looked_at(context) == 4
+    assert found() == {"a": (0, False), "b": (1, False), "c": (1, False)}, "quick again"
+
+
+def test_no_more_groups_than_the_quota(client: TestClient, context: Context) -> None:
+    tenants.put_tenant(context, ADMIN, "city", quotas={"groups": 2})
+    made = [client.post("/api/v1/groups", json={"name": name}) for name in ("a", "b", "c")]
+    assert [each.status_code for each in made] == [201, 201, 409]
+    assert "may have 2 groups" in made[2].json()["detail"]
+    groups.create(context, ADMIN, "c", tenant="town")
+    client.delete("/api/v1/groups/a")
+    assert client.post("/api/v1/groups", json={"name": "c"}).status_code == 201
 
 
 def test_nobody_reaches_into_another_tenant(context: Context, desk: Desk, post: Post) -> None:
