@@ -19,6 +19,7 @@ from provisioning.technician.errors import (
     BadReport,
     LamppostUnreachable,
     NotWritten,
+    ServerRefused,
     TechnicianError,
     WrongInput,
 )
@@ -151,7 +152,13 @@ def _claim(shop: Workshop, options: argparse.Namespace, address: Address) -> str
         "expires_in_s": REPLACING_S if options.card or options.replaces else CLAIM_S,
     }
     with closing(shop.server()) as server:
-        return str(server.post("/api/v1/claims", body)["token"])
+        try:
+            return str(server.post("/api/v1/claims", body)["token"])
+        except ServerRefused as refused:
+            if refused.status != 409:
+                raise
+            remedy = f"Another computer for it? lamppost provision replace device {address.device}"
+            raise ServerRefused(409, refused.kind, refused.what, remedy) from refused
 
 
 def _take_back(shop: Workshop, options: argparse.Namespace, claim_id: str) -> None:

@@ -211,5 +211,5 @@ CLOCK_BACK_MOST = timedelta(hours=24)  # what a wrong zone or a late NTP takes b
 def done_at(now: datetime, before: Iterable[datetime]) -> datetime:
     """When something was done, by a clock that may have been put back since what was done `before` at this
     lamppost: later than that, so that the order stays. What a wrong date told is left: the server says so."""
-    newest = max(before, default=now)
-    return newest + timedelta(milliseconds=1) if now <= newest <= now + CLOCK_BACK_MOST else now
+    ahead = [each for each in before if now <= each <= now + CLOCK_BACK_MOST]
+    return max(ahead) + timedelta(milliseconds=1) if ahead else now

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import ssl
 import tomllib
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from fleet_server.access.rules import CONSOLE, Principal, Role
 from fleet_server.air import service as air
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
+from fleet_server.devices.service import Place
 from fleet_server.enrolment import service as enrolment
+from fleet_server.enrolment import standing
 from fleet_server.enrolment.rules import State
 from fleet_server.technician import service
 from provisioning.technician import cli
@@ -179,6 +183,70 @@ def test_decommissioned_is_out(town: Town, run: Run) -> None:
     status, told = run("decommission", "lamp-07", "--reason", "rebuilt", "--yes")
     assert status == 0, told
     assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.DECOMMISSIONED
+
+
+def test_a_lamppost_that_was_decommissioned_meanwhile(town: Town, run: Run) -> None:
+    """The desk was quicker: what was done is its history all the same, and the same wish is no conflict."""
+    lamp = Address("city", "lamp-21")
+    devices.register(town.ctx, CONSOLE, lamp, "", Place())
+    record = devices.get_device(town.ctx, ADMIN, lamp).record
+    City(town.ctx.db.url, "city").sensor(record.id, "pms5003", site="pm")
+    done = [
+        ("note", "lamp-21", "the lid is loose"),
+        ("calibrate", "lamp-21", "--slope", "0.9"),
+        ("handover", "lamp-21", "--technician", "Ana", "--untested"),
+        ("decommission", "lamp-21", "--reason", "rebuilt", "--yes"),
+        ("note", "lamp-21", "the post is gone"),
+    ]
+    assert [run(*each, "--offline")[0] for each in done] == [0] * 5
+    standing.change_state(town.ctx, CONSOLE, lamp, DeviceState.DECOMMISSIONED)
+    status, told = run("sync")
+    assert (status, told["sent"], told["refused"]) == (0, 5, "none")
+    kinds = [str(each.kind) for each in service.site_history(town.ctx, ADMIN, lamp)]
+    assert sorted(kinds) == ["calibrate", "decommission", "handover", "note", "note"]
+    assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.DECOMMISSIONED
+    status, told = run("bundle", "lamp-21", "--out", "/nowhere/b")
+    assert (status, "replace device lamp-21" in told["remedy"]) == (1, True), (
+        "a new one needs a claim for that"
+    )
+
+
+def test_a_clock_that_was_put_back_between_two_deeds(
+    town: Town, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second place is where it stands, whatever the clock said."""
+    lamp = Address("city", "lamp-22")
+    devices.register(town.ctx, CONSOLE, lamp, "", Place())
+    begin = datetime.now(UTC) - timedelta(hours=6)
+    for hours, where in ((3, "41.1,-8.1"), (1, "42.2,-8.2"), (2, "43.3,-8.3")):
+
+        class Clock(datetime):
+            shown = begin + timedelta(hours=hours)
+
+            @classmethod
+            def now(cls, _tz: Any = None) -> Any:
+                return cls.shown
+
+        monkeypatch.setattr("provisioning.technician.workshop.datetime", Clock)
+        assert run("place", "lamp-22", "--at", where, "--offline")[0] == 0
+    status, told = run("sync")
+    assert (status, told["sent"]) == (0, 3), told
+    assert devices.get_device(town.ctx, ADMIN, lamp).record.latitude == 43.3
+
+
+def test_a_bundle_that_could_not_be_written_leaves_no_claim_open(
+    town: Town, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = len(enrolment.list_enrolments(town.ctx, ADMIN, (State.CLAIMED,)))
+    with monkeypatch.context() as patched:
+        patched.setattr("provisioning.technician.delivering.write_atomically", full)
+        status, told = run("bundle", "lamp-51", "--out", str(tmp_path / "b"))
+        assert (status, "No space left" in told["error"]) == (1, True)
+    assert len(enrolment.list_enrolments(town.ctx, ADMIN, (State.CLAIMED,))) == before
+    assert run("bundle", "lamp-51", "--out", str(tmp_path / "b"))[0] == 0, "and the name is free again"
 
 
 def test_what_takes_two_people_waits_for_the_second_and_holds_up_nothing_else(town: Town, run: Run) -> None:
