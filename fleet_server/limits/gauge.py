@@ -7,11 +7,11 @@ no other (the broker's access list), so what is kept is bounded by the number of
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
-from fleet_server.limits.rules import Rate
+from fleet_server.limits.rules import Own, Rate, Shares
 from wire_contract.errors import UnknownTopic
 from wire_contract.topics import Address, parse_topic
 
@@ -27,10 +27,11 @@ class Message(Protocol):
 
 
 class Gauge:
-    """`limit`: what this process may see of one device in a minute. Thread-safe."""
+    """`limit`: of one device in a minute. `workers`: processes that a device's messages are dealt to in turn,
+    each of which sees its share. Thread-safe."""
 
-    def __init__(self, limit: Rate, now_s: float) -> None:
-        self._limit = limit
+    def __init__(self, limit: Rate, now_s: float, workers: int = 1) -> None:
+        self._limit, self._workers = limit, workers
         self._lock = threading.Lock()
         self._tallies: dict[str, list[int]] = {}
         self._began_s = self._looked_s = now_s
@@ -46,13 +47,17 @@ class Gauge:
                 tally[0] += 1
                 tally[1] += len(each.payload)
 
-    def floods(self, now_s: float) -> dict[Address, Rate]:
-        """Who is beyond the limit and was not named in this minute; looks each LOOK_EVERY_S."""
+    def floods(self, now_s: float, own: Callable[[], Mapping[str, Own]] = dict) -> dict[Address, Rate]:
+        """Who is beyond the limit and was not named in this minute; looks each LOOK_EVERY_S.
+
+        own: tenants' own limits; asked for at a look.
+        """
         if now_s - self._looked_s < LOOK_EVERY_S:
             return {}
         self._looked_s = now_s
+        shares = Shares(self._limit, own(), self._workers)
         with self._lock:
-            found = _beyond(self._tallies, self._limit)
+            found = _beyond(self._tallies, shares)
             if now_s - self._began_s >= MINUTE_S:
                 self._began_s, self._tallies = now_s, {}
         beyond = {address: rate for address, rate in found.items() if address not in self._told}
@@ -60,16 +65,18 @@ class Gauge:
         return beyond
 
 
-def _beyond(tallies: dict[str, list[int]], limit: Rate) -> dict[Address, Rate]:
-    # By the topic's stem, and an address for those alone that are beyond: most minutes nobody is.
+def _beyond(tallies: dict[str, list[int]], shares: Shares) -> dict[Address, Rate]:
+    # By the topic's stem, and an address for those alone that are beyond some limit: most minutes nobody is.
     sums: dict[str, list[int]] = {}
     for topic, (messages, size) in tallies.items():
         total = sums.setdefault(topic.rpartition("/up/")[0], [0, 0])
         total[0] += messages
         total[1] += size
-    found = {}
+    found, least = {}, shares.least
     for stem, (messages, size) in sums.items():
-        if messages > limit.messages or size > limit.bytes:
+        if messages > least.messages or size > least.bytes:
             with suppress(UnknownTopic):
-                found[parse_topic(f"{stem}/up/live")[0]] = Rate(messages, size)
+                address, seen = parse_topic(f"{stem}/up/live")[0], Rate(messages, size)
+                if shares.beyond(address.tenant, seen):
+                    found[address] = seen
     return found

@@ -68,6 +68,39 @@ class Rate:
     bytes: int
 
 
+@dataclass(frozen=True)
+class Own:
+    """A tenant's own limits of one device in a minute; None: the installation's."""
+
+    messages: int | None
+    megabytes: int | None
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of the limits, what one of the ingest's workers may see of a device. `own`: by tenant."""
+
+    limit: Rate
+    own: Mapping[str, Own]
+    workers: int = 1
+
+    def of(self, tenant: str) -> Rate:
+        own = self.own.get(tenant, Own(None, None))
+        messages = self.limit.messages if own.messages is None else own.messages
+        size = self.limit.bytes if own.megabytes is None else own.megabytes * 1_000_000
+        return Rate(messages // self.workers, size // self.workers)
+
+    def beyond(self, tenant: str, seen: Rate) -> bool:
+        limit = self.of(tenant)
+        return seen.messages > limit.messages or seen.bytes > limit.bytes
+
+    @property
+    def least(self) -> Rate:
+        """What nobody is beyond any limit with."""
+        rates = [self.of(tenant) for tenant in ("", *self.own)]
+        return Rate(min(each.messages for each in rates), min(each.bytes for each in rates))
+
+
 def pause(first: timedelta, before: int) -> timedelta:
     """How long it stays out. `before`: its floods of the last FORGOTTEN_AFTER."""
     doublings = min(before, PAUSE_DOUBLED_AT_MOST)

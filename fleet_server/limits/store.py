@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from fleet_server.devices.rules import DeviceState
-from fleet_server.limits.rules import Rate, State
+from fleet_server.limits.rules import Own, Rate, State
 from wire_contract.topics import Address
 
 
@@ -52,6 +52,15 @@ def listed(session: Session, before_id: int, limit: int, within: str | None) -> 
         FloodRecord(id_, Address(tenant, name), State(state), at, Rate(messages, size), until, ended)
         for id_, tenant, name, state, at, messages, size, until, ended in rows
     ]
+
+
+def own_limits(connection: Connection[Any]) -> dict[str, Own]:
+    """Of the tenants that have any."""
+    rows = connection.execute(
+        "SELECT name, device_messages, device_mb FROM tenant"
+        " WHERE device_messages IS NOT NULL OR device_mb IS NOT NULL"
+    ).fetchall()
+    return {name: Own(messages, megabytes) for name, messages, megabytes in rows}
 
 
 def seen(connection: Connection[Any], floods: Mapping[Address, Rate], now: datetime) -> int:

@@ -35,7 +35,8 @@ def main(config: ServerConfig) -> int:
     context = Context.of(config)
     name = f"ingest-{instance()}"
     mailbox = Mailbox()
-    gauge = Gauge(_share_of(config), time.monotonic())
+    limit = Rate(config.limits.flood_messages, config.limits.flood_megabytes * 1_000_000)
+    gauge = Gauge(limit, time.monotonic(), config.ingest.workers)
 
     def deliver(arrived: list[Incoming]) -> None:
         gauge.note(arrived)
@@ -72,12 +73,6 @@ def main(config: ServerConfig) -> int:
         speaker.stop()
         link.stop()
     return 0 if ended.is_set() else 1
-
-
-def _share_of(config: ServerConfig) -> Rate:
-    """What one worker may see of a device: the broker deals a device's messages to all of them in turn."""
-    limits, workers = config.limits, config.ingest.workers
-    return Rate(limits.flood_messages // workers, limits.flood_megabytes * 1_000_000 // workers)
 
 
 def _connect(context: Context) -> psycopg.Connection[Any]:

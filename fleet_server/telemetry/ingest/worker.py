@@ -20,7 +20,7 @@ import psycopg
 from fleet_server.clock import StreetClock
 from fleet_server.limits import store as limits_store
 from fleet_server.limits.gauge import Gauge
-from fleet_server.limits.rules import Rate
+from fleet_server.limits.rules import Own, Rate
 from fleet_server.telemetry.ingest import dead_letters, ledger
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.failures import passes
@@ -91,6 +91,7 @@ class IngestWorker:
         self._series = SeriesCatalogue()
         self._known: dict[Stream, int] = {}
         self._asked_to_declare: dict[Address, float] = {}
+        self._own_limits: Mapping[str, Own] = {}
         self._stopping = threading.Event()
 
     def run(
@@ -102,8 +103,16 @@ class IngestWorker:
             if group:
                 self.settle(group)
             if gauge is not None:
-                self._tell_floods(gauge.floods(time.monotonic()))
+                self._tell_floods(gauge.floods(time.monotonic(), self._tenants_limits))
         self._disconnect()
+
+    def _tenants_limits(self) -> Mapping[str, Own]:
+        """As they were found last, where the database does not answer."""
+        try:
+            self._own_limits = limits_store.own_limits(self._connected())
+        except psycopg.Error as error:
+            self._database_failed(error, 0.0)
+        return self._own_limits
 
     def _tell_floods(self, floods: Mapping[Address, Rate]) -> None:
         """For the worker role to stop; a flood that goes on is told again in the next minute."""

@@ -21,14 +21,15 @@ from fleet_server.errors import InvalidRequest
 from fleet_server.flood_commands import flood_list
 from fleet_server.limits import service, store
 from fleet_server.limits.gauge import LOOK_EVERY_S, MINUTE_S, Gauge
-from fleet_server.limits.rules import TABLE, Event, Rate, State, diagram, pause, step
+from fleet_server.limits.rules import TABLE, Event, Own, Rate, Shares, State, diagram, pause, step
 from fleet_server.limits.service import follow_floods, list_floods
 from fleet_server.telemetry.ingest.intake import Incoming
 from fleet_server.telemetry.ingest.worker import IngestWorker
+from fleet_server.tenants import service as tenants
 from provisioning import revocation
 from provisioning.authority import Authority
 from tests.fleet_server.enrolment.test_service import ONE, enrolled
-from tests.support.server_context import OPERATOR, make_context
+from tests.support.server_context import ADMIN, OPERATOR, make_context
 from wire_contract.topics import Address, Up, up_topic
 
 OTHER = Address("city", "lamp-02")
@@ -69,6 +70,21 @@ def test_what_is_counted_is_by_device_and_minute_over_every_channel() -> None:
     assert gauge.floods(MINUTE_S + 2 * LOOK_EVERY_S) == {}, "at the limit is not beyond it"
 
 
+def test_a_tenant_may_have_a_limit_of_its_own_higher_or_lower() -> None:
+    own = {"porto": Own(10, None), "lisboa": Own(None, 1), "braga": Own(1_000, 2)}
+    shares = Shares(Rate(100, 500_000), own, workers=2)
+    assert shares.of("city") == Rate(50, 250_000)
+    assert [shares.of(each) for each in own] == [Rate(5, 250_000), Rate(50, 500_000), Rate(500, 1_000_000)]
+    gauge = Gauge(Rate(100, 500_000), 0.0, workers=2)
+    for tenant in ("city", *own):
+        gauge.note(messages(Address(tenant, "few"), 6) + messages(Address(tenant, "many"), 60))
+        gauge.note(messages(Address(tenant, "large"), 1, size=400_000))
+    found = gauge.floods(LOOK_EVERY_S, lambda: own)
+    assert {str(each) for each in found} == {
+        *("city/many", "city/large", "porto/few", "porto/many", "porto/large", "lisboa/many")
+    }
+
+
 @pytest.fixture
 def ctx(database_url: str, tmp_path: Path) -> Iterator[Context]:
     authority = Authority.init(tmp_path / "authority", "Testing")
@@ -97,6 +113,8 @@ def test_the_life_of_a_flood(ctx: Context) -> None:
         worker = IngestWorker(
             lambda: ctx.db.raw(autocommit=True), ctx.clock, _NoLink(), lambda _: None, name="x"
         )
+        tenants.put_tenant(ctx, ADMIN, "city", quotas={"device_messages": 7})
+        assert worker._tenants_limits() == {"city": Own(7, None)}
         worker._tell_floods({ONE: MUCH, Address("city", "nobody"): MUCH})
         worker._disconnect()
         connection.execute("UPDATE flood SET seen_at = %s", (NOW,))
