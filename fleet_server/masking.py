@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from typing import Any, Protocol, TypeVar, cast
 
 NEED_NO_NAMES = frozenset({"viewer", "partner"})  # with these roles alone one sees what happened, not by whom
 NOBODY = {"", "worker", "ingest", "enrolment", "console", "erased"}  # the server itself, or a tombstone
@@ -19,7 +16,7 @@ POLICY = "policy: "  # what a rule's decision begins with, where a person's name
 _TOMBSTONE = re.compile(r"erased-[0-9a-f]{8}")
 
 
-T = TypeVar("T", bound="DataclassInstance")
+T = TypeVar("T")
 
 
 class Asker(Protocol):
@@ -56,7 +53,8 @@ def shown_to(who: Asker, name: str) -> str:
 
 
 def masked(who: Asker, record: T, *names: str) -> T:
-    """`record` with what it holds under these names as `who` sees it."""
+    """`record`, a dataclass, with what it holds under these names as `who` sees it."""
     if sees_names(who):
         return record
-    return replace(record, **{each: shown_to(who, getattr(record, each)) for each in names})
+    shown = {each: shown_to(who, getattr(record, each)) for each in names}
+    return cast(T, replace(cast(Any, record), **shown))

@@ -51,10 +51,14 @@ def context(console: Console) -> Context:
 def test_operators(console: Console, tmp_path: Path) -> None:
     [made] = console.rows("operator", "add", "ana", "--role", "admin", "--generate")
     ctx = context(console)
-    assert access.sign_in(ctx, "ana", made["password"]).principal.roles == {"admin"}
+    first = access.sign_in(ctx, "ana", made["password"])
+    assert (first.must_change, first.principal.roles) == (
+        True,
+        frozenset(),
+    )  # its owner chooses another first
     (tmp_path / "pass").write_text("a lamp for every street\nsecond line\n")
     console.rows("operator", "password", "ana", "--password-file", tmp_path / "pass")
-    access.sign_in(ctx, "ana", "a lamp for every street")
+    assert access.sign_in(ctx, "ana", "a lamp for every street").principal.roles == {"admin"}
     with pytest.raises(SignInRefused):
         access.sign_in(ctx, "ana", made["password"])
     console.rows("operator", "add", "bo", "--password-file", tmp_path / "pass")

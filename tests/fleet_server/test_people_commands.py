@@ -97,6 +97,13 @@ def test_accounts_tokens_sessions_and_approvals(console: Console, tmp_path: Path
     assert [each["id"] for each in console.rows("approvals", "list", "--state", "waiting")] == [number]
     status, said = console.text("approvals", "approve", number, "--as", "ana", *secret)
     assert (status, "another one" in said) == (1, True)
+    [given] = console.rows("operators", "password", "bea", "--generate")
+    (tmp_path / "given").write_text(given["password"])
+    status, said = console.text(
+        "approvals", "approve", number, "--as", "bea", "--password-file", tmp_path / "given"
+    )
+    assert (status, "choose another" in said) == (1, True)
+    console.rows("operators", "password", "bea", *secret)
     [decided] = console.rows("approvals", "approve", number, "--as", "bea", "--note", "seen it", *secret)
     assert (decided["state"], decided["decided by"], decided["note"]) == ("approved", "bea", "seen it")
     two_person.need(ctx, ana, Action.PRIVACY_ERASE, "rui", two_person.digest(name="rui"))
