@@ -6,16 +6,17 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import ClientConnection
 
 from edge_agent.errors import BrokerUnreachable, LinkError
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
 from edge_agent.ports import BrokerEvents, Session
-from fleet_server import api_role
+from fleet_server import api_role, tunnel
 from fleet_server.api import create_device_app
 from fleet_server.config import Listen, load_config
 from fleet_server.context import Context
@@ -30,10 +31,14 @@ LARGE = bytes(range(256)) * 1000  # 256,000 bytes: in many frames and TLS record
 
 
 @contextmanager
-def door(broker: MosquittoBroker, folder: Path) -> Iterator[int]:
-    """The device listener as the API role makes it, on a port of its own."""
+def door(broker: MosquittoBroker, folder: Path, tunnels: int = 200) -> Iterator[int]:
+    """The device listener as the API role makes it, on a port of its own. `tunnels`: of one address."""
     made = load_config(None, data_dir=folder)
-    config = replace(made, broker=replace(made.broker, host=broker.host, port=broker.port))
+    config = replace(
+        made,
+        broker=replace(made.broker, host=broker.host, port=broker.port),
+        limits=replace(made.limits, tunnels_per_address=tunnels),
+    )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(broker.settings.certificate_file, broker.settings.key_file)
     server = api_role._server(create_device_app(Context.of(config)), tls)
@@ -152,3 +157,68 @@ def test_who_never_asks_is_cut_off_and_who_is_connected_is_not(
                 with suppress(ConnectionResetError, ssl.SSLEOFError):
                     assert slow.recv(1) == b""
             assert tunnel.ping().wait(10)
+
+
+def test_nobody_takes_every_place(
+    broker: MosquittoBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who has its share is told when to come again; one that ends makes room; the log has a line."""
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    context = ssl.create_default_context(cafile=str(broker.authority.files.trust))
+    with door(broker, tmp_path, tunnels=2) as port, ExitStack() as open_ones:
+        url = f"wss://localhost:{port}/mqtt"
+
+        def another() -> ClientConnection:
+            return connect(url, ssl=context, subprotocols=["tls.lamppost"])  # type: ignore[list-item]
+
+        first = open_ones.enter_context(another())
+        open_ones.enter_context(another())
+        for _ in range(3):
+            with pytest.raises(InvalidStatus) as refused:
+                another()
+            answer = refused.value.response
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+        first.close()
+
+        def let_in() -> bool:
+            with suppress(InvalidStatus), another():
+                return True
+            return False
+
+        wait_until(let_in, 10, "the place that is free again")
+    lines = [each.message for each in caplog.records if "no more tunnels" in each.message]
+    assert (
+        lines[0]
+        == "no more tunnels for 127.0.0.1: 2 are open (limits.tunnels_per_address = 2, of 2000 in all)"
+    )
+    assert len(lines) <= 2, "once until one ends"
+
+
+def test_places_are_bounded_in_all_and_by_house() -> None:
+    places = tunnel.Places(each=2, most=3)
+    assert [places.take("a") for _ in range(3)] == [True, True, False]
+    assert [places.take(each) for each in "bc"] == [True, False]
+    places.leave("a")
+    assert places.take("c")
+    for each in "abc":
+        places.leave(each)
+    assert [places.take("b") for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("address", "house"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_who_shares_places(address: str, house: str) -> None:
+    assert tunnel.house_of(address) == house
