@@ -24,15 +24,16 @@ import ssl
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 
 from fleet_server.config import BrokerConfig, ServerConfig
-from fleet_server.cutting_rules import OUT, Cut, Issued, cut
-from fleet_server.db import CONNECT_TIMEOUT_S, plain_url
+from fleet_server.cutting_rules import OUT, Cut, Issued, cut, good_names
+from fleet_server.embedded import url_of  # not fleet_server.db: its libraries take as long as all the rest
 from fleet_server.errors import BrokerUnreachable, LamppostError
 from fleet_server.telemetry.ingest import mqtt5
 from provisioning.authority_files import AuthorityFiles, read_lists
@@ -46,15 +47,16 @@ BACK_WITHIN_S = 10.0  # a broker that has just died
 KEEPALIVE_S = 1800
 PING_EVERY_S = 600.0
 COMES_BACK_MOST = 3  # within PING_EVERY_S: somebody keeps connections in store, a restart ends them all
-NAMES_MOST = 500  # three milliseconds each; for more, a restart is as quick and as little trouble
+NAMES_MOST = 500  # four milliseconds each; for more, a restart is as quick and as little trouble
 NOT_CERTAIN = 3  # exit status
 RECORD_BYTES = 16_384
 
+_COLUMNS = "SELECT serial, tenant || '/' || device, not_after FROM certificate "
 # Every certificate of each lamppost that has one among the serials.
-_ISSUED = """
-SELECT serial, tenant || '/' || device, not_after FROM certificate WHERE (tenant, device) IN
-    (SELECT tenant, device FROM certificate WHERE serial = ANY(%s))
-"""
+_BESIDE = f"""
+{_COLUMNS} WHERE (tenant, device) IN (SELECT tenant, device FROM certificate WHERE serial = ANY(%s))
+"""  # noqa: S608 - made of the constant above
+_OF_ONE = _COLUMNS + "WHERE tenant = %s AND device = %s"
 
 
 class StillThere(LamppostError):
@@ -159,8 +161,9 @@ def _patiently(door: Door, name: str) -> Taken:
             time.sleep(0.2)
 
 
-def keep_taken(door: Door, held: Sequence[Taken]) -> None:
-    """Until this process is ended, or nothing is held. Raises BrokerUnreachable, StillThere."""
+def keep_taken(door: Door, held: Sequence[Taken], still_shut: Callable[[str], bool]) -> None:
+    """Until this process is ended, or nothing is held. still_shut: asked when somebody comes in by a name,
+    which may have a new certificate since. Raises BrokerUnreachable, StillThere."""
     poller = select.poll()
     at = {each.fileno(): each for each in held}
     came: Counter[str] = Counter()
@@ -178,13 +181,16 @@ def keep_taken(door: Door, held: Sequence[Taken]) -> None:
             lost = at[number]
             if not lost.is_lost():
                 continue
+            poller.unregister(number)
+            del at[number]
+            lost.close()
+            if not still_shut(lost.name):
+                log.info("%s is let in again", lost.name)
+                continue
             came[lost.name] += 1
             if came[lost.name] > COMES_BACK_MOST:
                 raise StillThere(f"Somebody comes back as {lost.name}.")
             log.warning("%s: somebody came in by a connection from before, or the broker died", lost.name)
-            poller.unregister(number)
-            del at[number]
-            lost.close()
             again = _patiently(door, lost.name)
             at[again.fileno()] = again
             poller.register(again.fileno(), select.POLLIN)
@@ -195,16 +201,32 @@ def what_follows(config: ServerConfig, given: bytes, now: datetime) -> Cut:
 
     Raises OSError, ValueError, psycopg.Error.
     """
-    listed = serials_on(read_lists(AuthorityFiles(config.authority.directory).crl.read_bytes()))
+    listed = _listed(config)
     started, before = (serials_on(read_lists(each)) if each else frozenset() for each in given.split(b"\0"))
     fresh = listed - (started & before)
     if not fresh:
         return Cut()
-    url = plain_url(config.database.url)
-    with psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
-        rows = connection.execute(_ISSUED, ([f"{each:x}" for each in fresh],)).fetchall()
-    issued = [Issued(int(serial, 16), name, until) for serial, name, until in rows]
+    issued = _issued(config, _BESIDE, [f"{each:x}" for each in fresh])
     return cut(started, before, listed, issued, now)
+
+
+def is_shut(config: ServerConfig, name: str) -> bool:
+    """Has "tenant/device" no good certificate now? Raises OSError, ValueError, psycopg.Error."""
+    tenant, _, device = name.partition("/")
+    issued = _issued(config, _OF_ONE, tenant, device)
+    return not good_names(_listed(config), issued, datetime.now(UTC))
+
+
+def _listed(config: ServerConfig) -> frozenset[int]:
+    return serials_on(read_lists(AuthorityFiles(config.authority.directory).crl.read_bytes()))
+
+
+def _issued(config: ServerConfig, question: str, *values: object) -> list[Issued]:
+    directory = config.database.embedded_directory
+    url = config.database.url if directory is None else url_of(directory)
+    with psycopg.connect(url, connect_timeout=int(ANSWER_S)) as connection:
+        rows = connection.execute(question.encode(), values).fetchall()
+    return [Issued(int(serial, 16), name, until) for serial, name, until in rows]
 
 
 def main(arguments: list[str]) -> int:
@@ -235,7 +257,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.buffer.flush()
         signal.alarm(0)
         if told.shut:
-            keep_taken(door, held)
+            keep_taken(door, held, partial(is_shut, config))
     except (LamppostError, OSError, ValueError, psycopg.Error) as failed:
         log.error("%s", failed)
         return NOT_CERTAIN

@@ -35,9 +35,14 @@ def cut(started: Set[int], before: Set[int], after: Set[int], issued: Iterable[I
     issued: every certificate of each lamppost that has one among those that were not on both.
     """
     known = list(issued)
-    good = {each.name for each in known if each.serial not in after and each.not_after > now}
+    good = good_names(after, known, now)
     shut = {each.name for each in known if each.serial in after - started} - good
     fresh = after - before
     names = {each.name for each in known if each.serial in fresh} | shut
     strangers = fresh - {each.serial for each in known}
     return Cut(tuple(sorted(names)), frozenset(shut), frozenset(strangers))
+
+
+def good_names(listed: Set[int], issued: Iterable[Issued], now: datetime) -> set[str]:
+    """Those that have a certificate which opens the door."""
+    return {each.name for each in issued if each.serial not in listed and each.not_after > now}

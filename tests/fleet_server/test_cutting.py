@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -16,11 +17,16 @@ from fleet_server import cutting
 from fleet_server.config import BrokerConfig, load_config
 from fleet_server.cutting import Door, StillThere, end_connections, keep_taken
 from fleet_server.cutting_rules import Cut, Issued, cut
+from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import standing
 from fleet_server.errors import BrokerUnreachable
 from fleet_server.renewal import Cutting
 from provisioning.authority import Authority
+from tests.fleet_server.enrolment.test_service import ONE as ONE_POST
+from tests.fleet_server.enrolment.test_service import enrolled
 from tests.security.raw_mqtt import heard, may_connect, subscribe, tls
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker
+from tests.support.server_context import ADMIN, make_context
 from tests.support.waiting import wait_until
 from wire_contract.topics import Address, Up, up_topic
 
@@ -122,7 +128,7 @@ def test_who_shook_hands_before_is_thrown_out_when_it_speaks(broker: MosquittoBr
 
     def watch() -> None:
         try:
-            keep_taken(door, end_connections(door, shut("city/thief")))
+            keep_taken(door, end_connections(door, shut("city/thief")), lambda _: True)
         except StillThere as failed:
             told.append(failed)
 
@@ -152,6 +158,42 @@ def test_one_with_another_good_certificate_comes_back_by_it(broker: MosquittoBro
         assert first.is_closed()
         assert second.opened() == 0
         assert second.published(up_topic(post, Up.LIVE), b"here") < FAILURE
+
+
+def test_one_that_is_enrolled_anew_is_let_in(broker: MosquittoBroker, door: Door) -> None:
+    """Decommissioned, and then its name goes to another computer: no list says so."""
+    post = Address("city", "anew")
+    revoked(broker, broker.device_identity(post))
+    held = end_connections(door, shut("city/anew"))
+    with tls(broker, broker.device_identity(post)) as successor:
+        assert successor.opened() == 0
+        keep_taken(door, held, lambda _: False)
+        assert successor.published(up_topic(post, Up.LIVE), b"here") < FAILURE
+
+
+def test_who_it_is_stands_in_the_database(database_url: str, tmp_path: Path) -> None:
+    authority = Authority.init(tmp_path / "authority", "Testing")
+    ctx = make_context(database_url, tmp_path)
+    started = authority.files.crl.read_bytes()
+    enrolled(ctx)
+    other = enrolled(ctx, Address("city", "lamp-02"))
+    follows = partial(cutting.what_follows, ctx.config, now=datetime.now(UTC))
+    assert follows(started + b"\0" + started) == Cut()
+    standing.change_state(ctx, ADMIN, ONE_POST, DeviceState.DECOMMISSIONED)
+    assert follows(started + b"\0" + started) == shut(str(ONE_POST))
+    assert follows(b"\0") == shut(str(ONE_POST))
+    before = authority.files.crl.read_bytes()
+    assert follows(before + b"\0" + before) == Cut()
+    assert cutting.is_shut(ctx.config, str(ONE_POST))
+    enrolled(ctx, replaces=True)
+    assert not cutting.is_shut(ctx.config, str(ONE_POST))
+    assert follows(started + b"\0" + before) == Cut()
+    authority.revoke_all([other.serial_number, 99])
+    assert follows(started + b"\0" + before) == Cut(
+        ("city/lamp-02",), frozenset({"city/lamp-02"}), frozenset({99})
+    )
+    assert cutting.is_shut(ctx.config, "city/nobody")
+    ctx.db.close()
 
 
 def test_a_broker_that_is_not_there(
