@@ -16,16 +16,23 @@ from fleet_server.enrolment import service as enrolment
 from fleet_server.enrolment import standing
 from fleet_server.enrolment.rules import State
 from fleet_server.errors import Conflict, InvalidRequest
+from fleet_server.technician import store
 from fleet_server.technician.rules import (
+    BadWork,
     CalibrateWork,
+    Changed,
     DecommissionWork,
+    Kind,
     NoteWork,
     PlaceWork,
     ReplaceDeviceWork,
     ReplaceUnitWork,
     Work,
+    unit_in_place,
 )
 from wire_contract.topics import Address
+
+UNITS_MOST = 200  # changes of units at a post: one a month for sixteen years
 
 
 def carry_out(ctx: Context, principal: Principal, address: Address, work: Work, done_at: datetime) -> None:
@@ -66,7 +73,34 @@ def _calibrate(
         source=work.source,
         channel=work.channel,
     )
-    air.set_calibration(ctx, principal, address, entry, begins, work.sensor_unit)
+    unit = work.sensor_unit or _unit_in_place(ctx, principal, address, work.channel, done_at)
+    air.set_calibration(ctx, principal, address, entry, begins, unit)
+
+
+def _unit_in_place(
+    ctx: Context, principal: Principal, address: Address, channel: str, done_at: datetime
+) -> int | None:
+    """By the site's history: a unit that was replaced stays listed, and its calibration is its own.
+
+    None: it is not clear; whoever is asked next says so. Raises Conflict.
+    """
+    having = [
+        unit
+        for unit in devices.sensors(ctx, principal, address)
+        if any(series.channel == channel for series in unit.series)
+    ]
+    places = {unit.site for unit in having}
+    if len(places) != 1:
+        return None
+    with ctx.db.session(principal.tenant) as session:
+        told = store.history(session, address, UNITS_MOST, kind=Kind.REPLACE_UNIT)
+    changed = [
+        Changed(each.done_at, each.body["new_serial"]) for each in told if each.body["sensor"] in places
+    ]
+    try:
+        return unit_in_place({unit.id: unit.serial for unit in having}, changed, done_at)
+    except BadWork as early:
+        raise Conflict(f"It was not carried out: {early}.") from early
 
 
 def _decommission(ctx: Context, principal: Principal, address: Address, done_at: datetime) -> None:

@@ -188,6 +188,32 @@ AGAINST: Mapping[Kind, frozenset[Kind]] = {
 }
 
 
+@dataclass(frozen=True)
+class Changed:
+    """A sensor unit took another's place."""
+
+    at: datetime
+    new_serial: str
+
+
+def unit_in_place(units: Mapping[int, str], changed: list[Changed], at: datetime) -> int | None:
+    """The unit that was in a sensor's place at that time. units: id to serial number, of all that ever were;
+    changed: of this place. None: that cannot be told. Raises BadWork where the one that was put there has not
+    told of itself yet."""
+    before = [each for each in changed if each.at <= at]
+    if before:
+        serial = max(before, key=lambda each: each.at).new_serial
+        found = [unit for unit, own in units.items() if own == serial]
+        if not found:
+            raise BadWork(
+                f"the unit {serial} has not told of itself: restart the agent, wait a minute, again"
+            )
+        return found[0]
+    later = {each.new_serial for each in changed}
+    found = [unit for unit, own in units.items() if own not in later]
+    return found[0] if len(found) == 1 else None
+
+
 def superseded(kind: Kind, done_at: datetime, since: list[Since]) -> Since | None:
     """The newest that stands against it; None where it may be carried out."""
     later = [each for each in since if each.kind in AGAINST.get(kind, ()) and each.done_at > done_at]

@@ -84,12 +84,18 @@ def insert_work(session: Session, made: WorkRecord) -> bool:
 
 
 def history(
-    session: Session, address: Address, limit: int, before: datetime | None = None
+    session: Session,
+    address: Address,
+    limit: int,
+    before: datetime | None = None,
+    kind: Kind | None = None,
 ) -> list[WorkRecord]:
-    """Of one post, the newest first by when it was done."""
+    """Of one post, the newest first by when it was done; of one kind, or of all."""
     query = select(W).where(col(W.tenant) == address.tenant, col(W.device) == address.device)
     if before is not None:
         query = query.where(col(W.done_at) < before)
+    if kind is not None:
+        query = query.where(col(W.kind) == kind)
     rows = session.execute(query.order_by(col(W.done_at).desc(), col(W.id)).limit(limit)).scalars()
     return [_work(row) for row in rows]
 

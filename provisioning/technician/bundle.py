@@ -27,6 +27,7 @@ from wire_contract.topics import Address
 _SENSOR = re.compile(r"([^:,\s][^:]{0,63}):([a-z0-9]{2,16}):(/dev/[^\s\"']{1,200})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 EVERY_S = 60
+SITE_MOST = 64  # characters that the agent takes; on the server and the label it is whole
 PRIVATE = "agent.toml"  # holds the claim
 
 
@@ -98,7 +99,8 @@ def agent_toml(bundle: Bundle) -> str:
     )
     return (
         f"[device]\ntenant = {toml(bundle.address.tenant)}\nname = {toml(bundle.address.device)}\n"
-        f"site = {toml(bundle.site)}\n{place}wait_for_time_sync = {str(bundle.wait_for_time).lower()}\n"
+        f"site = {toml(bundle.site[:SITE_MOST])}\n{place}"
+        f"wait_for_time_sync = {str(bundle.wait_for_time).lower()}\n"
         f"\n[server]\nhost = {toml(bundle.settings.broker_host)}\nport = {bundle.settings.broker_port}\n"
         f"\n[enrolment]\nurl = {toml(bundle.settings.enrolment_url)}\nclaim = {toml(bundle.claim)}\n"
         f'ca_file = "/etc/lamppost/trust.pem"\n{sensors}'

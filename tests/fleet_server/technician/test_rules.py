@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fleet_server.technician import rules
-from fleet_server.technician.rules import BadWork, Kind, Since
+from fleet_server.technician.rules import BadWork, Changed, Kind, Since
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -93,3 +93,32 @@ def test_what_stands_against_what_came_late(kind: Kind, other: Kind) -> None:
     later, before = Since(other, NOON + HOUR, "rui"), Since(other, NOON - HOUR, "rui")
     assert (rules.superseded(kind, NOON, [before, later]) is later) is ((kind, other) in AGAINST)
     assert rules.superseded(kind, NOON, [before, Since(other, NOON, "rui")]) is None
+
+
+OLD, NEW, NEWER = {1: ""}, {1: "", 2: "2F81"}, {1: "", 2: "2F81", 3: "3A"}
+AT_NOON, LATER = Changed(NOON, "2F81"), Changed(NOON + 2 * HOUR, "3A")
+
+
+@pytest.mark.parametrize(
+    ("units", "changed", "at", "expected"),
+    [
+        (OLD, [], NOON, 1),
+        ({}, [], NOON, None),
+        ({1: "a", 2: "b"}, [], NOON, None),  # nobody said which came after which
+        (NEW, [AT_NOON], NOON - HOUR, 1),
+        (NEW, [AT_NOON], NOON, 2),
+        (NEWER, [LATER, AT_NOON], NOON + HOUR, 2),
+        (NEWER, [LATER, AT_NOON], NOON + 3 * HOUR, 3),
+        (NEWER, [LATER, AT_NOON], NOON - HOUR, 1),
+        (OLD, [AT_NOON], NOON + HOUR, "has not told"),  # else the old one would get what is the new one's
+        (NEW, [LATER, AT_NOON], NOON + 3 * HOUR, "has not told"),
+    ],
+)
+def test_which_unit_was_in_a_place(
+    units: dict[int, str], changed: list[Changed], at: datetime, expected: int | str | None
+) -> None:
+    if isinstance(expected, str):
+        with pytest.raises(BadWork, match=expected):
+            rules.unit_in_place(units, changed, at)
+    else:
+        assert rules.unit_in_place(units, changed, at) == expected

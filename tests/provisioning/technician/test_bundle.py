@@ -66,6 +66,11 @@ def test_any_words_come_out_as_they_went_in(site: str) -> None:
     assert tomllib.loads(bundles.agent_toml(replace(BUNDLE, site=site)))["device"]["site"] == site
 
 
+def test_a_site_in_many_words_is_taken_by_the_agent() -> None:
+    told = tomllib.loads(bundles.agent_toml(replace(BUNDLE, site="second post on the left, " * 8)))
+    assert check(told, Path("agent.toml")).device.site.startswith("second post on the left")
+
+
 def test_the_secret_is_in_one_file_and_in_no_repr() -> None:
     files = bundles.files(BUNDLE)
     assert [name for name, content in files.items() if TOKEN.secret.encode() in content] == ["agent.toml"]
