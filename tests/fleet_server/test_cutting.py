@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Thread
+from unittest.mock import ANY
 
 import pytest
 
@@ -24,12 +25,14 @@ from fleet_server.renewal import Cutting
 from provisioning.authority import Authority
 from tests.fleet_server.enrolment.test_service import ONE as ONE_POST
 from tests.fleet_server.enrolment.test_service import enrolled
-from tests.security.raw_mqtt import heard, may_connect, subscribe, tls
+from tests.security.raw_mqtt import CONNACK, heard, may_connect, packet, subscribe, text, tls
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker
 from tests.support.server_context import ADMIN, make_context
 from tests.support.waiting import wait_until
 from wire_contract.topics import Address, Up, up_topic
 
+# CONNECT without a clean start, the session to be kept for an hour: MQTT 5, sections 3.1.2 and 3.1.3
+TO_BE_KEPT = packet(0x10, text("MQTT") + b"\x05\x00\x00\x3c" + b"\x05\x11\x00\x00\x0e\x10" + text("x"))
 FAILURE = 0x80  # reason codes from here on, MQTT 5 section 2.4
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SOON, PAST = NOW + timedelta(days=30), NOW - timedelta(days=1)
@@ -153,10 +156,13 @@ def test_one_with_another_good_certificate_comes_back_by_it(broker: MosquittoBro
     old, new = broker.device_identity(post), broker.device_identity(post)
     revoked(broker, old)
     with tls(broker, new) as first, tls(broker, new) as second:
-        assert first.opened() == 0
+        first.send(TO_BE_KEPT)
+        assert first.read() == (CONNACK, ANY)
         assert end_connections(door, Cut(("city/replaced",))) == []
         assert first.is_closed()
-        assert second.opened() == 0
+        second.send(TO_BE_KEPT)
+        _, answer = second.read()
+        assert answer[:2] == b"\0\0", "the session of the stolen one, with what waited in it, is gone"
         assert second.published(up_topic(post, Up.LIVE), b"here") < FAILURE
 
 

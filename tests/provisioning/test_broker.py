@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from provisioning.authority import Authority
 from provisioning.broker import BrokerSettings, render_mosquitto
@@ -109,6 +111,20 @@ def test_a_revoked_certificate_is_refused_after_a_reload_and_others_are_not(brok
     assert may_connect(broker, kept)
     broker.restart()
     assert not may_connect(broker, lost)
+
+
+def test_the_broker_takes_its_next_certificate_without_a_restart(broker: MosquittoBroker) -> None:
+    with connected(broker, broker.device_identity(ONE)) as device:
+        made = broker.authority.issue_server("broker", [broker.host])
+        made.save(broker.settings.certificate_file, broker.settings.key_file)
+        broker.reload()
+        leaf = made.leaf.public_bytes(Encoding.DER)
+        wait_until(lambda: _shown(broker) == leaf, 10, "the next certificate")
+        assert not device.publish(up_topic(ONE, Up.LIVE), b"still here").is_failure
+
+
+def _shown(broker: MosquittoBroker) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((broker.host, broker.port)))
 
 
 def test_retained_messages_survive_a_restart_and_not_a_wipe(broker: MosquittoBroker) -> None:
