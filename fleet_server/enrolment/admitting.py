@@ -22,6 +22,7 @@ from fleet_server.enrolment import issuing, service, store
 from fleet_server.enrolment.errors import BadRequest, NameTaken
 from fleet_server.enrolment.rules import State
 from fleet_server.enrolment.service import Issued, MadeClaim
+from fleet_server.enrolment.whose import check_site
 from fleet_server.errors import InvalidRequest
 from provisioning import claims, requests
 from provisioning.errors import RequestRefused
@@ -137,7 +138,7 @@ def _admit_new(
 def _checked(tenant: str, wish: Wish) -> Address:
     """Before anybody of the lot is let in. Raises InvalidRequest, BadRequest."""
     devices.checked_place(wish.place)
-    service.check_site(wish.site)
+    check_site(wish.site)
     try:
         address = Address(tenant, wish.device)
         requests.check_name_fits(address)

@@ -20,8 +20,8 @@ from fleet_server.devices.service import Place
 from fleet_server.enrolment import asking, rules, store, telling
 from fleet_server.enrolment.batch_rules import BatchEvent, BatchState
 from fleet_server.enrolment.errors import NotNow
-from fleet_server.enrolment.service import only_of, tenant_of
 from fleet_server.enrolment.store import Alarm, Batch
+from fleet_server.enrolment.whose import only_of, tenant_of
 from fleet_server.errors import InvalidRequest, NotFound
 from fleet_server.masking import in_log, masked
 from provisioning import claims

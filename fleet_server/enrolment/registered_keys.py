@@ -26,10 +26,10 @@ from fleet_server.enrolment import rules, store
 from fleet_server.enrolment.asking import checked_address
 from fleet_server.enrolment.errors import NameTaken
 from fleet_server.enrolment.rules import State
-from fleet_server.enrolment.service import check_site, list_enrolments, tenant_of
 from fleet_server.enrolment.store import Enrolment
+from fleet_server.enrolment.whose import check_site, only_of, tenant_of
 from fleet_server.errors import InvalidRequest
-from fleet_server.masking import in_log
+from fleet_server.masking import in_log, masked
 from provisioning import claims, requests
 from provisioning.errors import RequestRefused
 
@@ -38,6 +38,7 @@ __all__ = ["Enrolment", "Vouched", "fingerprint_of", "register_keys", "registere
 log = logging.getLogger(__name__)
 
 AT_ONCE = 500  # in one transaction
+LIST_LIMIT = 500
 LONGEST = timedelta(days=3650)
 MOST_CHARACTERS = 4096  # of a key: RSA of 8192 bits in PEM takes 1400
 _DIGITS = re.compile(r"[0-9a-f]{32}(?:[0-9a-f]{32})?")
@@ -128,5 +129,10 @@ def _check_key_is_free(session: Session, vouched: Vouched, key: str) -> None:
 
 
 def registered_keys(ctx: Context, principal: Principal) -> list[Enrolment]:
-    """Those that no lamppost has used yet. Raises Forbidden."""
-    return list_enrolments(ctx, principal, (State.CLAIMED,), ways=(Way.KEY,))
+    """Those that no lamppost has used yet, the newest first, at most LIST_LIMIT. Raises Forbidden."""
+    authorize(principal, Action.ENROLMENTS_READ)
+    with ctx.db.session(principal.tenant) as session:
+        store.expire_due(session, datetime.now(UTC))
+        states, ways = (State.CLAIMED,), (Way.KEY,)
+        found = store.listed(session, states, LIST_LIMIT, tenant=only_of(principal), ways=ways)
+    return [masked(principal, each, "created_by", "decided_by") for each in found]

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from fleet_server.accept_policy import Way
-from fleet_server.access.rules import ENROLMENT, EVERY_TENANT, Action, Principal
+from fleet_server.access.rules import ENROLMENT, Action, Principal
 from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
 from fleet_server.devices.service import NOWHERE, Place
-from fleet_server.enrolment import issuing, rules, store
+from fleet_server.enrolment import batches, issuing, registered_keys, rules, store
 from fleet_server.enrolment.asking import (
     Issued,
     Waiting,
@@ -28,7 +28,9 @@ from fleet_server.enrolment.asking import (
 from fleet_server.enrolment.errors import NameTaken, NotNow, of_person
 from fleet_server.enrolment.issuing import Renewal, ca_certificates, renew
 from fleet_server.enrolment.rules import Event, Refusal, State
+from fleet_server.enrolment.standing import change_state
 from fleet_server.enrolment.store import Certificate, Enrolment
+from fleet_server.enrolment.whose import check_site, only_of, tenant_of
 from fleet_server.errors import InvalidRequest, NotFound
 from fleet_server.masking import in_log, masked
 from provisioning import claims
@@ -36,6 +38,7 @@ from wire_contract.topics import Address
 
 __all__ = [
     "Certificate",
+    "DeviceState",
     "Enrolment",
     "Issued",
     "MadeClaim",
@@ -43,11 +46,14 @@ __all__ = [
     "State",
     "Waiting",
     "accept",
+    "batches",
     "ca_certificates",
     "certificate_of",
+    "change_state",
     "get_enrolment",
     "list_enrolments",
     "make_claim",
+    "registered_keys",
     "reject",
     "renew",
     "request_certificate",
@@ -59,10 +65,10 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 LIST_LIMIT = 500
+_NAMES = ("created_by", "decided_by")
 
 
 @dataclass(frozen=True)
-_NAMES = ("created_by", "decided_by")
 class MadeClaim:
     """`token` is shown to the technician once and cannot be had again."""
 
@@ -119,22 +125,6 @@ def make_claim(
         )  # fmt: skip
     log.info("claim %s for %s/%s made by %s", token.id, tenant, device or "(free)", in_log(principal))
     return MadeClaim(str(token), made)
-
-
-def tenant_of(ctx: Context, principal: Principal) -> str:
-    """The tenant that it acts in; the configuration's where it acts in all."""
-    return ctx.config.tenant.name if principal.tenant == EVERY_TENANT else principal.tenant
-
-
-def only_of(principal: Principal) -> str | None:
-    """The tenant that it sees; None: all."""
-    return None if principal.tenant == EVERY_TENANT else principal.tenant
-
-
-def check_site(site: str) -> None:
-    """Raises InvalidRequest."""
-    if len(site) > 200 or not site.isprintable():
-        raise InvalidRequest("A site is at most 200 printable characters.")
 
 
 def list_enrolments(
