@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from datetime import datetime, timedelta
+from threading import BoundedSemaphore
 
 from fleet_server.access import oidc_rules, oidc_store, session_store, store
-from fleet_server.access.errors import LogoutRefused
+from fleet_server.access.errors import LogoutRefused, SignInBusy
 from fleet_server.access.oidc import configured_provider
 from fleet_server.access.oidc_rules import NotBelieved
 from fleet_server.access.rules import Principal
@@ -23,11 +24,27 @@ from fleet_server.masking import initials
 
 log = logging.getLogger(__name__)
 
+# Anybody may ask, and a provider that is away, or a key that it does not have, costs seconds each time.
+AT_ONCE = 4
+BUSY_RETRY_S = 5
+_places = BoundedSemaphore(AT_ONCE)
+
 
 def gone(ctx: Context, token: str, now: datetime | None = None) -> int:
-    """How many sessions ended. Raises LogoutRefused, NotFound (no provider here), ProviderUnreachable."""
-    instant, oidc = real(now), ctx.config.oidc
-    provider = configured_provider(ctx)
+    """How many sessions ended.
+
+    Raises LogoutRefused, NotFound (no provider here), ProviderUnreachable, SignInBusy.
+    """
+    if not _places.acquire(blocking=False):
+        raise SignInBusy("Too many at once.", members={"retry_after_s": BUSY_RETRY_S})
+    try:
+        return _gone(ctx, token, real(now))
+    finally:
+        _places.release()
+
+
+def _gone(ctx: Context, token: str, instant: datetime) -> int:
+    oidc, provider = ctx.config.oidc, configured_provider(ctx)
     try:
         kind, claims = provider.logout(token)
         told = oidc_rules.check_logout(kind, claims, oidc.issuer, oidc.client_id, instant.timestamp())

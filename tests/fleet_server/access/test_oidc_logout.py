@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +18,8 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 from oidc_provider_mock import User, run_server_in_thread  # type: ignore[import-untyped]
 
-from fleet_server.access import oidc, rules, service
+from fleet_server.access import oidc, oidc_logout, oidc_provider, rules, service
+from fleet_server.access.errors import ProviderUnreachable, SignInBusy
 from fleet_server.access.oidc_rules import LOGOUT_EVENT, OLDEST_S, SKEW_S, NotBelieved, check_logout
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.access.service import SessionToken
@@ -160,6 +163,30 @@ def test_nobody_else_signs_people_out(ctx: Context, provider: Provider) -> None:
         token = provider.token(now_s())
         assert http.post("/api/v1/session/oidc-logout", data={"logout_token": token}).status_code == 404
     assert alive(ctx, ana) == [True]
+
+
+def test_a_provider_that_is_away_does_not_hold_every_thread(
+    ctx: Context, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, let_go = threading.Semaphore(0), threading.Event()
+
+    def slow(_self: object, _token: str) -> tuple[str, dict[str, Any]]:
+        at_work.release()
+        assert let_go.wait(30)
+        raise ProviderUnreachable("It is away.")
+
+    monkeypatch.setattr(oidc_provider.Provider, "logout", slow)
+    with ThreadPoolExecutor(oidc_logout.AT_ONCE) as strangers:
+        held = [strangers.submit(service.gone_elsewhere, ctx, "x") for _ in range(oidc_logout.AT_ONCE)]
+        for _ in held:
+            assert at_work.acquire(timeout=30)
+        with pytest.raises(SignInBusy):
+            service.gone_elsewhere(ctx, "x")
+        let_go.set()
+        assert all(isinstance(each.exception(30), ProviderUnreachable) for each in held)
+    monkeypatch.undo()
+    monkeypatch.setenv("LAMPPOST_TEST_SECRET", "between us")
+    assert service.gone_elsewhere(ctx, provider.token(now_s())) == 0
 
 
 @pytest.mark.parametrize(
