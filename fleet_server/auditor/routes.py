@@ -56,7 +56,9 @@ class FaultView(BaseModel):
 
 
 class VerifiedView(BaseModel):
-    """fault null: the log is the one that was written. signed_to: the newest line that a signature covers."""
+    """fault null: the log is the one that was written. signed_to: the newest line that a signature covers.
+
+    at: when it was looked at last; whole_at: when every line was walked last, and not only those since."""
 
     sound: bool
     lines: int
@@ -66,6 +68,8 @@ class VerifiedView(BaseModel):
     erased: int
     signed_to: int
     fault: FaultView | None
+    at: datetime
+    whole_at: datetime
 
 
 class KeysView(BaseModel):
@@ -106,11 +110,22 @@ def listed(
 
 
 @router.get("/verification")
-def verification(ctx: Ctx, asker: Asker) -> VerifiedView:
-    """Walk the whole log now, and tell the first line that is not as it was written."""
-    found = service.verify(ctx, asker)
+def verification(
+    ctx: Ctx,
+    asker: Asker,
+    full: Annotated[
+        bool, Query(description="every line now; for those who act in the whole installation")
+    ] = False,
+) -> VerifiedView:
+    """Is the log the one that was written, or which is the first line that is not?
+
+    Every line is walked at most once an hour, between those only what is new; one walk at a time.
+    """
+    verdict = service.verdict(ctx, asker, full=full)
+    found = verdict.found
     fault = found.fault and FaultView(**vars(found.fault))
-    return VerifiedView(**{**vars(found), "sound": fault is None, "fault": fault})
+    told = {"sound": fault is None, "fault": fault, "at": verdict.at, "whole_at": verdict.whole_at}
+    return VerifiedView(**{**vars(found), **told})
 
 
 @router.get("/keys")

@@ -2,6 +2,7 @@
 
 Every function takes the context and the acting principal, and authorizes. A tenant sees its own lines;
 whether the chain holds is the same answer for everybody: it is one chain. Instants are real time.
+(`verdict` is in `looking.py`.)
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from fleet_server.audit.rules import Happening, clean
 from fleet_server.audit.verifying import Checkpoint, FaultKind, Line, Place, Verified
 from fleet_server.audit.verifying import verify as verify_chain
 from fleet_server.auditor import formats, refusals, store
+from fleet_server.auditor.looking import verdict
 from fleet_server.auditor.rules import MOST, LineView, Wanted, view
+from fleet_server.auditor.verdicts import Verdict
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound
 from fleet_server.origin import coming_from
@@ -32,6 +35,7 @@ __all__ = [
     "FaultKind",
     "LineView",
     "Place",
+    "Verdict",
     "Verified",
     "Wanted",
     "export_csv",
@@ -41,6 +45,7 @@ __all__ = [
     "of_pages",
     "public_keys",
     "sign",
+    "verdict",
     "verify",
     "verify_file",
 ]
