@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +13,7 @@ import pytest
 from provisioning import revocation
 from provisioning.authority import utc_now
 from provisioning.certificates import BACKDATED
-from tests.security.raw_mqtt import may_connect, subscribe, tls
+from tests.security.raw_mqtt import Closed, Raw, may_connect, subscribe, tls
 from tests.support.mosquitto import MosquittoBroker
 from wire_contract.topics import Address
 
@@ -27,7 +29,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MosquittoBroker
 def test_two_lists_of_one_second_both_count(broker: MosquittoBroker) -> None:
     """A broker that reads a new list keeps the former one, and of two OpenSSL takes the later.
 
-    A handshake that begins after the signal is answered by the new list: the broker has one thread.
+    A handshake that begins after the signal is judged by the new list: the broker has one thread.
     """
     noon = utc_now()
     authority = replace(broker.authority, clock=lambda: noon)
@@ -40,6 +42,34 @@ def test_two_lists_of_one_second_both_count(broker: MosquittoBroker) -> None:
     assert authority.release(lost.serial)
     broker.reload()
     assert may_connect(broker, lost), "and whoever is taken off it is let in at once"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_from_before_the_list_is_not_resumed(
+    broker: MosquittoBroker, version: ssl.TLSVersion
+) -> None:
+    """Whoever resumes shows no certificate, and no list is looked at: a reload has to forget all sessions."""
+    lost = broker.device_identity(Address("city", f"resumes-{version.value}"))
+    context = ssl.create_default_context(cafile=str(lost.ca))
+    context.load_cert_chain(lost.certificate, lost.key)
+    context.minimum_version = context.maximum_version = version
+
+    def resumed(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool | None]:
+        plain = socket.create_connection((broker.host, broker.port), timeout=10)
+        with context.wrap_socket(plain, server_hostname=broker.host, session=session) as made:
+            raw = Raw(made)
+            assert raw.opened() == 0
+            raw.answers()
+            return made.session, made.session_reused
+
+    session, _ = resumed(None)
+    session, again = resumed(session)
+    assert again, "there is something to forget"
+    assert broker.authority.revoke(lost.serial)
+    broker.reload()
+    assert not may_connect(broker, lost), "and then it has read the list"
+    with pytest.raises((OSError, Closed)):
+        resumed(session)
 
 
 def test_a_list_is_never_of_the_future(broker: MosquittoBroker) -> None:
