@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from fleet_server.access import service, tokens, two_person, upkeep
 from fleet_server.access.apart_rules import APART_AFTER, Hand, apart, in_force, may_agree, reach, two_apart
 from fleet_server.access.errors import SecondPersonNeeded
+from fleet_server.access.grants import roles_in
 from fleet_server.access.rules import CONSOLE, Action, Principal, Role
 from fleet_server.context import Context
-from fleet_server.errors import Forbidden
+from fleet_server.errors import Forbidden, NotFound
 from tests.support.server_context import make_context
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -260,6 +262,97 @@ def test_a_puppet_neither_agrees_nor_asks(ctx: Context) -> None:
     with pytest.raises(Forbidden, match="may be one person"):
         two_person.approve(ctx, BEA, mine)
     assert two_person.refuse(ctx, puppet, mine).state is two_person.State.REFUSED  # to say no, anybody is one
+
+
+Step = tuple[str, int, int, bool]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["make", "password", "role", "roles", "out", "token"]),
+        st.integers(0, 5),
+        st.integers(0, 5),
+        st.booleans(),
+    ),
+    min_size=3,
+    max_size=9,
+)
+
+
+class Intruder:
+    """Has ana's session in a city of ana and bea, and of whatever else this person makes."""
+
+    def __init__(self, ctx: Context, city: str) -> None:
+        self.ctx, self.city = ctx, city
+        self.mine, self.all, self.tokens = [f"ana-{city}"], [f"ana-{city}", f"bea-{city}"], list[str]()
+        for name in self.all:
+            service.create_operator(ctx, CONSOLE, name, None, (Role.ADMIN,), tenant=city)
+        with ctx.db.raw() as connection:  # as good as a password, and quicker
+            connection.execute("UPDATE operator SET password_hash = 'x'")
+
+    def persons(self) -> list[Principal]:
+        """Those of the own that may sign in just now."""
+        found = [service.get_operator(self.ctx, CONSOLE, name) for name in self.mine]
+        return [
+            Principal("operator", each.name, roles_in(each.grants, self.city), self.city)
+            for each in found
+            if not each.disabled
+        ]
+
+    def do(self, step: Step) -> None:
+        what, who, whom, much = step
+        persons = self.persons()
+        if not persons:
+            return
+        acting, target = persons[who % len(persons)], self.all[whom % len(self.all)]
+        try:
+            self._do(what, acting, target, much)
+        except (Forbidden, NotFound):
+            return  # nobody in the city whom it could ask for more
+
+    def _do(self, what: str, acting: Principal, target: str, much: bool) -> None:
+        ctx, city = self.ctx, self.city
+        match what:
+            case "make":
+                name = f"puppet-{len(self.all)}-{city}"
+                service.create_operator(ctx, acting, name, PASSWORD, (Role.ADMIN,), tenant=city)
+                self.mine.append(name)
+                self.all.append(name)
+            case "password":
+                service.set_password(ctx, acting, target, PASSWORD)
+                self.mine = list(dict.fromkeys([*self.mine, target]))
+            case "role" | "roles":
+                service.grant(ctx, acting, target, city, [Role.APPROVER, Role.ADMIN][: 1 + much])
+            case "out":
+                service.set_disabled(ctx, acting, target, disabled=much)
+            case _:
+                wanted = tokens.Wanted("t", (Action.RETENTION_CHANGE,), timedelta(days=1), target)
+                self.tokens.append(tokens.make(ctx, acting, wanted).token)
+
+    def asks_everywhere(self) -> list[int]:
+        """The numbers of requests, by everybody whose name can be used; none was done."""
+        machines = [service.resolve(self.ctx, token) for token in self.tokens]
+        asked = []
+        for each in [*self.persons(), *(machine for machine in machines if machine is not None)]:
+            with pytest.raises(SecondPersonNeeded) as needed:
+                two_person.need(self.ctx, each, Action.RETENTION_CHANGE, self.city, WHAT, tenant=self.city)
+            asked.append(int(needed.value.members["request"]))
+        return asked
+
+
+def test_one_alone_gets_nothing_done_through_the_services(ctx: Context) -> None:
+    numbers = count()
+
+    @given(STEPS)
+    @settings(max_examples=12, deadline=None)
+    def alone(steps: list[Step]) -> None:
+        one = Intruder(ctx, f"city-{next(numbers)}")
+        for step in steps:
+            one.do(step)
+        for number in one.asks_everywhere():
+            for each in one.persons():
+                with pytest.raises((Forbidden, NotFound)):
+                    two_person.approve(ctx, each, number)
+
+    alone()
 
 
 def test_a_role_just_given_and_a_token_of_a_puppet(ctx: Context) -> None:
