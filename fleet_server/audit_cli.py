@@ -15,6 +15,7 @@ EXAMPLES = """\
 examples:
   lamppost audit list                                    the newest first
   lamppost audit list --who ana --action devices: --from 2026-11-01
+  lamppost audit list --outcome refused --from 2026-11-20
   lamppost audit show 812                                one line, before and after
   lamppost audit verify                                  is the log the one that was written?
   lamppost audit verify audit.jsonl --key checkpoint-4f….pem      an export, anywhere, without a server
@@ -39,9 +40,6 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listed = add_command(commands, "list", "lines, the newest first", run.list_lines)
-    listed.add_argument("--action", default="", metavar="A", help="devices:change, or devices: for all such")
-    listed.add_argument("--who", default="", metavar="NAME", help="an account, a service or a device")
-    listed.add_argument("--resource", default="", metavar="NAME", help="what was acted on, as it is shown")
     listed.add_argument("--before", type=_number, metavar="N", help="go on below the last one shown")
     listed.add_argument("--limit", type=_limit, default=50, metavar="N", help=f"at most (50; {MOST})")
     add_command(commands, "show", "one line, with all that is in it", run.show).add_argument(
@@ -52,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="jsonl can be verified")
     export.add_argument("--without-names", action="store_true", help="without names, addresses and reasons")
     for each in (listed, export):
+        _add_which(each, "" if each is listed else "; of csv alone")
         each.add_argument("--from", dest="begins", type=_instant, metavar="TIME", help="UTC, or with a zone")
         each.add_argument("--to", dest="ends", type=_instant, metavar="TIME")
     verify = add_command(commands, "verify", "is it the log that was written?", run.verify)
@@ -68,6 +67,15 @@ def parser() -> argparse.ArgumentParser:
     add_command(commands, "checkpoint", "sign for the newest line now", run.checkpoint)
     add_command(commands, "keys", "the public keys of checkpoints", run.keys)
     return made
+
+
+def _add_which(each: argparse.ArgumentParser, more: str) -> None:
+    each.add_argument("--action", default="", metavar="A", help=f"devices:change, or devices: for all{more}")
+    each.add_argument("--who", default="", metavar="NAME", help=f"an account, a service or a device{more}")
+    each.add_argument("--resource", default="", metavar="NAME", help=f"what was acted on{more}")
+    each.add_argument(
+        "--outcome", choices=("done", "refused", "locked"), default="", help=f"what came of it{more}"
+    )
 
 
 def _number(text: str) -> int:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,7 @@ def reached(options: argparse.Namespace) -> Iterator[Context]:
 
 
 def list_lines(options: argparse.Namespace) -> Answer:
-    wanted = Wanted(
-        options.before, options.action, options.who, options.resource, options.begins, options.ends
-    )
+    wanted = replace(_wanted(options), before=options.before)
     with reached(options) as ctx:
         found = service.lines(ctx, console(), wanted, options.limit)
     following = found[-1].number if len(found) == options.limit else None
@@ -53,6 +52,12 @@ def list_lines(options: argparse.Namespace) -> Answer:
     if following is not None:
         lines.append(f"there may be more: --before {following}")
     return Answer(0, document, lines)
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    return Wanted(
+        None, options.action, options.who, options.resource, options.begins, options.ends, options.outcome
+    )
 
 
 def show(options: argparse.Namespace) -> Answer:
@@ -67,10 +72,9 @@ def show(options: argparse.Namespace) -> Answer:
 
 
 def export(options: argparse.Namespace) -> Answer:
-    taken = service.export_jsonl if options.format == "jsonl" else service.export_csv
     names = not options.without_names
     with reached(options) as ctx, _progress(options) as progress:
-        rows = taken(ctx, console(), options.begins, options.ends, names=names)
+        rows = service.export(ctx, console(), options.format, _wanted(options), names=names)
         written = _write(options.file, rows, progress)
     told = {"file": str(options.file), "rows": written}
     return Answer(0, told, [f"{options.file}: {written:,} rows"])

@@ -78,6 +78,18 @@ def checkpoints(session: Session, first: int = 0, last: int | None = None) -> li
     return [Checkpoint(n, bytes(h), at, kind, key, bytes(s)) for n, h, at, kind, key, s in rows]
 
 
+def first_checkpoint(session: Session, number: int) -> Checkpoint | None:
+    """The first at this line or after it."""
+    query = text(
+        "SELECT number, hash, at, kind, key_id, signature FROM audit_checkpoint WHERE number >= :number"
+        " ORDER BY number, kind LIMIT 1"
+    )
+    row = session.execute(query, {"number": number}).first()
+    if row is None:
+        return None
+    return Checkpoint(row[0], bytes(row[1]), row[2], row[3], row[4], bytes(row[5]))
+
+
 def last_before(session: Session, before: datetime, most: int) -> Place | None:
     """The last of the first lines that are all older than `before`; at most `most`, never the newest."""
     query = text(

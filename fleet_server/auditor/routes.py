@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -96,13 +97,14 @@ def listed(
     resource: Word = "",
     begins: Since = None,
     ends: Until = None,
+    outcome: Literal["", "done", "refused", "locked"] = "",
     limit: Annotated[int, Query(ge=1, le=service.MOST)] = 100,
     cursor: Annotated[str | None, Query(max_length=MOST_CHARACTERS)] = None,
 ) -> LinePage:
     """Lines of the asker's tenant, the newest first."""
     pages = Pages(request, cursor, int)
     before = None if pages.key is None else pages.key[0]
-    wanted = Wanted(before, action, who, resource, begins, ends)
+    wanted = Wanted(before, action, who, resource, begins, ends, outcome)
     found = service.lines(ctx, asker, wanted, limit)
     following = pages.next([found[-1].number] if len(found) == limit else None)
     response.headers.update(pages.headers)
@@ -142,10 +144,14 @@ def export(
     ends: Until = None,
     form: Annotated[Literal["jsonl", "csv"], Query(alias="format")] = "jsonl",
     names: bool = True,
+    action: Annotated[str, Query(max_length=64, description="of CSV alone, as the three that follow")] = "",
+    who: Word = "",
+    resource: Word = "",
+    outcome: Literal["", "done", "refused", "locked"] = "",
 ) -> StreamingResponse:
     """The log as a file: JSON lines, which `lamppost audit verify FILE` checks anywhere, or CSV."""
-    taken = service.export_jsonl if form == "jsonl" else service.export_csv
-    rows = taken(ctx, asker, begins, ends, names=names)
+    chosen = Wanted(action=action, who=who, resource=resource, outcome=outcome)
+    rows = service.export(ctx, asker, form, replace(chosen, begins=begins, ends=ends), names=names)
     headers = {"Content-Disposition": f'attachment; filename="audit.{form}"'}
     return StreamingResponse(rows, media_type=FORMATS[form], headers=headers)
 

@@ -19,7 +19,7 @@ class Wanted:
     """Which lines; an empty one asks for all. before: those with a smaller number.
 
     action: one, or with a colon at its end all that begin so ("devices:"). who: account, service or device.
-    begins, ends: real time, from the one up to the other.
+    begins, ends: real time, from the one up to the other. outcome: "done", "refused", "locked".
     """
 
     before: int | None = None
@@ -28,6 +28,19 @@ class Wanted:
     resource: str = ""
     begins: datetime | None = None
     ends: datetime | None = None
+    outcome: str = ""
+
+    def fits(self, line: LineView) -> bool:
+        """Of a line between the two instants: as the query of a page decides it."""
+        action = (
+            line.action.startswith(self.action) if self.action.endswith(":") else line.action == self.action
+        )
+        return (
+            (not self.action or action)
+            and self.who in ("", line.who)
+            and self.resource in ("", line.resource)
+            and self.outcome in ("", line.outcome)
+        )
 
 
 @dataclass(frozen=True)

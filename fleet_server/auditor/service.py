@@ -19,7 +19,7 @@ from fleet_server.audit import checkpoints, keys
 from fleet_server.audit import store as log
 from fleet_server.audit.recording import record
 from fleet_server.audit.rules import Happening, clean
-from fleet_server.audit.verifying import Checkpoint, FaultKind, Line, Place, Verified
+from fleet_server.audit.verifying import Checkpoint, Fault, FaultKind, Line, Place, Verified
 from fleet_server.audit.verifying import verify as verify_chain
 from fleet_server.auditor import formats, refusals, store
 from fleet_server.auditor.looking import verdict
@@ -32,12 +32,15 @@ from fleet_server.origin import coming_from
 __all__ = [
     "MOST",
     "Checkpoint",
+    "Fault",
     "FaultKind",
     "LineView",
     "Place",
     "Verdict",
     "Verified",
     "Wanted",
+    "checkpoint_over",
+    "export",
     "export_csv",
     "export_jsonl",
     "line",
@@ -49,6 +52,9 @@ __all__ = [
     "verify",
     "verify_file",
 ]
+
+
+ALL = Wanted()
 
 
 def lines(ctx: Context, principal: Principal, wanted: Wanted, limit: int = 100) -> list[LineView]:
@@ -74,6 +80,13 @@ def line(ctx: Context, principal: Principal, number: int) -> LineView:
     return view(found)
 
 
+def checkpoint_over(ctx: Context, principal: Principal, number: int) -> Checkpoint | None:
+    """The first that signs for this line; None: it is newer than all. Whether it is right, `verify` says."""
+    authorize(principal, Action.AUDIT_READ)
+    with ctx.db.session() as session:  # a checkpoint is nobody's: it signs for the one chain
+        return log.first_checkpoint(session, number)
+
+
 def export_jsonl(
     ctx: Context,
     principal: Principal,
@@ -97,16 +110,33 @@ def export_csv(
     ends: datetime | None = None,
     *,
     names: bool = True,
+    wanted: Wanted = ALL,
 ) -> Iterator[str]:
-    """A table for people; nothing in it can be verified. Raises InvalidRequest."""
+    """A table for people; nothing in it can be verified. wanted: of what lies between only these.
+
+    Raises InvalidRequest.
+    """
     _begin_export(ctx, principal, begins, ends, "csv", names)
     within = principal.within
     chosen = (
         each
         for each in _span(ctx, begins, ends)
-        if within is None or (each.copied or {}).get("tenant") == within
+        if (within is None or (each.copied or {}).get("tenant") == within) and wanted.fits(view(each))
     )
     return formats.csv_rows(chosen, names=names)
+
+
+def export(
+    ctx: Context, principal: Principal, form: str, wanted: Wanted, *, names: bool = True
+) -> Iterator[str]:
+    """form: "jsonl", "csv". Raises InvalidRequest, also where lines are chosen for a file to be verified."""
+    if form == "csv":
+        return export_csv(ctx, principal, wanted.begins, wanted.ends, names=names, wanted=wanted)
+    if replace(wanted, begins=None, ends=None) != ALL:
+        raise InvalidRequest(
+            "A file that can be verified has every line of its days.", remedy="Choose days, or ask for CSV."
+        )
+    return export_jsonl(ctx, principal, wanted.begins, wanted.ends, names=names)
 
 
 def verify(

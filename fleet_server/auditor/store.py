@@ -33,6 +33,7 @@ WHERE {_WITHIN}
   AND (:resource = '' OR l.body::jsonb->>'resource' = :resource OR EXISTS (
        SELECT FROM audit_personal p
        WHERE p.number = l.number AND p.name = 'resource' AND p.value = :resource))
+  AND (:outcome = '' OR l.body::jsonb->>'outcome' = :outcome)
 """  # noqa: S608 - constants
 
 
