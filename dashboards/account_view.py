@@ -6,16 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from string import Template
 
+from dashboards import times
 from fleet_server.access.service import ListedSession, SetUp, SignedIn
 
-_PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Your account - Lamppost $city</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="/assets/lamppost.svg"><link rel="stylesheet" href="/assets/lamppost.css">
-<link rel="stylesheet" href="/assets/phone.css"></head>
-<body><div class="page phone"><header><a href="/">Map</a><span>$who</span></header>
-<main id="main"><h1>Your account</h1>$told$body</main></div></body></html>
-""")
 _SECTION = Template("<section><h2>$title</h2>$body</section>")
 _TENANT = Template("<p>You act in <strong>$tenant</strong> as $roles.</p>$form")
 _OVER = Template("""<form method="post" action="/account/tenant"><label for="tenant">Act in
@@ -27,6 +20,8 @@ _CHANGE = """<form method="post" action="/account/password">
 <label for="new">New password<input id="new" name="new" type="password" required minlength="12"
  maxlength="256" autocomplete="new-password"></label>
 <button type="submit">Change it</button></form><p class="muted">Every other session of yours ends.</p>"""
+_MUST_CHANGE = """<p class="problem" role="alert">Somebody else chose your password. Choose one that only you
+know; then everything else is here.</p>"""
 _BEGIN = """<p>None is set up.</p>
 <form method="post" action="/account/factor"><label for="password">Your password
 <input id="password" name="password" type="password" required maxlength="256"
@@ -47,18 +42,14 @@ _SESSION = Template("""<li><strong>$what</strong> <span>$address, since $began</
 <button type="submit">$end</button></form></li>""")
 
 
-def page(city: str, who: SignedIn, body: str, problem: str = "", done: str = "") -> str:
-    """body: HTML, the others text. problem, done: what came of the last form."""
-    told = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
-    told += f'<p role="status">{escape(done)}</p>' if done else ""
-    return _PAGE.substitute(city=escape(city), who=escape(who.principal.name), told=told, body=body)
-
-
 def overview(who: SignedIn, listed: Sequence[ListedSession], has_password: bool, has_factor: bool) -> str:
     """Where one acts, the second factor, the password, where one is signed in.
 
-    Without a password both are the provider's affair, whose account one signs in with.
+    Without a password both are the provider's affair, whose account one signs in with. Where somebody else
+    chose the password, there is nothing to do before another is chosen.
     """
+    if who.must_change:
+        return _MUST_CHANGE + _section("Password", _CHANGE)
     parts = [_section("Where you act", _acting(who))]
     if has_password:
         parts.append(_section("Second factor", _TAKE_AWAY if has_factor else _BEGIN))
@@ -101,7 +92,7 @@ def _session(found: ListedSession, this: int) -> str:
     return _SESSION.substitute(
         what="This browser" if here else escape(found.agent[:80] or "A program"),
         address=escape(found.address or "somewhere"),
-        began=escape(found.began_at.strftime("%Y-%m-%d %H:%M UTC")),
+        began=times.shown(found.began_at),
         number=found.number,
         end="Sign out" if here else "End it",
     )

@@ -14,7 +14,7 @@ from dashboards import words
 from dashboards.asked_from import asked_from
 from dashboards.model import Condition, Detail, Lamppost, Pending, Place, Reading, Sensor
 from fleet_server.access import service as access
-from fleet_server.access.service import SignedIn
+from fleet_server.access.service import SignedIn, two_person
 from fleet_server.auditor import service as auditor
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context
@@ -22,6 +22,7 @@ from fleet_server.decisions import service as decisions
 from fleet_server.devices import service as devices
 from fleet_server.devices.service import DeviceView, SensorUnitRecord
 from fleet_server.enrolment import service as enrolment
+from fleet_server.errors import LinkError
 from fleet_server.live import LiveHub
 from fleet_server.telemetry import service as telemetry
 from fleet_server.telemetry.service import LatestReading
@@ -167,6 +168,16 @@ class Services:
         """A person compared the fingerprint. Raises Forbidden, NotFound, Conflict, LinkError."""
         act = enrolment.accept if accept else enrolment.reject
         await self._call(act, self._context, by.principal, wanted)
+
+    async def waiting(self, by: SignedIn) -> int | None:
+        """How many requests wait for this person's yes or no; None: they decide none, or nobody knows now."""
+        if not access.permitted(by.principal, "approvals:decide"):
+            return None
+        try:
+            found = await self._call(two_person.listed, self._context, by.principal, two_person.State.WAITING)
+        except LinkError:
+            return None
+        return sum(each.asked_by != by.principal.name for each in found)
 
     async def ask(
         self, function: Callable[Concatenate[Context, P], T], *args: P.args, **kwargs: P.kwargs

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from fastapi import Request
 from nicegui import app
 from starlette.responses import RedirectResponse, Response
 
+from dashboards.asked_from import answering
 from dashboards.sessions import Sessions
 from fleet_server.access.service import SignedIn
 from fleet_server.errors import InvalidRequest, LamppostError, TooLarge, problem_of
 
 Handler = Callable[[Request, SignedIn], Awaitable[Response]]
 Refused = Callable[[SignedIn, LamppostError], Awaitable[Response]]
+FORM_MAX_BYTES = 16_384  # a note of 2,000 characters takes six bytes each at most
+FIELDS_MOST = 96  # every scope of a token has a box
+NUMBER_MOST = 2**31 - 1  # of what the database numbers with four bytes
 
 
 def route(method: str, path: str, handler: Handler, known: Sessions, refused: Refused) -> None:
@@ -23,12 +28,13 @@ def route(method: str, path: str, handler: Handler, known: Sessions, refused: Re
         who = await known.of(request.session, app.storage.user)
         if who is None:  # the session ended between the guard and here
             return RedirectResponse("/sign-in", 303)
-        try:
-            return await handler(request, who)
-        except LamppostError as error:
-            if not problem_of(error).shown:
-                raise
-            return await refused(who, error)
+        with answering(request.client.host if request.client else ""):
+            try:
+                return await handler(request, who)
+            except LamppostError as error:
+                if not problem_of(error).shown:
+                    raise
+                return await refused(who, error)
 
     app.add_api_route(path, answer, methods=[method], include_in_schema=False)
 
@@ -40,3 +46,41 @@ def check_length(request: Request, most: int) -> None:
         raise InvalidRequest("A form says how long it is.")
     if int(length) > most:
         raise TooLarge(f"At most {most >> 10} KiB can be sent here.")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What stood in a form: names and values, in its order."""
+
+    fields: tuple[tuple[str, str], ...]
+
+    def one(self, name: str) -> str:
+        """The first of this name, without blanks around it; "" where there is none."""
+        return next((value.strip() for key, value in self.fields if key == name), "")
+
+    @property
+    def by_name(self) -> dict[str, str]:
+        """As it was typed; of several by one name the last."""
+        return dict(self.fields)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value for key, value in self.fields if key == name))
+
+    def number(self, name: str, most: int = NUMBER_MOST) -> int:
+        """Raises InvalidRequest."""
+        return number(self.one(name), name, most)
+
+
+async def given(request: Request) -> Given:
+    """Of a form without files. Raises InvalidRequest, TooLarge."""
+    check_length(request, FORM_MAX_BYTES)
+    async with request.form(max_files=0, max_fields=FIELDS_MOST) as form:
+        fields = tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
+    return Given(fields)
+
+
+def number(text: str, what: str, most: int = NUMBER_MOST) -> int:
+    """A whole number from 1 to `most`. Raises InvalidRequest."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and 1 <= int(text) <= most):
+        raise InvalidRequest(f"{what}: {text[:40]!r} is no whole number from 1 to {most}.")
+    return int(text)

@@ -23,6 +23,7 @@ from fastapi import Request
 from nicegui import Client, app, ui
 from nicegui.events import GenericEventArguments
 
+from dashboards import areas
 from dashboards.hub import Hub
 from dashboards.roll import encoded
 from dashboards.sessions import TOKEN, Sessions
@@ -32,11 +33,7 @@ from fleet_server.access.service import SignedIn, permitted
 from fleet_server.errors import LamppostError
 
 Decide = Callable[[SignedIn, int, bool], Awaitable[None]]
-AREAS = (  # the navigation: key, address, words
-    {"key": "map", "at": "/", "title": "Map"},
-    {"key": "incidents", "at": "/incidents", "title": "Incidents"},
-)
-FIELD = {"key": "field", "at": "/field", "title": "Field"}  # for whom sets lampposts up (phone_pages.py)
+Waiting = Callable[[SignedIn], Awaitable[int | None]]
 MAY = {  # what a page may offer, by its name in the browser's store; the services check it again
     "decide": "enrolments:decide",
     "claim": "claims:create",
@@ -94,8 +91,10 @@ Build = Callable[[Opened], PageViewer]
 class Frame:
     """Registers pages. The guard has let through signed-in people only."""
 
-    def __init__(self, city: str, hub: Hub, sessions: Sessions, decide: Decide) -> None:
-        self._city, self._hub, self._sessions, self._decide = city, hub, sessions, decide
+    def __init__(self, city: str, hub: Hub, sessions: Sessions, decide: Decide, waiting: Waiting) -> None:
+        """waiting: how many requests wait for somebody's yes or no; asked when a page is opened."""
+        self._city, self._hub, self._sessions = city, hub, sessions
+        self._decide, self._waiting = decide, waiting
 
     def page(
         self, path: str, *, title: str, area: str = "", styles: Sequence[str] = ()
@@ -112,7 +111,8 @@ class Frame:
                 if who is None:  # the session ended between the guard and here
                     client.open("/sign-in")
                     return
-                self._build(build, request, client, who, {"area": area})
+                waiting = await self._waiting(who)
+                self._build(build, request, client, who, {"area": area, "approvals": waiting})
                 ui.add_body_html(FIRST.format(city=escape(self._city), title=escape(title.lower())))
                 for sheet in ("lamppost.css", *styles):
                     ui.add_head_html(f'<link rel="stylesheet" href="/assets/{sheet}">')
@@ -129,7 +129,8 @@ class Frame:
         opened = Opened(line, request.path_params, dict(request.query_params), hub, seed)
         seed |= {
             "city": self._city,
-            "areas": (*AREAS, FIELD) if opened.may("sites:report") else AREAS,
+            "areas": areas.rows(areas.MAIN, opened.may),
+            "more": areas.rows(areas.MORE, opened.may),
             "operator": who.principal.name,
             "now": hub.now_ms(),
             "speed": hub.speed(),

@@ -241,6 +241,7 @@ def register(
         opened.seed["may"] |= {
             "calibrate": opened.may("calibrations:change"),
             "command": opened.may("devices:command"),
+            "standing": opened.may("devices:change"),
             "commands": opened.may("commands:read"),
         }
         query = opened.query

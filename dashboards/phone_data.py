@@ -125,6 +125,10 @@ class Phone:
             await self._ask(enrolment.accept, by.principal, found.id)
         return await self.claim(by, claim)
 
+    async def withdraw(self, by: SignedIn, claim: str) -> None:
+        """Raises Forbidden, NotFound, NotNow."""
+        await self._ask(enrolment.withdraw, by.principal, claim)
+
     async def site(self, by: SignedIn, address: Address) -> Site:
         """Raises NotFound."""
         record = (await self._ask(devices.get_device, by.principal, address)).record

@@ -15,33 +15,34 @@ from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from dashboards import forms
 from dashboards import phone_view as view
-from dashboards.data import Services
+from dashboards.desk import Desk, Handler
 from dashboards.phone_data import Address, ClaimWish, Phone, address_of, may
-from dashboards.sessions import Sessions
 from fleet_server.access.service import SignedIn
-from fleet_server.errors import LamppostError, NotFound, problem_of
+from fleet_server.errors import LamppostError, NotFound
 from fleet_server.technician.service import drawn
 
-FORM_MAX_BYTES = 16_384  # a note of 2,000 characters takes six bytes each at most
-PHOTO_MAX_BYTES = (6 << 20) + FORM_MAX_BYTES  # with the form around it
+AREA = "field"
+PHOTO_MAX_BYTES = (6 << 20) + forms.FORM_MAX_BYTES  # with the form around it
 CLAIM_FIELDS = ("device", "site", "latitude", "longitude", "district", "replaces")
 MAY_CLAIM, MAY_DECIDE, MAY_REPORT = "claims:create", "enrolments:decide", "sites:report"
+MAY_WITHDRAW = "claims:withdraw"
 
 
-def register(services: Services, known: Sessions) -> None:
+def register(desk: Desk) -> None:
     """The routes of the pages."""
-    pages = _Pages(Phone(services))
-    routes: list[tuple[str, str, forms.Handler]] = [
+    pages = _Pages(desk)
+    routes: list[tuple[str, str, Handler]] = [
         ("GET", "/field", pages.home),
         ("GET", "/field/claim", pages.new_claim),
         ("POST", "/field/claim", pages.make_claim),
         ("GET", "/field/at", pages.find),
         ("GET", "/c/{claim}", pages.claim),
         ("POST", "/c/{claim}", pages.decide),
+        ("POST", "/c/{claim}/withdraw", pages.withdraw),
         ("GET", "/field/report/{report}", pages.report),
         ("GET", "/field/{tenant}/{name}", pages.site),
         ("POST", "/field/{tenant}/{name}/place", pages.place),
@@ -49,30 +50,29 @@ def register(services: Services, known: Sessions) -> None:
         ("GET", "/field/{tenant}/{name}/photo/{sha256}", pages.photo),
         ("POST", "/field/{tenant}/{name}/handover", pages.hand_over),
     ]
-    for method, path, handler in routes:
-        forms.route(method, path, handler, known, _refused)
+    desk.register(AREA, routes)
 
 
 class _Pages:
-    def __init__(self, phone: Phone) -> None:
-        self._phone = phone
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._phone = desk, Phone(desk.services)
 
     async def home(self, _request: Request, who: SignedIn) -> Response:
         pending = await self._phone.standing(who, ["pending"])
         waiting = await self._phone.standing(who, ["claimed"])
-        return _page(who, "Field work", view.home(pending, waiting, may(who, MAY_CLAIM)))
+        return await self._page(who, "Field work", view.home(pending, waiting, may(who, MAY_CLAIM)))
 
     async def new_claim(self, _request: Request, who: SignedIn) -> Response:
-        return _page(who, "Set up a lamppost", view.claim_form({}))
+        return await self._page(who, "Set up a lamppost", view.claim_form({}))
 
     async def make_claim(self, request: Request, who: SignedIn) -> Response:
-        given = await _fields(request)
+        given = (await forms.given(request)).by_name
         wish = ClaimWish(**{name: given.get(name, "") for name in CLAIM_FIELDS})
         try:
             made = await self._phone.make_claim(who, wish)
         except LamppostError as refused:
-            return _page(who, "Set up a lamppost", view.claim_form(given), refused)
-        return _page(who, "The claim", view.claimed(made))
+            return await self._page(who, "Set up a lamppost", view.claim_form(given), refused)
+        return await self._page(who, "The claim", view.claimed(made))
 
     async def find(self, request: Request, who: SignedIn) -> Response:
         address = await self._phone.where(who, request.query_params.get("name", ""))
@@ -81,11 +81,11 @@ class _Pages:
     async def claim(self, request: Request, who: SignedIn) -> Response:
         found = await self._phone.claim(who, request.path_params["claim"])
         waits = found.state in ("claimed", "accepted")
-        body = view.claim(found, may(who, MAY_DECIDE))
-        return _page(who, found.device or "A lamppost", body, refresh=waits)
+        body = view.claim(found, may(who, MAY_DECIDE), may(who, MAY_WITHDRAW))
+        return await self._page(who, found.device or "A lamppost", body, refresh=waits)
 
     async def decide(self, request: Request, who: SignedIn) -> Response:
-        claim, given = request.path_params["claim"], await _fields(request)
+        claim, given = request.path_params["claim"], (await forms.given(request)).by_name
         accept = given.get("decision") == "accept"
         try:
             await self._phone.decide(who, claim, given.get("last", ""), accept, given.get("reason", ""))
@@ -93,14 +93,19 @@ class _Pages:
             raise
         except LamppostError as refused:
             found = await self._phone.claim(who, claim)
-            return _page(who, found.device, view.claim(found, may(who, MAY_DECIDE)), refused)
+            return await self._page(who, found.device, view.claim(found, may(who, MAY_DECIDE)), refused)
+        return RedirectResponse(f"/c/{claim}", 303)
+
+    async def withdraw(self, request: Request, who: SignedIn) -> Response:
+        claim = request.path_params["claim"]
+        await self._phone.withdraw(who, claim)
         return RedirectResponse(f"/c/{claim}", 303)
 
     async def site(self, request: Request, who: SignedIn) -> Response:
         return await self._site(who, _address(request))
 
     async def place(self, request: Request, who: SignedIn) -> Response:
-        address, given = _address(request), await _fields(request)
+        address, given = _address(request), (await forms.given(request)).by_name
         return await self._done(who, address, self._phone.place(who, address, given.get("id", ""), given))
 
     async def put_photo(self, request: Request, who: SignedIn) -> Response:
@@ -117,7 +122,7 @@ class _Pages:
         return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
     async def hand_over(self, request: Request, who: SignedIn) -> Response:
-        address, given = _address(request), await _fields(request)
+        address, given = _address(request), (await forms.given(request)).by_name
         return await self._done(who, address, self._phone.hand_over(who, address, given))
 
     async def report(self, request: Request, who: SignedIn) -> Response:
@@ -138,27 +143,20 @@ class _Pages:
 
     async def _site(self, who: SignedIn, address: Address, problem: LamppostError | None = None) -> Response:
         found = await self._phone.site(who, address)
-        return _page(who, found.name, view.site(found, may(who, MAY_REPORT), drawn(found.check)), problem)
+        body = view.site(found, may(who, MAY_REPORT), drawn(found.check))
+        return await self._page(who, found.name, body, problem)
 
-
-def _page(
-    who: SignedIn, title: str, body: str, problem: LamppostError | None = None, *, refresh: bool = False
-) -> Response:
-    status = 200 if problem is None else problem_of(problem).status
-    text = view.page(title, body, who.principal.name, "" if problem is None else str(problem), refresh)
-    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
-
-
-async def _refused(who: SignedIn, refused: LamppostError) -> Response:
-    return _page(who, "This cannot be done", "", refused)
+    async def _page(
+        self,
+        who: SignedIn,
+        title: str,
+        body: str,
+        problem: LamppostError | None = None,
+        *,
+        refresh: bool = False,
+    ) -> Response:
+        return await self._desk.answer(who, title, body, area=AREA, problem=problem, refresh=refresh)
 
 
 def _address(request: Request) -> Address:
     return address_of(request.path_params["tenant"], request.path_params["name"])
-
-
-async def _fields(request: Request) -> dict[str, str]:
-    """Of a form without files. Raises InvalidRequest, TooLarge."""
-    forms.check_length(request, FORM_MAX_BYTES)
-    async with request.form(max_files=0, max_fields=12) as form:
-        return {name: value for name, value in form.items() if isinstance(value, str)}

@@ -5,19 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from html import escape
-from string import Template
 from typing import Any
 
+from dashboards import times
 from dashboards.phone_data import Claimed, Site, Standing
 
-_PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>$title - Lamppost</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">$refresh
-<link rel="icon" href="/assets/lamppost.svg"><link rel="stylesheet" href="/assets/lamppost.css">
-<link rel="stylesheet" href="/assets/phone.css"></head>
-<body><div class="page phone"><header><a href="/field">Field</a><a href="/">Map</a><span>$who</span></header>
-<main id="main"><h1>$title</h1>$problem$body</main></div></body></html>
-""")
 STATES = {
     "claimed": "waits for the lamppost to ask",
     "pending": "asks to be let in: compare its key",
@@ -31,14 +23,6 @@ ENDS_ANOTHER = (
     "There is a lamppost of this name already, with another key. Let this one in only where it takes that "
     "one's place: that one's certificates are over then."
 )
-REFRESH_S = 5  # a claim's page until the lamppost has asked
-
-
-def page(title: str, body: str, who: str, problem: str = "", refresh: bool = False) -> str:
-    """body: HTML; the others are text. refresh: it loads again by itself."""
-    told = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
-    again = f'<meta http-equiv="refresh" content="{REFRESH_S}">' if refresh else ""
-    return _PAGE.substitute(title=escape(title), body=body, who=escape(who), problem=told, refresh=again)
 
 
 def home(pending: Sequence[Standing], waiting: Sequence[Standing], may_claim: bool) -> str:
@@ -49,6 +33,7 @@ def home(pending: Sequence[Standing], waiting: Sequence[Standing], may_claim: bo
         '<section><h2>At a lamppost</h2><form method="get" action="/field/at">'
         f"{_field('Its name', 'name', required=True, hint='lamp-07')}"
         '<button type="submit">Open</button></form></section>'
+        '<p><a href="/batches">Claims in advance</a>, <a href="/keys">registered keys</a></p>'
     )
 
 
@@ -91,20 +76,30 @@ def _qr(standing: Standing) -> str:
     )
 
 
-def claim(found: Standing, may_decide: bool) -> str:
+def claim(found: Standing, may_decide: bool, may_withdraw: bool = False) -> str:
     name = f"{found.tenant}/{found.device}" if found.device else "a lamppost that proposes its name"
     head = (
         f"<dl><dt>Lamppost</dt><dd>{escape(name)}</dd><dt>Site</dt><dd>{escape(found.site) or '-'}</dd>"
         f"<dt>Claim</dt><dd><code>{escape(found.claim)}</code>, made by {escape(found.made_by)}</dd>"
         f'<dt>State</dt><dd class="state">{escape(STATES.get(found.state, found.state))}</dd></dl>'
     )
+    withdraw = _withdraw(found) if found.state in ("claimed", "pending") and may_withdraw else ""
     if found.state == "pending":
-        return head + _compare(found, may_decide)
+        return head + _compare(found, may_decide) + withdraw
     if found.state == "issued":
         at = f"/field/{escape(found.tenant)}/{escape(found.device)}"
         return f'{head}<p><a class="button primary" href="{at}">Site test and hand-over</a></p>'
     why = f"<p>{escape(found.reason)}</p>" if found.reason else ""
-    return head + why + (_qr(found) if found.state == "claimed" else "")
+    return head + why + (_qr(found) if found.state == "claimed" else "") + withdraw
+
+
+def _withdraw(found: Standing) -> str:
+    return (
+        "<details><summary>Withdraw the claim</summary>"
+        f'<form method="post" action="/c/{escape(found.claim)}/withdraw">'
+        "<p>Nobody can use it from now on.</p>"
+        '<button type="submit" class="bad">Withdraw it</button></form></details>'
+    )
 
 
 def _compare(found: Standing, may_decide: bool) -> str:
@@ -197,7 +192,7 @@ def _handover(found: Site, at: str) -> str:
 
 def _reports(found: Site) -> str:
     rows = "".join(
-        f'<li><a href="/field/report/{escape(each.id)}">{each.made_at:%Y-%m-%d %H:%M} UTC, '
+        f'<li><a href="/field/report/{escape(each.id)}">{times.shown(each.made_at)}, '
         f"{escape(each.technician)}</a> {'site test passed' if each.passed else 'site test not passed'}</li>"
         for each in found.reports
     )
@@ -206,7 +201,7 @@ def _reports(found: Site) -> str:
 
 def _history(found: Site) -> str:
     rows = "".join(
-        f"<li>{each.done_at:%Y-%m-%d %H:%M} UTC: {escape(str(each.kind))}, {escape(each.done_by)}</li>"
+        f"<li>{times.shown(each.done_at)}: {escape(str(each.kind))}, {escape(each.done_by)}</li>"
         for each in found.history
     )
     return f'<section><h2>History</h2><ul class="lines">{rows}</ul></section>' if rows else ""

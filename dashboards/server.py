@@ -19,13 +19,20 @@ from starlette.responses import PlainTextResponse, Response
 
 from dashboards import (
     account_page,
+    advance_page,
+    approvals_page,
     astray,
+    audit_page,
     headers,
     incident_pages,
     lamppost_page,
     map_page,
+    people_page,
     phone_pages,
     sign_in,
+    standing_page,
+    tenants_page,
+    tokens_page,
 )
 from dashboards.arrival import Arrival
 from dashboards.data import Services
@@ -34,6 +41,7 @@ from dashboards.data_incidents import Incidents
 from dashboards.data_lamppost import Posts
 from dashboards.data_map import MapServices, index_kinds
 from dashboards.data_orders import Orders
+from dashboards.desk import Desk
 from dashboards.frame import Frame
 from dashboards.guard import Guard
 from dashboards.headers import ScriptNonce, SecurityHeaders
@@ -47,6 +55,18 @@ log = logging.getLogger("lamppost.ui")
 STATIC = Path(__file__).parent / "static"
 ASSET_MAX_AGE_S = (
     300  # they change with a release only; a page after an upgrade must not stay broken for long
+)
+# pages that are forms without a script
+DESK = (
+    account_page,
+    people_page,
+    tokens_page,
+    approvals_page,
+    audit_page,
+    tenants_page,
+    standing_page,
+    advance_page,
+    phone_pages,
 )
 RECONNECT_S = 10.0  # a page that was away this long (a lift, a lid) finds its state; later it loads again
 MESSAGES_KEPT = 60  # messages resent after a short interruption: more ticks than RECONNECT_S has
@@ -73,14 +93,15 @@ def build(config: ServerConfig, services: Services) -> FastAPI:
     app.add_static_files("/assets/leaflet", map_page.LEAFLET / "leaflet", max_cache_age=ASSET_MAX_AGE_S)
     app.add_static_files("/assets", STATIC, max_cache_age=ASSET_MAX_AGE_S)
     sign_in.register(city, services, sessions, config.oidc.title if config.oidc.issuer else "")
-    account_page.register(city, services, sessions)
     astray.register()
-    frame = Frame(city, hub, sessions, services.decide)
+    desk = Desk(city, services, sessions)
+    for pages in DESK:
+        pages.register(desk)
+    frame = Frame(city, hub, sessions, services.decide, services.waiting)
     map_page.register(frame, MapServices(services), index_kinds(), tiles)
     air = Air(services)
     incident_pages.register(frame, services, Incidents(services), air)
     lamppost_page.register(frame, services, Posts(services), air, Orders(services))
-    phone_pages.register(services, sessions)
     app.get("/healthz", include_in_schema=False)(_alive)
     app.add_middleware(ScriptNonce, images=headers.origin_of(config.ui.map_tiles))
     app.add_middleware(Guard, sessions=sessions)

@@ -19,6 +19,10 @@ export default {
           <a v-for="a in s.areas" :key="a.key" :href="a.at" :aria-current="a.key === s.area ? 'page' : null">
             <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true" v-html="icons[a.key]"></svg>
             <span>{{ a.title }}</span><span v-if="a.key === 'incidents' && s.incidents_open" class="count num" :aria-label="plural(s.incidents_open, 'open incident')">{{ s.incidents_open }}</span></a>
+          <details ref="more" class="more" @keydown.esc="close" @focusout="left">
+            <summary :class="{ within: s.more.some((a) => a.key === s.area) }">More<span v-if="s.approvals" class="count num"><span aria-hidden="true">{{ s.approvals }}</span><span class="sr">{{ waiting }}</span></span></summary>
+            <ul><li v-for="a in s.more" :key="a.key"><a :href="a.at" :aria-current="a.key === s.area ? 'page' : null">{{ a.title }}<span v-if="a.key === 'approvals' && s.approvals" class="count num" aria-hidden="true">{{ s.approvals }}</span></a></li></ul>
+          </details>
         </nav>
         <p class="live" :class="link.tone" role="status"><span v-html="marks[link.mark]"></span><span class="words">{{ link.text }}</span></p>
         <p class="street" :title="'Street clock, in the time zone of this browser: ' + zone"><span class="sr">Street clock</span>
@@ -46,6 +50,7 @@ export default {
     },
     time() { return clock(this.s.now); },
     date() { return day(this.s.now); },
+    waiting() { return this.s.approvals === 1 ? "1 request waits for you" : `${this.s.approvals} requests wait for you`; },
     iso() { return new Date(this.s.now).toISOString(); },
   },
   methods: {
@@ -59,6 +64,12 @@ export default {
       const main = document.getElementById("main");
       (main.querySelector("[data-skip-to]") ?? main).focus();
     },
+    close() {
+      if (!this.$refs.more.open) return;
+      this.$refs.more.open = false;
+      this.$refs.more.querySelector("summary").focus();
+    },
+    left(event) { if (!this.$refs.more.contains(event.relatedTarget)) this.$refs.more.open = false; },
     help() { if (!this.$refs.help.open) this.$refs.help.showModal(); },
   },
   mounted() {
@@ -66,7 +77,7 @@ export default {
     document.documentElement.dataset.theme = this.s.theme;
     this.gone = [
       shortcut("?", "This help", () => this.help()),
-      ...this.s.areas.map((a) => shortcut(`g ${a.key[0]}`, `Go to ${a.title}`, () => location.assign(a.at))),
+      ...[...this.s.areas, ...this.s.more].map((a) => shortcut(`g ${a.letter}`, `Go to ${a.title}`, () => location.assign(a.at))),
     ];
   },
   unmounted() { for (const gone of this.gone) gone(); },

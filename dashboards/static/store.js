@@ -7,6 +7,8 @@ export const store = reactive({
   city: "",
   operator: "",
   areas: [], // the navigation
+  more: [], // and what is behind "More"
+  approvals: null, // how many requests wait for this person; null where they decide none
   area: "", // which of it this page is
   may: {}, // what this person may do; the server checks it again
   theme: localStorage.getItem("lamppost-colours") ?? "auto", // auto | light | dark; this browser's own affair

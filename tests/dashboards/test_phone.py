@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from dashboards import phone_view
+from dashboards import desk_view, phone_view
 from dashboards.phone_data import Site, Standing
+from fleet_server.access.rules import Principal
+from fleet_server.access.service import SignedIn
 from fleet_server.enrolment import service as enrolment
 from fleet_server.technician import service as field
 from provisioning.claims import parse_token_text
@@ -157,4 +160,6 @@ def test_who_may_only_look_is_offered_no_form_and_words_stay_words() -> None:
     assert phone_view.ENDS_ANOTHER in taking
     assert phone_view.ENDS_ANOTHER not in phone_view.claim(claim, may_decide=True)
     assert not re.search(r"<(b|i|s|u)>", phone_view.claim(claim, may_decide=True))
-    assert "<b>" not in phone_view.page("<b>", "", "<b>", "<b>")
+    somebody = SignedIn(Principal("operator", "<b>", frozenset({"viewer"}), "demo"), datetime.now(UTC))
+    told = desk_view.Told("<b>", "<b>")
+    assert "<b>" not in desk_view.page(desk_view.Shell("<b>", somebody), "<b>", "", area="field", told=told)

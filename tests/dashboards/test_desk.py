@@ -1,0 +1,345 @@
+"""The pages of those who keep watch, agree and administer: a story each in a browser; then by HTTP every
+role at every page, garbage in every form, other sites' forms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from fleet_server.access import service as access
+from fleet_server.access import tokens, two_person
+from fleet_server.access.rules import CONSOLE, EVERY_TENANT, HUMAN_ROLES, Principal, Role
+from fleet_server.auditor import service as auditor
+from fleet_server.context import Context
+from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import standing
+from fleet_server.errors import Conflict
+from fleet_server.tenants import service as tenants
+from tests.dashboards.accessibility import grave
+from tests.dashboards.conftest import Console, Open, Watched
+from tests.dashboards.desk_tables import CHANGES, GARBAGE_FORMS, GARBAGE_PATHS, MORE, PAGES
+from wire_contract.topics import Address
+
+PASSWORD = "a person of one role"
+R = Role
+LAMP = Address("demo", "schule-west")
+
+
+@pytest.fixture(scope="module")
+def office(console: Console) -> Console:
+    """One person of each role in "demo", and who administers the whole installation."""
+    with console.context() as ctx:
+        for role in HUMAN_ROLES:
+            access.create_operator(ctx, CONSOLE, f"the-{role}", PASSWORD, (role,), tenant="demo")
+        access.create_operator(ctx, CONSOLE, "root", PASSWORD, (R.ADMIN,), tenant=EVERY_TENANT)
+        access.create_operator(ctx, CONSOLE, "guest", PASSWORD, (R.VIEWER,), tenant="demo")
+    return console
+
+
+def as_(role: Role) -> Principal:
+    return Principal("operator", f"the-{role}", frozenset({role}), "demo")
+
+
+def enter(window: Watched, url: str, name: str, password: str = PASSWORD) -> Page:
+    page = window.page
+    page.goto(f"{url}/sign-in")
+    page.fill("#name", name)
+    page.fill("#password", password)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".bar .city")
+    return page
+
+
+def both_widths(page: Page) -> None:
+    """Nothing serious for axe and nothing to scroll sideways, on a phone and at a desk."""
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert grave(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def go(page: Page, title: str) -> None:
+    """By the header, as a person does."""
+    page.click(".more summary")
+    page.click(f".more li a:has-text({title!r})")
+    expect(page.locator("h1")).to_have_text(title)
+
+
+def said(page: Page, window: Watched, *statuses: str) -> str:
+    """What the page says of a refusal; the browser's own complaint of the status is expected."""
+    text = page.get_by_role("alert").inner_text()
+    window.complaints[:] = [c for c in window.complaints if not any(each in c for each in statuses)]
+    return text
+
+
+@pytest.mark.browser
+def test_the_approver_agrees_and_the_first_does_it(office: Console, browse: Open) -> None:
+    desk, other = browse(width=1280), browse(width=390, height=844, scheme="dark")
+    ada = enter(desk, office.url, "the-admin")
+    ada.goto(f"{office.url}/lamppost/{LAMP}")
+    ada.click("text=Let in, shut out")
+    ada.click("summary:has-text('for good')")
+    ada.click("button:has-text('Shut it out for good')")
+    assert "Nothing was done: another person has to agree" in said(ada, desk, "409")
+    both_widths(ada)
+    bea = enter(other, office.url, "the-approver")
+    expect(bea.locator(".more summary .count")).to_contain_text("1")
+    go(bea, "Approvals")
+    both_widths(bea)
+    expect(bea.locator(".request")).to_contain_text(f"revoke the certificates of {LAMP} for good")
+    bea.fill("form[action$=approve] [name=note]", "seen <b>the letter</b>")
+    bea.click("button:has-text('Agree')")
+    expect(bea.get_by_role("status")).to_contain_text("You have agreed")
+    expect(bea.locator("dl").last).to_contain_text("seen <b>the letter</b>")
+    expect(bea.locator(".more summary .count")).to_have_count(0)
+    ada.get_by_role("alert").get_by_role("link").click()
+    expect(ada.locator("main")).to_contain_text("Somebody has agreed. Do the same again now")
+    ada.click("text=Back to the lamppost")
+    ada.click("summary:has-text('for good')")
+    ada.click("button:has-text('Shut it out for good')")
+    expect(ada.locator(".state")).to_contain_text("shut out for good")
+    go(ada, "Approvals")
+    expect(ada.locator("table.cards tr", has_text=str(LAMP))).to_contain_text("done")
+    both_widths(ada)
+
+
+@pytest.mark.browser
+def test_the_security_officer_finds_who_did_it(office: Console, browse: Open) -> None:
+    lamp = Address("demo", "rathaus")
+    with office.context() as ctx:
+        for state in (DeviceState.QUARANTINED, DeviceState.ACTIVE):
+            standing.change_state(ctx, as_(R.OPERATOR), lamp, state)
+        with pytest.raises(Conflict):  # written down as refused
+            standing.change_state(ctx, as_(R.ADMIN), lamp, DeviceState.DECOMMISSIONED)
+    window = browse(width=1280)
+    page = enter(window, office.url, "the-security-officer")
+    go(page, "Audit log")
+    page.fill("[name=action]", "devices:")
+    page.fill("[name=resource]", str(lamp))
+    page.select_option("[name=outcome]", "done")
+    page.click("button:has-text('Show')")
+    rows = page.locator("table.cards tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.last).to_contain_text("the-operator")
+    both_widths(page)
+    rows.last.locator("a").click()
+    expect(page.locator("table.cards")).to_contain_text("quarantined")
+    expect(page.locator("del")).to_have_text("active")
+    expect(page.locator("ins")).to_have_text("quarantined")
+    hash_ = page.locator("dd code", has_text=re.compile("^[0-9a-f]{64}$")).inner_text()
+    both_widths(page)
+    number = int(page.locator("h1").inner_text().removeprefix("Line "))
+    with office.context() as ctx:
+        line = auditor.line(ctx, CONSOLE, number)
+        assert (line.who, line.hash, line.way) == ("the-operator", hash_, "server")
+    page.go_back()
+    with page.expect_download() as taken:
+        page.click("text=A table (CSV)")
+    table = taken.value.path().read_text().splitlines()
+    assert len(table) == 3
+    assert all(str(lamp) in row for row in table[1:])
+    page.click("button:has-text('Verify the log')")
+    expect(page.get_by_role("status")).to_contain_text("Sound.")
+    both_widths(page)
+
+
+@pytest.mark.browser
+def test_the_administrator_adds_a_person(office: Console, browse: Open) -> None:
+    desk, phone = browse(width=1280), browse(width=390, height=844)
+    page = enter(desk, office.url, "the-admin")
+    go(page, "People")
+    page.click("summary:has-text('Add a person')")
+    both_widths(page)
+    page.fill("[name=name]", "no name at all")
+    page.check("[name=role][value=technician]")
+    page.click("button:text-is('Add')")
+    assert "a name is 1 to 64" in said(page, desk, "422", "403", "400")
+    expect(page.locator("[name=role][value=technician]")).to_be_checked()  # what was typed is still there
+    page.fill("[name=name]", "Rui")
+    page.click("button:text-is('Add')")
+    password = page.locator(".token code").inner_text()
+    both_widths(page)
+    page.reload()  # sends the form again
+    assert "There is an operator rui already" in said(page, desk, "409")
+    assert password not in page.content()
+    rui = enter(phone, office.url, "rui", password)
+    expect(rui.get_by_role("alert")).to_contain_text("Somebody else chose your password")
+    rui.goto(f"{office.url}/field")
+    expect(rui.locator("h1")).to_have_text("Your account")
+    both_widths(rui)
+    rui.fill("#old", password)
+    rui.fill("#new", "what rui alone knows")
+    rui.click("button:has-text('Change it')")
+    expect(rui.get_by_role("status")).to_contain_text("another one now")
+    expect(rui.locator(".areas > a")).to_have_text(["Map", "Incidents", "Field"])
+    rui.click(".more summary")
+    expect(rui.locator(".more li a")).to_have_text(["Your account"])
+    page.goto(f"{office.url}/people/rui")
+    expect(page.locator("dl").first).not_to_contain_text("not of late")
+    page.click("summary:has-text('Keep this account out')")
+    page.click("button:has-text('Keep out')")
+    expect(page.get_by_role("status")).to_contain_text("kept out")
+    both_widths(page)
+    with office.context() as ctx:
+        assert access.get_operator(ctx, CONSOLE, "rui").disabled
+        assert access.sessions_of(ctx, CONSOLE, "rui") == []
+
+
+@pytest.mark.browser
+def test_who_runs_the_installation_raises_a_quota_and_makes_a_token(office: Console, browse: Open) -> None:
+    window = browse(width=1280)
+    page = enter(window, office.url, "root")
+    go(page, "Tenants")
+    both_widths(page)
+    page.click("table.cards a:text-is('demo')")
+    page.fill("[name=devices]", "12.5")
+    page.fill("[name=title]", "The city")
+    page.evaluate("document.querySelector('[name=devices]').type = 'text'")
+    page.fill("[name=devices]", "many")
+    page.click("button:has-text('Change it')")
+    assert "is no whole number" in said(page, window, "422")
+    page.fill("[name=devices]", "40")
+    page.click("button:has-text('Change it')")
+    expect(page.get_by_role("status")).to_contain_text("It is changed")
+    expect(page.locator("dl")).to_contain_text("of 40")
+    both_widths(page)
+    go(page, "Tokens of machines")
+    page.click("summary:has-text('Make a token')")
+    page.fill("[name=name]", "nightly <export>")
+    page.fill("[name=owner]", "the-viewer")
+    page.fill("[name=tenant]", "demo")
+    page.check("[name=scope][value='devices:read']")
+    page.check("[name=scope][value='tenants:change']")
+    both_widths(page)
+    page.click("button:has-text('Make the token')")
+    assert "no more than the-viewer" in said(page, window, "403")
+    page.uncheck("[name=scope][value='tenants:change']")
+    page.click("button:has-text('Make the token')")
+    token = page.locator(".token code").inner_text()
+    with office.context() as ctx:
+        found = tokens.resolve(ctx, token, datetime.now(UTC))
+        assert found is not None
+        assert found[0].scopes == frozenset({"devices:read"})
+    page.click("text=All tokens")
+    both_widths(page)
+    page.click("summary:has-text('Revoke nightly')")
+    page.click("button:has-text('Revoke it')")
+    expect(page.get_by_role("status")).to_contain_text("worth nothing")
+    with office.context() as ctx:
+        assert tokens.resolve(ctx, token, datetime.now(UTC)) is None
+        assert next(iter(tenants.list_tenants(ctx, CONSOLE))).own["devices"] == 40
+
+
+# -- by HTTP ---------------------------------------------------------------------------------------------
+
+REFUSED = {403, 404}
+
+
+@contextmanager
+def browser(url: str, name: str = "") -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, headers={"Accept": "text/html", "Origin": url}, timeout=30) as made:
+        if name:
+            entered = made.post("/sign-in", data={"name": name, "password": PASSWORD})
+            assert entered.status_code == 303, entered.text[-400:]
+        yield made
+
+
+def a_request(ctx: Context) -> int:
+    """That the operator's colleague asked for; waiting."""
+    somebody = Principal("operator", "nobody-here", frozenset({R.ADMIN}), "demo")
+    lamp = Address("demo", "bahnhof-nord")
+    with pytest.raises(Conflict) as asked:
+        standing.change_state(ctx, somebody, lamp, DeviceState.DECOMMISSIONED)
+    return int(asked.value.members["request"])
+
+
+def test_every_role_at_every_page_and_form(office: Console) -> None:
+    """Denied unless a policy permits it; the header offers what the page then shows, and no more."""
+    with office.context() as ctx:
+        request = a_request(ctx)
+        for role in HUMAN_ROLES:
+            with browser(office.url, f"the-{role}") as person:
+                for path, who in PAGES.items():
+                    answer = person.get(path.replace("$request", str(request)))
+                    wanted = {200} if role in who else REFUSED
+                    assert answer.status_code in wanted, (role, path, answer.status_code)
+                    if answer.status_code in REFUSED:
+                        assert "<form" not in answer.text.partition("<main")[2], (role, path)
+                offered = set(re.findall(r'<li><a href="(/\w+)"', person.get("/account").text))
+                assert offered == {p for p, who in PAGES.items() if p in MORE and role in who}, role
+                for path, (form, who) in CHANGES.items():
+                    answer = person.post(path.replace("$request", str(request)), data=form)
+                    passed = answer.status_code not in {403, 404} or "may not do" not in answer.text
+                    if role not in who:
+                        assert answer.status_code in REFUSED, (role, path, answer.status_code)
+                    elif "999999" not in path and "factor" not in path:
+                        assert passed, (role, path, answer.text[-600:])
+        found = two_person.get(ctx, as_(R.SECURITY_OFFICER), request)
+        assert found.state in {two_person.State.REFUSED, two_person.State.APPROVED}
+        assert tenants.own_tenant(ctx, CONSOLE, "demo").own["devices"] != 99
+
+
+def test_garbage_is_told_what_to_do_and_changes_nothing(office: Console) -> None:
+    with browser(office.url, "root") as root, office.context() as ctx:
+        before = [(each.name, each.grants, each.disabled) for each in access.list_operators(ctx, CONSOLE)]
+        for path in GARBAGE_PATHS:
+            answer = root.get(path)
+            assert answer.status_code in {200, 400, 404, 409, 413, 422}, (path, answer.status_code)
+            if answer.status_code != 200:
+                assert re.search(r'role="alert">[^<]{12,}', answer.text), (path, answer.text[-500:])
+        for path, form in GARBAGE_FORMS:
+            answer = root.post(path, data=form)
+            assert answer.status_code in {400, 403, 404, 409, 413, 422}, (path, form, answer.status_code)
+            assert re.search(r'role="alert">[^<]{12,}', answer.text), (path, form, answer.text[-500:])
+        assert root.post("/people", content=b"name=x", headers={"Content-Type": "text/plain"}).is_error
+        assert [
+            (each.name, each.grants, each.disabled) for each in access.list_operators(ctx, CONSOLE)
+        ] == before
+
+
+def test_another_site_and_nobody_send_no_form(office: Console) -> None:
+    evil = {"Origin": "http://evil.example"}
+    with browser(office.url, "the-admin") as admin, browser(office.url) as nobody:
+        for path, (form, _) in CHANGES.items():
+            path = path.replace("$request", "1")
+            assert admin.post(path, data=form, headers=evil).status_code == 403, path
+            assert nobody.post(path, data=form).status_code == 401, path
+        for path in PAGES:
+            answer = nobody.get(path.replace("$request", "1"))
+            assert (answer.status_code, answer.headers["location"][:8]) == (303, "/sign-in"), path
+
+
+def test_lists_come_in_pages(office: Console) -> None:
+    """More people, tokens, requests and lines than a page shows: every one is reached, once."""
+    with office.context() as ctx:
+        names = [f"crowd-{n:03}" for n in range(130)]
+        for name in names:
+            access.create_operator(ctx, CONSOLE, name, None, (R.VIEWER,), tenant="demo")
+        wish = ("devices:read",)
+        for n in range(105):
+            tokens.make(ctx, CONSOLE, tokens.Wanted(f"t{n}", wish, timedelta(days=1), names[0], "demo"))
+    with browser(office.url, "the-security-officer") as officer:
+        assert walk(officer, "/people?find=crowd-", r'href="/people/(crowd-\d+)"') == names
+        assert len(walk(officer, "/tokens", r"<strong>(t\d+)</strong>")) == 105
+        lines = [int(each) for each in walk(officer, "/audit", r'<td[^>]*><div><a href="/audit/(\d+)"')]
+        assert len(lines) > 235
+        assert lines == sorted(set(lines), reverse=True)
+
+
+def walk(person: httpx.Client, path: str, what: str) -> list[str]:
+    """Everything that is listed from `path` on, page after page."""
+    found: list[str] = []
+    for _ in range(50):
+        text = person.get(path).text
+        found += re.findall(what, text)
+        further = re.search(r'class="further"><a href="([^"]+)"', text)
+        if further is None:
+            return found
+        path = further[1].replace("&amp;", "&")
+    raise AssertionError("the pages have no end")
