@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,8 @@ from edge_agent.core.commanding import Book
 from edge_agent.core.declaring import declaration
 from edge_agent.core.gathering import Seen
 from edge_agent.core.records import UnitIdentity
-from edge_agent.core.sealing import Pace
 from edge_agent.core.spool_policy import Caps
-from edge_agent.core.twin import Twin, Values
+from edge_agent.core.twin import Twin
 from edge_agent.errors import AgentError
 from edge_agent.io.clocks import SteppedClock
 from edge_agent.loops.board import Board
@@ -29,6 +27,7 @@ from edge_agent.loops.spooler import Spooler
 from edge_agent.loops.status import Facts, Reporter
 from edge_agent.loops.twin import TwinKeeper
 from edge_agent.ports import Clock
+from edge_agent.settings import Obedience, QuietHours
 from simulator.hosted import HostedLink, HostedSpooler, SharedRoomKeeper, Turner
 from simulator.mqtt import LoopBroker
 from simulator.shared_spool import SharedSpool
@@ -39,10 +38,19 @@ from wire_contract.settings import REGISTRY
 from wire_contract.topics import Address, Up
 
 FLUSH = "telemetry.flush_interval_s"
-DEFAULTS = {key: each.default for key, each in REGISTRY.items() if each.default is not None}
+SENSOR = "air"  # its name: one loop reads all that a simulated lamppost has
+# Settings that nothing here obeys, and why; all others are obeyed as an agent does.
+WITHOUT = {
+    "data.budget_mb": "a simulated lamppost has no link of its own to meter",
+    "log.level": "simulated lampposts share one log",
+    "model.runtime": "a simulated lamppost runs no model",
+}
 BACKOFF_MAX_S = 120.0  # the agent's own
 SPOOL_BYTES = 256 * 1024 * 1024  # a quarter of an agent's default: a day offline at ten seconds is 3 MB
 CAPS = Caps(SPOOL_BYTES, 256 * 1024 * 1024, 1000, 30.0, 7.0)
+DEFAULTS = {
+    key: each.default for key, each in REGISTRY.items() if each.default is not None and key not in WITHOUT
+} | {"spool.max_bytes": CAPS.max_bytes, "spool.min_free_bytes": CAPS.min_free_bytes}
 
 
 @dataclass
@@ -158,7 +166,7 @@ def fill_backlog(setting: Setting, span_s: float, until_ms: int, entries: Entrie
     for now_ms in range(start_ms, until_ms, step_ms):
         clock.step_to(now_ms)
         for identity, reading in setting.sensors.read(now_ms):
-            taken = Taken("air", identity, reading, setting.every_s, now_ms, clock.street_s())
+            taken = Taken(SENSOR, identity, reading, setting.every_s, now_ms, clock.street_s())
             spooler.take_now(taken)
     spooler.finish_now()
     spool.close()
@@ -180,6 +188,7 @@ class SimulatedPost:
     ) -> None:
         self._setting, self._clock, self._tally = setting, clock, tally
         self.broker, self.entries, self._threads = broker, entries, threads
+        self._every_s, self._silent, self._quiet = setting.every_s, False, QuietHours(clock)
         self.board = Board(clock)
         self.spool = open_spool(setting.spool, clock)
         self._before = before or totals(self.spool)
@@ -193,9 +202,10 @@ class SimulatedPost:
             Shelf(),
             self.board,
             {**DEFAULTS, FLUSH: setting.flush_s},
-            (),
-            self._obey,
+            (SENSOR,),
+            self._make_obedience(),
             self._publish_twin,
+            WITHOUT,
         )
         self._commands = self._make_commands()
         self._sampling = Turner(self._sample)
@@ -221,6 +231,17 @@ class SimulatedPost:
             corrupt=lambda: self.spooler.rescue(),
             born=lambda: self._twin.tell(),
             backoff_max_s=BACKOFF_MAX_S,
+            paused=self._quiet.paused,
+        )
+
+    def _make_obedience(self) -> Obedience:
+        return Obedience(
+            pace=self.spooler.keep_pace,
+            caps=self.spooler.keep_within,
+            refresh=self.link.refresh_each,
+            samplers=(self,),
+            quiet=self._quiet,
+            budget=lambda _megabytes: None,
         )
 
     def _make_commands(self) -> CommandLoop:
@@ -254,9 +275,21 @@ class SimulatedPost:
             watch=self.entries.add,
         )
 
-    def _obey(self, holds: Values, changed: Collection[str]) -> None:
-        if FLUSH in changed:
-            self.spooler.keep_pace(Pace(float(holds[FLUSH])))
+    @property
+    def name(self) -> str:
+        """Of its sensors, as settings call them."""
+        return SENSOR
+
+    @property
+    def configured_every_s(self) -> float:
+        return self._setting.every_s
+
+    def sample_each(self, every_s: float) -> None:
+        """Street seconds, from now on. On the event loop's thread, as everything here."""
+        self._every_s = every_s
+        self._due_s = next_due(self._anchor_s, self._clock.street_s(), every_s)
+        if not self._silent:
+            self._sleep()
 
     def _publish_twin(self, payload: bytes) -> None:
         self.link.publish_now(Up.TWIN, payload)
@@ -274,12 +307,13 @@ class SimulatedPost:
             self._tally.behind_s = max(self._tally.behind_s, (now_s - self._due_s) / self._clock.speed)
             for identity, reading in self._setting.sensors.read(now_ms):
                 self._tally.taken += 1
-                self.spooler.take(Taken("air", identity, reading, self._setting.every_s, now_ms, now_s))
-            self._due_s = next_due(self._anchor_s, now_s, self._setting.every_s)
+                self.spooler.take(Taken(SENSOR, identity, reading, self._every_s, now_ms, now_s))
+            self._due_s = next_due(self._anchor_s, now_s, self._every_s)
         self._sleep()
 
     def stop_sampling(self) -> None:
         """The sensors fall silent; what they gave is sealed."""
+        self._silent = True
         self._sampling.stop()
         self.spooler.finish()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from types import MappingProxyType
 
 from edge_agent.core.words import fitting
 from wire_contract.limits import MAX_MAP_ITEMS, MAX_SEQUENCE
@@ -41,14 +42,17 @@ class Twin:
     wishes: Mapping[str, Wish] = field(default_factory=dict)
 
 
-def judging(sensors: Collection[str]) -> Judge:
-    """The registry's verdict, and this lamppost's: a sensor that is not here has no settings."""
+def judging(sensors: Collection[str], without: Mapping[str, str] = MappingProxyType({})) -> Judge:
+    """The registry's verdict, and this lamppost's: a sensor that is not here has no settings. `without`:
+    settings that nothing here obeys, and why."""
 
     def judge(key: str, value: Value) -> tuple[int, str]:
         code, why = verdict(key, value)
         name = sensor_of(key)
         if code == OK and name and name not in sensors:
             return UNKNOWN, "there is no sensor of this name here"
+        if code == OK and key in without:
+            return UNKNOWN, without[key]
         return code, why
 
     return judge

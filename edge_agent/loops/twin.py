@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from edge_agent.core.twin import Twin, Values, in_force, judged_again, judging, report, started, take_in
@@ -29,7 +30,7 @@ class Shelf(Protocol):
 
 class TwinKeeper:
     """`configured`: what holds where the server wishes nothing. `publish(payload)`: to up/twin, not while
-    offline."""
+    offline. `without`: settings that nothing here obeys, and why."""
 
     def __init__(
         self,
@@ -39,9 +40,10 @@ class TwinKeeper:
         sensors: Collection[str],
         obey: Obey,
         publish: Callable[[bytes], None],
+        without: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._shelf, self._board, self._configured = shelf, board, configured
-        self._gate, self._judge = Gate(board), judging(sensors)
+        self._gate, self._judge = Gate(board), judging(sensors, without)
         self._obey, self._publish = obey, publish
         self._twin = started(judged_again(shelf.load(), self._judge))
         self._keep(self._twin)
