@@ -7,6 +7,7 @@ import getpass
 import sys
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from provisioning.claims import parse_token_text
 from provisioning.storage import PUBLIC_FILE_MODE, write_atomically
 from provisioning.technician import bundle as bundles
 from provisioning.technician import delivering, label, report
-from provisioning.technician.bundle import Bundle
+from provisioning.technician.bundle import Bundle, Sensor
 from provisioning.technician.errors import (
     BadReport,
     LamppostUnreachable,
@@ -35,6 +36,7 @@ Facts = dict[str, Any]
 NO_CLAIM = "22222222." + "0" * 27  # its form alone: for a bundle that is only checked
 CLAIM_S = 300  # a technician who is connected needs it for minutes
 REPLACING_S = 24 * 3600
+REPLACE_UNIT = "replace-unit"  # the kind of work, as the server calls it
 WITHDRAW = "lamppost fleet claim withdraw {}"  # the desk's, on the server
 
 
@@ -88,7 +90,7 @@ def bundle(shop: Workshop, options: argparse.Namespace) -> Facts:
         settings=settings,
         claim=NO_CLAIM,
         site=options.site,
-        sensors=tuple(bundles.sensor_of(each) for each in options.sensor or ()),
+        sensors=_sensors(shop, options, address),
         latitude=latitude,
         longitude=longitude,
         wait_for_time=not options.has_clock,
@@ -125,6 +127,30 @@ def bundle(shop: Workshop, options: argparse.Namespace) -> Facts:
     return facts | {
         "next": "on it: sudo sh install.sh; compare its fingerprint and accept it: " + made.label.url,
     }
+
+
+def _sensors(shop: Workshop, options: argparse.Namespace, address: Address) -> tuple[Sensor, ...]:
+    """With their serial numbers: as told, else as the site's history has them, so that another computer goes
+    on with the same units. Raises BadSetting, and as the server does."""
+    found = [bundles.sensor_of(each) for each in options.sensor or ()]
+    told = dict(bundles.serial_of(each) for each in options.serial or ())
+    unknown = sorted(told.keys() - {each.name for each in found})
+    if unknown:
+        raise WrongInput(f"--serial {unknown[0]!r:.64}: there is no --sensor of this name")
+    known = _serials_of(shop, address) if options.replaces and found else {}
+    return tuple(replace(each, serial=told.get(each.name, known.get(each.name, ""))) for each in found)
+
+
+def _serials_of(shop: Workshop, address: Address) -> dict[str, str]:
+    """Sensor name to serial number, by the newest change of each: the server's word, and what waits here."""
+    waiting = [each for each in shop.journal.open() if each.device == str(address)]
+    done = [(each.done_at, each.body) for each in waiting if each.kind == REPLACE_UNIT]
+    if not shop.offline:
+        with closing(shop.server()) as server:
+            told = server.get(path_of("devices", address.tenant, address.device, "history"), limit="200")
+        done += [(each["done_at"], each["body"]) for each in told if each["kind"] == REPLACE_UNIT]
+    done.sort(key=lambda each: datetime.fromisoformat(each[0]))
+    return {body["sensor"]: body["new_serial"] for _, body in done}
 
 
 def _settings(shop: Workshop) -> Settings:

@@ -69,6 +69,14 @@ def sensor_of(text: str) -> Sensor:
     return Sensor(*found.groups())
 
 
+def serial_of(text: str) -> tuple[str, str]:
+    """(sensor, serial number) from NAME=SERIAL. Raises BadSetting."""
+    name, equals, serial = text.partition("=")
+    if not name or not equals or not serial or len(serial) > SITE_MOST or _CONTROL.search(serial):
+        raise BadSetting(f"{text!r:.100} is no serial number of a sensor", "Write NAME=SERIAL, as in pm=2F81")
+    return name, serial
+
+
 def files(bundle: Bundle) -> dict[str, bytes]:
     """File name to content, in the order in which they are written. Raises BadSetting."""
     if parse_token_text(bundle.claim) is None:

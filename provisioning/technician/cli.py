@@ -129,6 +129,7 @@ def _bundle_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--at", type=_coordinates, metavar="LAT,LON", help="degrees, as in 41.1496,-8.6109")
     sub.add_argument("--district", default="", metavar="NAME")
     sub.add_argument("--sensor", action="append", metavar="NAME:KIND:PORT", help="again for more")
+    sub.add_argument("--serial", action="append", metavar="NAME=SERIAL", help="of a sensor; again for more")
     sub.add_argument("--has-clock", action="store_true", help="its clock has a battery")
     sub.add_argument("--claim-file", type=Path, metavar="FILE", help="take its first claim")
     sub.add_argument(

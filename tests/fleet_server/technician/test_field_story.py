@@ -325,6 +325,8 @@ def test_the_second_factor_is_asked_for(
     [
         ("bundle", "Lamp 7"),
         ("bundle", "lamp-7", "--sensor", "pm"),
+        ("bundle", "lamp-7", "--serial", "pm=1"),
+        ("bundle", "lamp-7", "--sensor", "pm:pms5003:/dev/x", "--serial", "pm"),
         ("bundle", "lamp-7", "--ssh=-oProxyCommand=sh"),
         ("bundle", "lamp-7", "--card", "/nowhere"),
         ("bundle", "lamp-7", "--packages", "/nowhere"),

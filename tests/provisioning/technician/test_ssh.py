@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,22 +11,15 @@ from pathlib import Path
 import pytest
 
 from provisioning.technician import bundle as bundles
-from provisioning.technician import cli, delivering
+from provisioning.technician import delivering
 from provisioning.technician import lamppost as reaching
 from provisioning.technician.errors import LamppostUnreachable, NotWritten, WrongInput
-from provisioning.technician.home import HOME_VARIABLE
 from provisioning.technician.lamppost import Lamppost
 from tests.chaos.lines import Lines
 from tests.chaos.weather import Weather
-from tests.edge_agent.making import ADDRESS
-from tests.edge_agent.test_cli import sensor_port, server, write_config
 from tests.provisioning.technician.sshd import Sshd, new_key, sshd
 from tests.provisioning.technician.test_bundle import BUNDLE, TOKEN
-from tests.support.acking_server import AckingServer
-from tests.support.mosquitto import MosquittoBroker
 from tests.support.tmpfs import fill_disk, small_disk
-
-__all__ = ["sensor_port", "server"]
 
 FILES = {'packages/it\'s a "wheel" é.whl': b"w" * 400_000} | bundles.files(BUNDLE)
 HOST = "lamp-07.local"
@@ -148,41 +137,6 @@ def test_a_disk_that_is_full_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with Lamppost(HOST) as post, pytest.raises(NotWritten, match="No space left on device"):
             delivering.over_ssh(FILES, post)
         assert [path.name for path in there.iterdir()] == ["filler"], "and no half of it stays"
-
-
-def test_the_site_test_of_a_lamppost_that_runs(
-    post: Sshd,
-    tmp_path: Path,
-    broker: MosquittoBroker,
-    server: AckingServer,
-    sensor_port: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    folder = tmp_path / "it's here"
-    folder.mkdir()
-    config = write_config(folder, broker.port, broker.device_identity(ADDRESS), sensor_port)
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
-    daemon = subprocess.Popen(
-        [sys.executable, "-m", "lamppost", "agent", "run", "--config", str(config)], stderr=subprocess.DEVNULL
-    )
-    try:
-        server.wait_samples(1)
-        options = ("--ssh", HOST, "--config", str(config), "--seconds", "1", "--ack-within", "30", "--json")
-        assert cli.main(["test", *options]) == 0, capsys.readouterr()
-    finally:
-        daemon.send_signal(signal.SIGTERM)
-        daemon.wait(15)
-    told = json.loads(capsys.readouterr().out)
-    assert (told["lamppost"], told["passed"]) == (str(ADDRESS), True)
-    lines = {line["what"]: line for line in told["lines"]}
-    assert {"clock", "signal", "first ack", "readings", "sensor front", "broker"} <= lines.keys()
-    assert "pm2_5" in str(
-        json.loads((tmp_path / "home" / "tests" / "city_post-1.json").read_text())["courses"]
-    )
-    capsys.readouterr()
-    assert cli.main(["test", *options[:4], "--program", "lampost", "--json"]) == 1
-    assert "not installed there" in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_the_secret_is_in_no_command_line(post: Sshd) -> None:
