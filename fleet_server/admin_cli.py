@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fleet_server import admin_commands as run
@@ -22,14 +20,14 @@ from fleet_server.admin_commands import Row, coordinates, duration
 from fleet_server.admit_commands import enrolments_admit
 from fleet_server.air.commands import instant
 from fleet_server.air.rules import POLLUTANTS
-from fleet_server.config import ServerConfig, load_config
+from fleet_server.command_line import Answer, Commands, add_command, answered
+from fleet_server.config import ServerConfig
 from fleet_server.context import Context, command_context
 from fleet_server.decisions.rules import State as IncidentState
 from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment.rules import CLAIM_LIFE, State
-from fleet_server.errors import ConfigurationError, LamppostError
+from fleet_server.errors import ConfigurationError
 from fleet_server.health import database_parts
-from fleet_server.origin import coming_from
 
 EXAMPLES = """\
 examples:
@@ -51,8 +49,6 @@ It acts on the database of the server's configuration (--config, --data), runnin
 that configuration may do everything here; what is done is kept under the name of the system user.
 """
 
-Command = Callable[[Context, argparse.Namespace], list[Row]]
-
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
@@ -73,31 +69,30 @@ def parser() -> argparse.ArgumentParser:
         (("tokens",), "permissions of machines", people.MACHINE_EXAMPLES, people.add_tokens),
         (("approvals",), "what takes a second person", people.APPROVAL_EXAMPLES, people.add_approvals),
     ):
-        add(_group(groups, names[0], what, examples, names[1:]), _command)
+        add(_group(groups, names[0], what, examples, names[1:]), add_command)
     _claims(_group(groups, "claim", "a technician's permission to enrol one lamppost"))
-    ahead.add_batch(_group(groups, "batch", "claims issued in advance", ahead.BATCH_EXAMPLES), _command)
-    ahead.add_keys(_group(groups, "keys", "public keys registered before", ahead.KEY_EXAMPLES), _command)
-    ahead.add_alarms(_group(groups, "alarms", "claims used twice", ahead.ALARM_EXAMPLES), _command)
+    ahead.add_batch(_group(groups, "batch", "claims issued in advance", ahead.BATCH_EXAMPLES), add_command)
+    ahead.add_keys(_group(groups, "keys", "public keys registered before", ahead.KEY_EXAMPLES), add_command)
+    ahead.add_alarms(_group(groups, "alarms", "claims used twice", ahead.ALARM_EXAMPLES), add_command)
     _enrolments(_group(groups, "enrolments", "lampposts that ask to be let in"))
     _lampposts(_group(groups, "lamppost", "who is in the street, and who may come in"))
-    certified.add(_group(groups, "certificates", "what proves who it is", certified.EXAMPLES), _command)
+    certified.add(_group(groups, "certificates", "what proves who it is", certified.EXAMPLES), add_command)
     _places(_group(groups, "place", "where a lamppost stands"))
     _calibrations(_group(groups, "calibration", "what a sensor unit's raw values become"))
     _incidents(_group(groups, "incidents", "what happens in the city, and who looks after it", on.EXAMPLES))
     _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
-    flooding.add(_group(groups, "floods", "who sent more than a lamppost sends", flooding.EXAMPLES), _command)
-    telling.add(_group(groups, "command", "what lampposts are told to do", telling.EXAMPLES), _command)
-    wishing.add_twin(_group(groups, "twin", "what one lamppost is to do", wishing.TWIN_EXAMPLES), _command)
-    wishing.add_settings(
-        _group(groups, "settings", "what all lampposts are to do", wishing.SETTINGS_EXAMPLES), _command
+    flooding.add(
+        _group(groups, "floods", "who sent more than a lamppost sends", flooding.EXAMPLES), add_command
     )
-    wishing.add_groups(_group(groups, "groups", "what some are to do", wishing.GROUPS_EXAMPLES), _command)
-    sharing.add(_group(groups, "tenants", "who shares this installation", sharing.EXAMPLES), _command)
-    keeping.add(_group(groups, "retention", "how long samples are kept", keeping.EXAMPLES), _command)
+    telling.add(_group(groups, "command", "what lampposts are told to do", telling.EXAMPLES), add_command)
+    wishing.add_twin(_group(groups, "twin", "what one lamppost is to do", wishing.TWIN_EXAMPLES), add_command)
+    wishing.add_settings(
+        _group(groups, "settings", "what all lampposts are to do", wishing.SETTINGS_EXAMPLES), add_command
+    )
+    wishing.add_groups(_group(groups, "groups", "what some are to do", wishing.GROUPS_EXAMPLES), add_command)
+    sharing.add(_group(groups, "tenants", "who shares this installation", sharing.EXAMPLES), add_command)
+    keeping.add(_group(groups, "retention", "how long samples are kept", keeping.EXAMPLES), add_command)
     return made
-
-
-Commands = argparse._SubParsersAction  # the type argparse gives no public name
 
 
 def _group(
@@ -118,19 +113,8 @@ def _group(
     return made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
 
-def _command(
-    group: Commands[argparse.ArgumentParser], name: str, what: str, act: Command
-) -> argparse.ArgumentParser:
-    made = group.add_parser(name, help=what, description=what)
-    made.set_defaults(act=act)
-    made.add_argument("--config", type=Path, metavar="FILE", help="the server's configuration (server.toml)")
-    made.add_argument("--data", type=Path, metavar="DIR", help="the server's data directory")
-    made.add_argument("--json", action="store_true", help="answer in JSON")
-    return made
-
-
 def _claims(group: Commands[argparse.ArgumentParser]) -> None:
-    new = _command(group, "new", "make a claim; its secret is printed once", run.claim_new)
+    new = add_command(group, "new", "make a claim; its secret is printed once", run.claim_new)
     new.add_argument("--device", metavar="NAME", help="the lamppost's name; without, it proposes a free one")
     new.add_argument("--site", default="", metavar="TEXT", help="where it will stand")
     _add_place(new, district="")
@@ -141,29 +125,29 @@ def _claims(group: Commands[argparse.ArgumentParser]) -> None:
     new.add_argument(
         "--replaces", action="store_true", help="it takes the place of the lamppost of this name"
     )
-    _command(group, "list", "claims that nobody has used yet", run.claim_list)
-    _command(group, "withdraw", "take a claim back", run.claim_withdraw).add_argument(
+    add_command(group, "list", "claims that nobody has used yet", run.claim_list)
+    add_command(group, "withdraw", "take a claim back", run.claim_withdraw).add_argument(
         "claim", metavar="CLAIM_ID"
     )
 
 
 def _enrolments(group: Commands[argparse.ArgumentParser]) -> None:
-    listed = _command(group, "list", "the newest first", run.enrolments_list)
+    listed = add_command(group, "list", "the newest first", run.enrolments_list)
     listed.add_argument("--state", choices=list(map(str, State)), metavar="STATE", help=", ".join(State))
-    accept = _command(group, "accept", "let the lamppost in: issue its certificate", run.enrolments_accept)
+    accept = add_command(group, "accept", "let the lamppost in: issue its certificate", run.enrolments_accept)
     accept.add_argument("id", type=int)
     accept.add_argument("--fingerprint", default="", help="as the lamppost shows it; another one is refused")
-    admit = _command(group, "admit", "claim, ask and accept, for many lampposts at once", enrolments_admit)
+    admit = add_command(group, "admit", "claim, ask and accept, for many lampposts at once", enrolments_admit)
     admit.add_argument("requests", type=Path, metavar="FILE", help='JSON lines: {"device", "csr", ...}')
     admit.add_argument("--answers", type=Path, required=True, metavar="FILE", help="certificates, appended")
     admit.add_argument("--replace", action="store_true", help="also names that exist; theirs are revoked")
-    reject = _command(group, "reject", "refuse it for good", run.enrolments_reject)
+    reject = add_command(group, "reject", "refuse it for good", run.enrolments_reject)
     reject.add_argument("id", type=int)
     reject.add_argument("--reason", default="", metavar="TEXT")
 
 
 def _lampposts(group: Commands[argparse.ArgumentParser]) -> None:
-    _command(group, "list", "every lamppost", run.lamppost_list)
+    add_command(group, "list", "every lamppost", run.lamppost_list)
     for state, name, what in (
         (
             DeviceState.QUARANTINED,
@@ -173,7 +157,7 @@ def _lampposts(group: Commands[argparse.ArgumentParser]) -> None:
         (DeviceState.ACTIVE, "activate", "let it in again after a quarantine"),
         (DeviceState.DECOMMISSIONED, "decommission", "shut it out for good: only a new claim brings it back"),
     ):
-        made = _command(group, name, what, run.lamppost_state)
+        made = add_command(group, name, what, run.lamppost_state)
         made.add_argument(
             "name", nargs="+", help="as in `lamppost fleet lamppost list`, with or without the city"
         )
@@ -181,15 +165,15 @@ def _lampposts(group: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _places(group: Commands[argparse.ArgumentParser]) -> None:
-    made = _command(group, "set", "say where a lamppost stands that is there already", run.place_set)
+    made = add_command(group, "set", "say where a lamppost stands that is there already", run.place_set)
     made.add_argument("name", metavar="[TENANT/]NAME")
     _add_place(made, district=None)
 
 
 def _calibrations(group: Commands[argparse.ArgumentParser]) -> None:
     what = "corrected = slope * raw + offset + humidity * RH; the past is computed anew"
-    made = _command(group, "set", what, run.calibration_set)
-    listed = _command(group, "list", "past and present, of each sensor unit", run.calibration_list)
+    made = add_command(group, "set", what, run.calibration_set)
+    listed = add_command(group, "list", "past and present, of each sensor unit", run.calibration_list)
     for each in (made, listed):
         each.add_argument("name", metavar="[TENANT/]NAME")
     made.add_argument("--unit", type=int, metavar="ID", help="which, where it has several with the channel")
@@ -199,7 +183,9 @@ def _calibrations(group: Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--humidity", type=float, default=0.0, help="ug/m3 for each percent")
     made.add_argument("--from", dest="since", type=instant, metavar="TIME", help="UTC; default: now")
     made.add_argument("--source", default="", metavar="TEXT", help="who measured it, beside what")
-    _command(group, "remove", "take a mistaken one away", run.calibration_remove).add_argument("id", type=int)
+    add_command(group, "remove", "take a mistaken one away", run.calibration_remove).add_argument(
+        "id", type=int
+    )
 
 
 def _add_place(made: argparse.ArgumentParser, district: str | None) -> None:
@@ -208,19 +194,19 @@ def _add_place(made: argparse.ArgumentParser, district: str | None) -> None:
 
 
 def _incidents(group: Commands[argparse.ArgumentParser]) -> None:
-    listed = _command(group, "list", "the newest first, without those that were merged", on.incidents_list)
+    listed = add_command(group, "list", "the newest first, without those that were merged", on.incidents_list)
     states = list(map(str, IncidentState))
     listed.add_argument("--state", choices=states, metavar="STATE", help=", ".join(states))
     listed.add_argument("--limit", type=int, default=100)
     listed.add_argument("--after", type=int, metavar="ID", help="those older than this one")
-    shown = _command(group, "show", "one, with its lampposts, verdicts and history", on.incidents_show)
-    ack = _command(group, "ack", "say that you look after it", on.incidents_ack)
-    silence = _command(group, "silence", "let nobody be told of it for a while", on.incidents_silence)
+    shown = add_command(group, "show", "one, with its lampposts, verdicts and history", on.incidents_show)
+    ack = add_command(group, "ack", "say that you look after it", on.incidents_ack)
+    silence = add_command(group, "silence", "let nobody be told of it for a while", on.incidents_silence)
     span = silence.add_mutually_exclusive_group(required=True)
     span.add_argument("--for", dest="span", type=duration, metavar="TIME", help="30m, 2h, 7d at most")
     span.add_argument("--off", action="store_true", help="end the silence")
-    note = _command(group, "note", "add a note to its history", on.incidents_note)
-    close = _command(group, "close", "say that it is over", on.incidents_close)
+    note = add_command(group, "note", "add a note to its history", on.incidents_note)
+    close = add_command(group, "close", "say that it is over", on.incidents_close)
     for each in (shown, ack, silence, note, close):
         each.add_argument("id", type=int)
     note.add_argument("text")
@@ -231,10 +217,10 @@ def _incidents(group: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _dead_letters(group: Commands[argparse.ArgumentParser]) -> None:
-    listed = _command(group, "list", "the newest first", run.dead_letters_list)
+    listed = add_command(group, "list", "the newest first", run.dead_letters_list)
     listed.add_argument("--limit", type=int, default=100)
     listed.add_argument("--all", action="store_true", help="those replayed before, too")
-    _command(group, "replay", "try again, after the fix", run.dead_letters_replay).add_argument(
+    add_command(group, "replay", "try again, after the fix", run.dead_letters_replay).add_argument(
         "id", type=int, nargs="+"
     )
 
@@ -242,20 +228,15 @@ def _dead_letters(group: Commands[argparse.ArgumentParser]) -> None:
 def main(argv: list[str]) -> int:
     """0: done. 1: refused. 2: the configuration or the command line is wrong. One line says why."""
     options = parser().parse_args(_southern(argv))
-    try:
-        config = load_config(options.config, data_dir=options.data)
-        _check_there_is_a_server(config)
-        with command_context(config) as ctx, coming_from("command"):
-            _check_schema(ctx)
-            rows = options.act(ctx, options)
-    except LamppostError as refused:
-        if options.json:
-            print(json.dumps({"error": str(refused)}))
-        else:
-            print(f"lamppost fleet {options.group} {options.command}: {refused}", file=sys.stderr)
-        return 2 if isinstance(refused, ConfigurationError) else 1
-    print(json.dumps(rows, indent=2) if options.json else table(rows))
-    return 0
+    return answered(f"lamppost fleet {options.group} {options.command}", options, _done)
+
+
+def _done(options: argparse.Namespace) -> Answer:
+    _check_there_is_a_server(options.loaded)
+    with command_context(options.loaded) as ctx:
+        _check_schema(ctx)
+        rows = options.act(ctx, options)
+    return Answer(0, rows, [] if options.json else [table(rows)])
 
 
 def _southern(argv: list[str]) -> list[str]:
