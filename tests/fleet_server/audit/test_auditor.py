@@ -18,6 +18,7 @@ from sqlalchemy import text
 from fleet_server.access.rules import Principal, Role
 from fleet_server.audit import checkpoints, keys
 from fleet_server.audit.recording import record
+from fleet_server.audit.rules import Outcome
 from fleet_server.auditor import service, upkeep
 from fleet_server.auditor.service import FaultKind, Place, Wanted
 from fleet_server.context import Context
@@ -95,6 +96,35 @@ def test_pages_and_filters(ctx: Context) -> None:
     for wanted in (Wanted(begins=now, ends=now), Wanted(begins=datetime(2026, 1, 1))):
         with pytest.raises(InvalidRequest):
             service.lines(ctx, ADMIN, wanted)
+
+
+def test_lines_are_found_by_their_outcome_and_a_table_has_chosen_ones(ctx: Context) -> None:
+    with ctx.db.session() as session:
+        for outcome in (Outcome.REFUSED, Outcome.DONE):
+            record(session, OPERATOR, "tokens:create", "token 1", outcome=outcome, tenant="city")
+    [refused] = service.lines(ctx, OFFICER, Wanted(action="tokens:", outcome="refused"))
+    assert (refused.who, refused.outcome) == ("ola", "refused")
+    for wanted in (
+        Wanted(action="tokens:", outcome="refused"),
+        Wanted(action="devices:change", who="ada", resource="city/lamp-4"),
+        Wanted(action="devices:", who="nobody"),
+    ):
+        told = list(csv.DictReader(io.StringIO("".join(service.export(ctx, OFFICER, "csv", wanted)))))
+        page = service.lines(ctx, OFFICER, wanted)
+        assert [int(row["number"]) for row in told] == [each.number for each in reversed(page)]
+    with pytest.raises(InvalidRequest, match="every line of its days"):
+        service.export(ctx, OFFICER, "jsonl", Wanted(who="ada"))
+    assert "".join(service.export(ctx, OFFICER, "jsonl", Wanted())).count('"type":"line"') > 1
+
+
+def test_a_line_knows_the_checkpoint_that_signs_for_it(ctx: Context) -> None:
+    for number in (1, 10):
+        found = service.checkpoint_over(ctx, OFFICER, number)
+        assert found is not None
+        assert found.number == 10
+    assert service.checkpoint_over(ctx, OFFICER, 2**40) is None
+    with pytest.raises(Forbidden):
+        service.checkpoint_over(ctx, OPERATOR, 1)
 
 
 @pytest.mark.parametrize("names", [True, False])
