@@ -8,6 +8,10 @@ A session that is bound to a tenant (`fleet_server.db`) acts as the role `lamppo
   name in the schema `lamppost_tenant`, where its search path begins; the tables themselves it cannot read;
 - nothing of any other table.
 
+The views are no security barriers: joined by a sensor unit they would read everybody's rows. So the role must
+not be able to make a function that a query calls before the view's own condition: it may create nothing, not
+even what is temporary.
+
 The policies let other roles pass, which have what they were granted (Grafana's), and name no role, so that a
 backup can be restored where there is none yet. The owner of the tables is not subject to them.
 """
@@ -83,8 +87,18 @@ DO $$ BEGIN
     END IF;
 END $$
 """
+# A function may be temporary, too. The owner keeps the right.
+_NOTHING_TEMPORARY = """
+DO $$ BEGIN
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END $$
+"""
 _NAMES = {"policy": POLICY, "role": TENANT_ROLE}
-_STANDING = "SELECT obj_description(to_regnamespace(%s)::oid, 'pg_namespace')"
+# A database that was copied has the schema, and not what was taken from the public.
+_STANDING = """
+SELECT obj_description(to_regnamespace(%s)::oid, 'pg_namespace'),
+       has_database_privilege(%s, current_database(), 'TEMPORARY')
+"""
 
 
 class RoleMissing(ConfigurationError):
@@ -139,8 +153,8 @@ def put_up(connection: Connection[Any]) -> bool:
     statements = [*_of_tables([(name, columns) for name, _, columns in tables]), *_of_views()]
     told = repr((tables, read, [statement.as_string(connection) for statement in statements]))
     mark = f"lamppost:{hashlib.sha256(told.encode()).hexdigest()[:32]}"
-    row = connection.execute(_STANDING, (TENANT_SCHEMA,)).fetchone()
-    if row is not None and row[0] == mark:
+    row = connection.execute(_STANDING, (TENANT_SCHEMA, TENANT_ROLE)).fetchone()
+    if row == (mark, False):
         return False
     take_down(connection)
     for statement in statements:
@@ -179,7 +193,10 @@ def condition_of(table: str, columns: list[str]) -> str | None:
 
 def _of_tables(tables: list[tuple[str, list[str]]]) -> list[sql.Composed]:
     role = sql.Identifier(TENANT_ROLE)
-    made = [sql.SQL(_USAGE).format(role=role, name=sql.Literal(TENANT_ROLE))]
+    made = [
+        sql.Composed([sql.SQL(_NOTHING_TEMPORARY)]),
+        sql.SQL(_USAGE).format(role=role, name=sql.Literal(TENANT_ROLE)),
+    ]
     for table, columns in tables:
         condition = condition_of(table, columns)
         if condition is None:

@@ -67,6 +67,7 @@ def url(postgres_server: str, template_database: str) -> Iterator[str]:
         for number, tenant in enumerate((OWN, OTHER), start=1):
             for table in tables(connection):
                 _insert(connection, table, tenant, number)
+        assert walls.put_up(connection), "a copy of a database that has a wall lets everybody make functions"
     yield made
     _drop(postgres_server, "lamppost_walls")
 
@@ -139,6 +140,26 @@ def test_the_role_is_no_more_than_it_should_be(owner: Connection[Any]) -> None:
         (TENANT_ROLE,),
     ).fetchone()
     assert row == (False,) * 5
+
+
+def test_the_role_makes_nothing_that_a_query_could_call(bound: Connection[Any]) -> None:
+    """The views are no security barriers. A function of one's own, or an operator made of it, would see the
+    rows before the view's condition does."""
+    leak = "FUNCTION {}.leak(double precision) RETURNS boolean COST 0.0001 LANGUAGE plpgsql AS"
+    body = "'BEGIN RAISE NOTICE ''%'', $1; RETURN true; END'"
+    schemas = [name for (name,) in bound.execute("SELECT nspname FROM pg_namespace").fetchall()]
+    assert "public" in schemas
+    for schema in (*schemas, "pg_temp"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), bound.transaction():
+            bound.execute(f"CREATE {leak.format(schema)} {body}")
+    callable_ones = bound.execute(
+        "SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+        " WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prorettype <> 'trigger'::regtype"
+        " AND has_function_privilege(p.oid, 'EXECUTE')"
+    ).fetchall()
+    assert {name for (name,) in callable_ones} == {"audit_append"}
+    operators = "SELECT count(*) FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace"
+    assert bound.execute(f"{operators} WHERE n.nspname <> 'pg_catalog'").fetchone() == (0,)
 
 
 def test_nothing_of_another_tenant_is_read_in_any_table(
