@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
+from fleet_server.auditor import service as auditor
+from fleet_server.commands import service as commands
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState, Place
@@ -244,10 +246,16 @@ def test_a_decision_outlives_an_authority_that_is_away(ctx: Context, authority: 
 def test_a_replacement_takes_the_name_and_the_former_certificate_is_revoked(
     ctx: Context, authority: Authority
 ) -> None:
+    """What the former was told to do is not for the fresh one."""
     former = enrolled(ctx)
     with pytest.raises(NameTaken):
         claim(ctx)
+    told = commands.ask(ctx, OPERATOR, ONE, commands.Ask(commands.CommandName.RESTART)).id
     fresh = enrolled(ctx, replaces=True)
+    ended = commands.get_command(ctx, OPERATOR, told)
+    assert (ended.state, ended.detail) == ("canceled", "another computer stands in its place")
+    line = auditor.lines(ctx, ADMIN, auditor.Wanted(action="devices:command"), 1)[0]
+    assert (line.who, line.after) == ("enrolment", {"commands_canceled": 1})
     revoked = [each.serial_number for each in authority.revocation_list()]
     assert revoked == [former.serial_number]
     assert fresh.serial_number not in revoked
