@@ -34,8 +34,8 @@ from wire_contract.topics import Address
 
 Facts = dict[str, Any]
 NO_CLAIM = "22222222." + "0" * 27  # its form alone: for a bundle that is only checked
-CLAIM_S = 300  # a technician who is connected needs it for minutes
-REPLACING_S = 24 * 3600
+CLAIM_S = 300  # a computer that is reached now needs it for minutes
+CARRIED_S = 24 * 3600  # what is carried to a post, or sent with packages over a slow link
 REPLACE_UNIT = "replace-unit"  # the kind of work, as the server calls it
 WITHDRAW = "lamppost fleet claim withdraw {}"  # the desk's, on the server
 
@@ -175,7 +175,7 @@ def _claim(shop: Workshop, options: argparse.Namespace, address: Address) -> str
         "latitude": latitude,
         "longitude": longitude,
         "replaces": options.replaces,
-        "expires_in_s": REPLACING_S if options.card or options.replaces else CLAIM_S,
+        "expires_in_s": CLAIM_S if options.ssh and not (options.packages or options.replaces) else CARRIED_S,
     }
     with closing(shop.server()) as server:
         try:

@@ -83,7 +83,7 @@ def files(bundle: Bundle) -> dict[str, bytes]:
         raise BadSetting("the claim is not <id>.<secret>", "Copy it whole")
     settings = bundle.settings
     if "-----BEGIN CERTIFICATE-----" not in settings.trust_pem:
-        raise BadSetting("the city's trust roots are not known", "Sign in once, or give --trust trust.pem")
+        raise BadSetting("the city's trust roots are not known", "Sign in once: lamppost provision sign-in")
     if not (settings.enrolment_url.startswith("https://") and settings.broker_host):
         raise BadSetting("the server's addresses are not known", "Sign in once with a connection")
     return {

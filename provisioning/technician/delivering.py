@@ -36,8 +36,8 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 def packages(folder: Path) -> dict[str, bytes]:
     """The wheels in a folder, for a lamppost that has no way to a package index. Raises WrongInput."""
     found = sorted(path for path in _listed(folder) if path.name.endswith(WHEELS))
-    if not found:
-        raise WrongInput(f"{folder}: holds no packages", "Fill it: pip download -d FOLDER '.[edge]'")
+    if not any(path.name.startswith("lamppost-") for path in found):
+        raise WrongInput(f"{folder}: holds no wheel of lamppost", "docs/technician.md says how to fill it")
     return {f"packages/{path.name}": path.read_bytes() for path in found}
 
 

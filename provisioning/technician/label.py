@@ -12,10 +12,12 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-
-import segno
+from typing import TYPE_CHECKING
 
 from provisioning.errors import BadSetting
+
+if TYPE_CHECKING:  # a lamppost itself has none, and `lamppost provision test` runs there
+    import segno
 
 CLAIM_ID = re.compile(r"[2-9a-hj-km-np-z]{8}")  # provisioning.claims; what it is made of
 # ISO/IEC 18004: "quartile" reads with a quarter of it scratched or dirty, which a street does in a winter
@@ -54,6 +56,8 @@ def checked(label: Label) -> Label:
 
 
 def _code(label: Label) -> segno.QRCode:
+    import segno
+
     return segno.make(checked(label).url, error=ERROR_CORRECTION, micro=False)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import httpx
-
 from provisioning.technician.errors import NotSignedIn, ServerRefused, ServerUnreachable, WrongInput
+
+if TYPE_CHECKING:  # a lamppost itself has none, and `lamppost provision test` runs there
+    import httpx
 
 TIMEOUT_S = 20.0  # a phone's connection at the edge of a cell answers in seconds
 PROBLEM_PREFIX = "urn:lamppost:problem:"
@@ -45,6 +46,8 @@ class Server:
     """`token` is shown with every call. ca_file: verifies the server; None: the system's authorities do."""
 
     def __init__(self, address: str, token: str, ca_file: Path | None = None) -> None:
+        import httpx
+
         self.address = checked_address(address)
         verify = trust_for(self.address, ca_file)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -87,6 +90,8 @@ class Server:
 
     def _call(self, method: str, path: str, **how: Any) -> httpx.Response:
         """Raises NotSignedIn, ServerRefused, ServerUnreachable."""
+        import httpx
+
         try:
             answer = self._client.request(method, path, **how)
         except httpx.HTTPError as error:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
 from provisioning.technician.errors import NotSignedIn, ServerUnreachable
 from provisioning.technician.server import TIMEOUT_S, checked_address, refusal_of, trust_for
 
@@ -17,6 +15,8 @@ def session_token(
     address: str, name: str, password: str, ask_code: Callable[[], str], ca_file: Path | None = None
 ) -> str:
     """Raises NotSignedIn, ServerUnreachable, WrongInput."""
+    import httpx
+
     base = checked_address(address)
     verify = trust_for(base, ca_file)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import sys
 import tarfile
 import tomllib
 from dataclasses import replace
@@ -238,3 +239,25 @@ def test_the_installer_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert install() == 0
     assert install() == 0, "again, from what is installed"
     assert asked.read_text().split()[-4:] == ["config", "enrol", "install", "doctor"]
+
+
+def test_a_lamppost_itself_has_no_server_extra_and_tests_itself_all_the_same(tmp_path: Path) -> None:
+    """With what `lamppost[edge]` brings and no more: neither QR codes nor a client of HTTP."""
+    code = (
+        "import sys; sys.modules['httpx'] = sys.modules['segno'] = None\n"
+        "from provisioning.technician import cli\n"
+        f"sys.exit(cli.main(['test', '--home', {str(tmp_path / 'h')!r}, '--program', '/nowhere', '--json']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, "/nowhere: there is no such program" in done.stdout) == (1, True), done.stderr
+
+
+def test_packages_without_lamppost_itself_are_of_no_use(tmp_path: Path) -> None:
+    (tmp_path / "numpy-2.4.6-cp311-cp311-manylinux_2_28_aarch64.whl").write_bytes(b"n")
+    with pytest.raises(WrongInput, match="no wheel of lamppost"):
+        delivering.packages(tmp_path)
+    (tmp_path / "lamppost-0.1.0-py3-none-any.whl").write_bytes(b"l")
+    assert [name.partition("-")[0] for name in delivering.packages(tmp_path)] == [
+        "packages/lamppost",
+        "packages/numpy",
+    ]
