@@ -1,8 +1,9 @@
 """Ends the connections of lampposts whose certificates were put on the revocation list, and nobody else's.
 
 `python -m fleet_server.cutting [--config FILE] --data DIR`: a process of its own that the supervisor starts
-after it has told the broker to read the new list (SIGHUP). On standard input the list that the broker started
-with, NUL, and the list as it was before. It says OUT on standard output once all are out.
+after it has told the broker to read the new list (SIGHUP). On standard input, with NUL between them: the list
+that the broker started with, the list as it was before, the list as it is. It says OUT on standard output
+once all are out.
 
 Whoever connects under a name that is connected ends that connection (MQTT 5, section 3.1.4). The server's own
 socket lets a role choose its client id, and a lamppost's is its certificate's name. The broker, which has one
@@ -198,12 +199,9 @@ def keep_taken(door: Door, held: Sequence[Taken], still_shut: Callable[[str], bo
 
 
 def what_follows(config: ServerConfig, given: bytes, now: datetime) -> Cut:
-    """`given`: the file of revocation lists as the broker started with it, NUL, and as it was before.
-
-    Raises OSError, ValueError, psycopg.Error.
-    """
-    listed = _listed(config)
-    started, before = (serials_on(read_lists(each)) if each else frozenset() for each in given.split(b"\0"))
+    """`given`: the file of revocation lists as the broker started with it, as it was before, and as it is,
+    with NUL between them. Raises OSError, ValueError, psycopg.Error."""
+    started, before, listed = map(_serials, given.split(b"\0"))
     fresh = listed - (started & before)
     if not fresh:
         return Cut()
@@ -211,15 +209,20 @@ def what_follows(config: ServerConfig, given: bytes, now: datetime) -> Cut:
     return cut(started, before, listed, issued, now)
 
 
-def is_shut(config: ServerConfig, name: str) -> bool:
-    """Has "tenant/device" no good certificate now? Raises OSError, ValueError, psycopg.Error."""
+def is_shut(config: ServerConfig, given: bytes, name: str) -> bool:
+    """Has "tenant/device" no good certificate now? By the list as it is; by the last one of `given` where
+    that cannot be read. Raises OSError, ValueError, psycopg.Error."""
+    try:
+        listed = serials_on(read_lists(AuthorityFiles(config.authority.directory).crl.read_bytes()))
+    except (OSError, ValueError):
+        listed = _serials(given.rpartition(b"\0")[2])
     tenant, _, device = name.partition("/")
     issued = _issued(config, _OF_ONE, tenant, device)
-    return not good_names(_listed(config), issued, datetime.now(UTC))
+    return not good_names(listed, issued, datetime.now(UTC))
 
 
-def _listed(config: ServerConfig) -> frozenset[int]:
-    return serials_on(read_lists(AuthorityFiles(config.authority.directory).crl.read_bytes()))
+def _serials(content: bytes) -> frozenset[int]:
+    return serials_on(read_lists(content)) if content else frozenset()
 
 
 def _issued(config: ServerConfig, question: str, *values: object) -> list[Issued]:
@@ -240,7 +243,8 @@ def main(arguments: list[str]) -> int:
     config = configuration_of(parser().parse_args(arguments))
     set_up_logging("cutting", as_json=config.log.json)
     try:
-        told = what_follows(config, sys.stdin.buffer.read(), datetime.now(UTC))
+        given = sys.stdin.buffer.read()
+        told = what_follows(config, given, datetime.now(UTC))
         if told.strangers:
             serials = ", ".join(f"{each:x}" for each in sorted(told.strangers)[:10])
             log.error("revoked certificates that nobody here has issued: %s", serials)
@@ -258,7 +262,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.buffer.flush()
         signal.alarm(0)
         if told.shut:
-            keep_taken(door, held, partial(is_shut, config))
+            keep_taken(door, held, partial(is_shut, config, given))
     except (LamppostError, OSError, ValueError, psycopg.Error) as failed:
         log.error("%s", failed)
         return NOT_CERTAIN

@@ -16,7 +16,7 @@ from pathlib import Path
 from fleet_server.config import ServerConfig
 from fleet_server.cutting_rules import OUT
 from fleet_server.processes import child_environment
-from provisioning.authority_files import AuthorityFiles
+from provisioning.authority_files import AuthorityFiles, read_lists
 
 log = logging.getLogger("lamppost.serve")
 
@@ -61,7 +61,8 @@ class Renewal:
         self._looked_s = now_s
         if self._process is not None and self._process.poll() is not None:
             self._process = None
-        changed = {path: now for path, seen in self._seen.items() if (now := _version(path)) != seen}
+        # What is gone is about to be put back; nobody could start without it.
+        changed = {path: now for path, seen in self._seen.items() if (now := _version(path)) not in (0, seen)}
         self._seen |= changed
         if self._process is None and (
             changed.keys() & set(self._signing) or now_s - self._renewed_s > RENEW_EVERY_S
@@ -95,6 +96,9 @@ class Cutting:
         self._listed = b""  # the file as it was last seen
         self._started = b""  # the file as the broker had it when it started: it never let those in
         self._done = b""  # the file as it was when everybody on it was out
+        self._given = b""  # the file as the process has it
+        self._due = False  # a list has come that no process has yet
+        self._said = b""
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
@@ -108,21 +112,40 @@ class Cutting:
             if status:
                 log.warning("connections of revoked certificates are not ended for certain: broker restarts")
                 self._started = self._done = self._listed
+                self._due = False
                 yield signal.SIGTERM
+        if self._is_new():
+            if not self._by_socket:
+                yield signal.SIGTERM
+                return
+            self._due = True
+            yield signal.SIGHUP
+        # One that is at work is not interrupted: lists that follow each other fast would let nobody be ended.
+        if self._due and (self._process is None or self._has_said_out()):
+            self._begin_next()
+
+    def _is_new(self) -> bool:
+        """Is there a list that says something else? One that cannot be read says nothing: the broker, which
+        could not start with it, goes on with the one that it has."""
         version = _version(self._file)
         if version == self._seen:
-            return
+            return False
         self._seen, content = version, _content(self._file)
         if content == self._listed:
-            return
-        self.stop()  # the next one does what is left of its work
+            return False
+        try:
+            read_lists(content)
+        except ValueError:
+            log.error("%s cannot be read: the broker goes on with the former list", self._file)
+            return False
         self._listed = content
-        if not self._by_socket:
-            yield signal.SIGTERM
-            return
-        yield signal.SIGHUP
+        return True
+
+    def _begin_next(self) -> None:
+        self.stop()  # those whom it keeps out the next one keeps out
+        self._due, self._given = False, self._listed
         with tempfile.TemporaryFile() as given:  # a pipe would not take a long list at once
-            given.write(self._started + b"\0" + self._done)
+            given.write(b"\0".join((self._started, self._done, self._given)))
             given.seek(0)
             self._process = subprocess.Popen(
                 self._command,
@@ -139,11 +162,17 @@ class Cutting:
         assert self._process.stdout is not None
         self._process.kill()
         self._process.wait()
-        with self._process.stdout as told:
-            os.set_blocking(told.fileno(), False)
-            if told.read() == OUT:
-                self._done = self._listed
-        self._process = None
+        if self._has_said_out():
+            self._done = self._given
+        self._process.stdout.close()
+        self._process, self._said = None, b""
+
+    def _has_said_out(self) -> bool:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+        self._said += self._process.stdout.read() or b""
+        return self._said == OUT
 
 
 def _program(name: str, config: ServerConfig) -> list[str]:

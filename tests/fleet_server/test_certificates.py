@@ -117,6 +117,10 @@ def test_who_has_to_read_a_changed_file_is_told_once(
         (authority / "issuing" / "revoked.crl", []),  # written anew, with nothing new on it
         (config.broker.certificate_file, [("ingest", signal.SIGTERM)]),
     ):
+        content = path.read_bytes()
+        path.unlink()
+        assert list(renewal.look()) == [], "nobody can start without it: it is waited for"
+        path.write_bytes(content)
         os.utime(path, ns=(1, 1))
         assert list(renewal.look()) == told
         assert list(renewal.look()) == []

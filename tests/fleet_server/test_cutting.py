@@ -183,22 +183,31 @@ def test_who_it_is_stands_in_the_database(database_url: str, tmp_path: Path) -> 
     started = authority.files.crl.read_bytes()
     enrolled(ctx)
     other = enrolled(ctx, Address("city", "lamp-02"))
-    follows = partial(cutting.what_follows, ctx.config, now=datetime.now(UTC))
+
+    def follows(given: bytes) -> Cut:
+        listed = authority.files.crl.read_bytes()
+        return cutting.what_follows(ctx.config, given + b"\0" + listed, datetime.now(UTC))
+
     assert follows(started + b"\0" + started) == Cut()
     standing.change_state(ctx, ADMIN, ONE_POST, DeviceState.DECOMMISSIONED)
     assert follows(started + b"\0" + started) == shut(str(ONE_POST))
     assert follows(b"\0") == shut(str(ONE_POST))
     before = authority.files.crl.read_bytes()
     assert follows(before + b"\0" + before) == Cut()
-    assert cutting.is_shut(ctx.config, str(ONE_POST))
+    is_shut = partial(cutting.is_shut, ctx.config, started + b"\0" + started + b"\0" + before)
+    assert is_shut(str(ONE_POST))
+    for unreadable in (b"", b"cut sh"):
+        authority.files.crl.write_bytes(unreadable)
+        assert is_shut(str(ONE_POST)), "by the list that it was given"
+    authority.files.crl.write_bytes(before)
     enrolled(ctx, replaces=True)
-    assert not cutting.is_shut(ctx.config, str(ONE_POST))
+    assert not is_shut(str(ONE_POST))
     assert follows(started + b"\0" + before) == Cut()
     authority.revoke_all([other.serial_number, 99])
     assert follows(started + b"\0" + before) == Cut(
         ("city/lamp-02",), frozenset({"city/lamp-02"}), frozenset({99})
     )
-    assert cutting.is_shut(ctx.config, "city/nobody")
+    assert is_shut("city/nobody")
     ctx.db.close()
 
 
@@ -226,8 +235,13 @@ class Followed:
     def sent(self) -> list[signal.Signals]:
         return list(self.cutting.look())
 
-    def until_given(self, content: bytes) -> None:
-        wait_until(lambda: self.given.exists() and self.given.read_bytes() == content, 10, "both lists")
+    @property
+    def listed(self) -> bytes:
+        return self.authority.files.crl.read_bytes()
+
+    def until_given(self, *lists: bytes) -> None:
+        content = b"\0".join(lists)
+        wait_until(lambda: self.given.exists() and self.given.read_bytes() == content, 10, "the lists")
         self.given.unlink()
 
     def until_said(self) -> None:
@@ -250,36 +264,71 @@ class Followed:
 
 def test_a_new_list_is_read_again_and_the_old_one_handed_on(tmp_path: Path) -> None:
     followed = Followed(tmp_path, "true")
-    before = followed.authority.files.crl.read_bytes()
+    before = followed.listed
     assert followed.sent() == []
     followed.authority.revoke(5)
     assert followed.sent() == [signal.SIGHUP]
-    followed.until_given(before + b"\0" + before)
+    followed.until_given(before, before, followed.listed)
     followed.authority.files.crl.touch()
     assert followed.sent() == [], "what is written anew and says the same"
 
 
 def test_whoever_is_out_is_not_ended_again_by_the_next_list(tmp_path: Path) -> None:
     followed = Followed(tmp_path, "printf out; exec sleep 60")
-    started = followed.authority.files.crl.read_bytes()
-    before = started
+    started = before = followed.listed
     for serial in (5, 6):
         followed.authority.revoke(serial)
         assert followed.sent() == [signal.SIGHUP]
-        followed.until_given(started + b"\0" + before)
-        before = followed.authority.files.crl.read_bytes()
+        followed.until_given(started, before, followed.listed)
+        before = followed.listed
         followed.until_said()
     followed.cutting.stop()
 
 
-def test_what_is_interrupted_by_a_newer_list_is_done_with_it(tmp_path: Path) -> None:
-    followed = Followed(tmp_path, "exec sleep 60")
-    before = followed.authority.files.crl.read_bytes()
-    for serial in (5, 6):
+def test_lists_that_follow_each_other_fast_hold_up_nobody_s_end(tmp_path: Path) -> None:
+    """One who changes the state of a lamppost of theirs all the time: the broker reads each list, and whoever
+    is on the first one is out before the last ones' turn comes."""
+    go = tmp_path / "go"
+    followed = Followed(tmp_path, f"until [ -e {go} ]; do sleep 0.02; done; printf out; exec sleep 60")
+    started = followed.listed
+    followed.authority.revoke(5)
+    first = followed.authority.files.crl.read_bytes()
+    assert followed.sent() == [signal.SIGHUP]
+    followed.until_given(started, started, first)
+    at_work = followed.cutting._process
+    for serial in (6, 7):
         followed.authority.revoke(serial)
         assert followed.sent() == [signal.SIGHUP]
-        followed.until_given(before + b"\0" + before)
+        assert followed.cutting._process is at_work
+    go.touch()
+    wait_until(lambda: followed.sent() == [] and followed.cutting._process is not at_work, 10, "the next one")
+    followed.until_given(started, first, followed.listed)
     followed.cutting.stop()
+
+
+def test_what_was_not_done_is_done_with_the_next_list(tmp_path: Path) -> None:
+    followed = Followed(tmp_path, "true")
+    started = followed.listed
+    for serial in (5, 6):
+        followed.authority.revoke(serial)
+        followed.until_sent(signal.SIGHUP)
+        followed.until_given(started, started, followed.listed)
+
+
+def test_a_list_that_cannot_be_read_is_waited_for(tmp_path: Path) -> None:
+    """Gone while a backup is put back, or copied in halves: a broker that is restarted could not start."""
+    followed = Followed(tmp_path, "true")
+    file, before = followed.authority.files.crl, followed.listed
+    followed.authority.revoke(5)
+    after = followed.listed
+    for unreadable in (None, b"", after[: len(after) // 2], b"\0" * 9):
+        file.unlink(missing_ok=True)
+        if unreadable is not None:
+            file.write_bytes(unreadable)
+        assert followed.sent() == [], unreadable
+    file.write_bytes(after)
+    assert followed.sent() == [signal.SIGHUP]
+    followed.until_given(before, before, after)
 
 
 @pytest.mark.parametrize("program", ["exit 3", "kill -9 $$"])
