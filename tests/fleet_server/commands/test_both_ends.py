@@ -36,7 +36,18 @@ from wire_contract.messages import Command, CommandReply
 
 STEPS = (
     *("send", "send", "send and die", "bring down", "bring down", "double down", "lose down"),
-    *("bring up", "double up", "lose up", "reconnect", "reconnect", "cut", "cut later", "wait", "wait long"),
+    *(
+        "bring up",
+        "double up",
+        "lose up",
+        "reconnect",
+        "reconnect",
+        "leave",
+        "cut",
+        "cut later",
+        "wait",
+        "wait long",
+    ),
 )
 EXPIRY, TIMEOUT = timedelta(minutes=10), timedelta(minutes=5)
 
@@ -192,6 +203,8 @@ class City:
                     self.answer(reply)
             case "reconnect":
                 self.reconnect()
+            case "leave":
+                self.leave()
             case "cut":
                 self.lamppost.start()
             case "cut later":
