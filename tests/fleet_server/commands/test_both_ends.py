@@ -201,10 +201,8 @@ class City:
                 reply = up[which] if what == "double up" else up.pop(which)
                 if what != "lose up":
                     self.answer(reply)
-            case "reconnect":
-                self.reconnect()
-            case "leave":
-                self.leave()
+            case "reconnect" | "leave":
+                {"reconnect": self.reconnect, "leave": self.leave}[what]()
             case "cut":
                 self.lamppost.start()
             case "cut later":
