@@ -33,6 +33,8 @@ def session_token(
             if refused is not None:
                 raise NotSignedIn(refused.what)
             signed = answer.json()
+            if not isinstance(signed, dict):
+                raise ValueError("no JSON object")
             if signed.get("must_change_password"):
                 raise NotSignedIn("Somebody else chose your password", "Choose another on the pages first")
             return str(signed["token"])
