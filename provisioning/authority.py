@@ -101,11 +101,7 @@ class Authority:
         if not _CITY.fullmatch(city) or not city.strip():
             raise BadSetting(f"{city!r} is not a city's name", "Give 1 to 40 printable characters")
         files = AuthorityFiles(directory)
-        if files.root_certificate.exists() or files.issuing_key.exists():
-            raise AuthorityExists(
-                f"there is an authority in {directory} already",
-                "Every certificate of the city hangs on it; keep it",
-            )
+        _check_nothing_there(files)
         made = make_root_key() if make_root_key else root_keys.in_file(passphrase)
         root_key, issuing_key, now = made.key, certificates.new_key(), clock()
         root = certificates.authority_certificate(
@@ -124,9 +120,9 @@ class Authority:
         crl = revocation.empty_list(issuing, issuing_key, now)
         write_atomically(files.crl, crl.public_bytes(serialization.Encoding.PEM), PUBLIC_FILE_MODE)
         write_atomically(files.trust, certificates.pem(root, issuing).encode(), PUBLIC_FILE_MODE)
-        write_atomically(files.description, Described(city).as_json(), PUBLIC_FILE_MODE)
+        write_atomically(files.issuing_key, certificates.key_pem(issuing_key).encode())
         write_atomically(
-            files.issuing_key, certificates.key_pem(issuing_key).encode()
+            files.description, Described(city).as_json(), PUBLIC_FILE_MODE
         )  # last: now it is whole
         return cls.load_issuing(directory, clock)
 
@@ -288,6 +284,22 @@ class Authority:
         with (self.files.crl.parent / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _check_nothing_there(files: AuthorityFiles) -> None:
+    """Whatever of it was moved away or destroyed since (its root, its first key). Raises AuthorityExists."""
+    if files.description.exists():
+        raise AuthorityExists(
+            f"there is an authority in {files.directory} already",
+            "Every certificate of the city hangs on it; keep it",
+        )
+    there = (*files.directory.glob("root*/root.pem"), *files.directory.glob("issuing*/*"), files.trust)
+    if any(each.exists() for each in there):
+        raise AuthorityExists(
+            f"there is a part of an authority in {files.directory}",
+            "Was init cut short? Nothing hangs on it then: remove the folder, and init again (with "
+            "--existing-key where a token has made the key). Else restore the folder from its backup",
+        )
 
 
 def _standing(lists: Sequence[x509.CertificateRevocationList], serial: int) -> str:

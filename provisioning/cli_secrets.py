@@ -87,6 +87,8 @@ def key_in_token(address: str, existing: bool, variable: str) -> MakeRootKey:
 
 
 def _short_enough(given: str, what: str) -> str:
+    if not given.isascii() and any("\ud800" <= each <= "\udfff" for each in given):  # os.fsdecode
+        raise BadSetting(f"{what} is no text")
     if len(given.encode()) > PASSPHRASE_MOST_BYTES:
         raise BadSetting(f"{what} has more than {PASSPHRASE_MOST_BYTES} bytes, which is the most")
     return given

@@ -75,7 +75,7 @@ def described(folder: Path) -> str:
         case Kept.AWAY:
             return str(how)
         case Kept.TOKEN:
-            return f"{how}: {_address((folder / KEY).read_bytes())}"
+            return f"{how}: {_shown(folder)}"
         case _:
             return f"{folder / KEY}, {how}"
 
@@ -172,6 +172,14 @@ def _from_token(
     if pin is None:
         raise BadSetting(f"the root's key in {folder} is in a token, and nobody gives its PIN")
     return token_keys.proven(uri, pin(uri), public)
+
+
+def _shown(folder: Path) -> str:
+    """The address as it is understood: what else somebody may have written there is not repeated."""
+    try:
+        return str(uri_in(folder))
+    except BadSetting as garbled:
+        return f"no address: {garbled}"
 
 
 def _of_token(key: token_keys.TokenKey) -> RootKey:

@@ -99,7 +99,7 @@ def existing(uri: TokenUri, pin: str) -> TokenKey:
     """A key that the token has, which must stay in it. Raises TokenRefused, TokenMissing, PinRefused."""
     with opened(uri, pin) as session:
         private = _private(session, uri)
-        if attribute(private, "EXTRACTABLE", False) or not attribute(private, "SENSITIVE", True):
+        if attribute(private, "EXTRACTABLE", True) or not attribute(private, "SENSITIVE", False):
             raise TokenRefused(
                 f"the key in {token_name(uri)} can be taken out of it",
                 "Have one made that cannot: leave out --existing-key, and name another object=",
@@ -129,8 +129,12 @@ def generated(uri: TokenUri, pin: str) -> TokenKey:
 
 
 def imported(uri: TokenUri, pin: str, key: ec.EllipticCurvePrivateKey) -> TokenKey:
-    """This key, put into the token to stay there. Raises as `generated`."""
+    """This key, put into the token to stay there, if it is not (a power cut came before its address was
+    written). Raises as `generated`."""
     of, kind = library().Attribute, library().ObjectClass
+    there = _there(uri, pin)
+    if there is not None and there.public == key.public_key():
+        return there
     uri = _free(uri, pin)
     point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     common = {
@@ -154,6 +158,13 @@ def imported(uri: TokenUri, pin: str, key: ec.EllipticCurvePrivateKey) -> TokenK
             made.destroy()
             raise
     return existing(uri, pin)
+
+
+def _there(uri: TokenUri, pin: str) -> TokenKey | None:
+    try:
+        return existing(uri, pin)
+    except TokenMissing:
+        return None
 
 
 def public_key(uri: TokenUri) -> ec.EllipticCurvePublicKey | None:

@@ -119,9 +119,9 @@ def _token(uri: TokenUri) -> Token:
 def _tokens(module: str) -> list[Token]:
     """The tokens that the library sees. Raises TokenMissing, TokenRefused."""
     pkcs11 = library()
-    _check_module(Path(module))
+    file = _checked_module(Path(module))
     try:
-        slots = pkcs11.lib(module).get_slots(token_present=True)
+        slots = pkcs11.lib(str(file)).get_slots(token_present=True)
     except pkcs11.PKCS11Error as error:
         raise TokenMissing(
             f"{module} is no PKCS #11 library, or does not start: {error or type(error).__name__}",
@@ -138,13 +138,16 @@ def _tokens(module: str) -> list[Token]:
     return found
 
 
-def _check_module(module: Path) -> None:
-    """It is loaded into this process: nobody but root and ourselves may be able to change it."""
+def _checked_module(module: Path) -> Path:
+    """The library itself, links followed: it starts once in a process, under one name. It is loaded into this
+    process: nobody but root and ourselves may be able to change it, or to put another in its place."""
     try:
-        found = module.stat()
-    except OSError as error:
+        file = module.resolve(strict=True)
+        found = file.stat()
+        folders = [each for each in file.parents if _is_others(each)]
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise TokenMissing(
-            f"the token's library {module} cannot be read: {error.strerror}",
+            f"the token's library {module} cannot be read: {getattr(error, 'strerror', error)}",
             "Install it (Debian's softhsm2 has /usr/lib/softhsm/libsofthsm2.so), or correct module-path=",
         ) from error
     if not stat.S_ISREG(found.st_mode):
@@ -154,6 +157,19 @@ def _check_module(module: Path) -> None:
             f"others can change the token's library {module}, and it would run as you",
             f"Close it: chown root {module} && chmod go-w {module}",
         )
+    if folders:
+        raise TokenRefused(
+            f"others can change what is in {folders[0]}, and the token's library there would run as you",
+            "Install it where only root can write, as in /usr/lib",
+        )
+    return file
+
+
+def _is_others(folder: Path) -> bool:
+    """Can somebody else put another file in the place of one? Where the sticky bit is, only its owner."""
+    found = folder.stat()
+    anybody = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+    return bool(anybody) or found.st_uid not in (0, os.geteuid())
 
 
 def objects(session: Session, uri: TokenUri, kind: ObjectClass) -> list[Any]:

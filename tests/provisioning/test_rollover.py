@@ -346,3 +346,23 @@ def test_a_living_lamppost_passes_from_root_to_root_and_loses_nothing(
     kept(server)
     assert read == set(range(1, max(read) + 1)), "every reading, through three restarts and two authorities"
     assert not may_connect(broker, IdentityFiles(away.ca_file, away.certificate_file, away.key_file))
+
+
+@pytest.mark.parametrize("lost", [(), ("authority.json",), ("authority.json", "trust.pem")])
+def test_an_authority_whose_first_key_was_destroyed_is_not_overwritten(
+    tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    """Its root is kept apart, and its first issuing authority retired: neither file says that it is there."""
+    directory = tmp_path / "authority"
+    before = Authority.init(directory, "Porto")
+    rollover.prepare(directory, lambda: root_keys.root_in(directory / "root", None))
+    rollover.switch(directory, early=True)
+    rollover.retire(directory, early=True)
+    (directory / "root").rename(tmp_path / "stick")
+    for name in lost:
+        (directory / name).rename(tmp_path / name)
+    with pytest.raises(AuthorityExists):
+        Authority.init(directory, "Porto")
+    for name in lost:
+        (tmp_path / name).rename(directory / name)
+    assert Authority.load_issuing(directory).root == before.root

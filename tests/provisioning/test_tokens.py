@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -366,6 +367,106 @@ def test_options_that_do_not_go_together_are_refused(city: City, tmp_path: Path)
     reference.write_text(pkcs11_uri.EXAMPLE)
     with pytest.raises(BadSetting, match="nobody gives its PIN"):
         root_keys.root_in(reference.parent, None)
+
+
+def test_a_pin_that_somebody_wrote_into_root_key_is_told_to_nobody(city: City) -> None:
+    city.run("init", "--city", "Porto", "--without-passphrase")
+    reference = city.directory / "root" / "root.key"
+    reference.write_text(f"{pkcs11_uri.EXAMPLE}&pin-value=4711")
+    assert "no address" in city.run("show")["root_key"]
+    assert cli.main(["show", "--directory", str(city.directory)]) == 0
+    assert "4711" not in city.capsys.readouterr().out
+    assert "4711" not in city.refused("check-root")
+
+
+def test_a_pin_that_is_no_text_is_refused_in_a_line(
+    city: City, first: SoftToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMPPOST_TOKEN_PIN", os.fsdecode(b"47\xff11"))
+    said = city.refused("init", "--city", "Porto", "--root-key", first.uri("never"))
+    assert "LAMPPOST_TOKEN_PIN is no text" in said
+    assert "47" not in said
+
+
+def test_a_move_into_a_token_that_was_cut_short_is_made_again(
+    city: City, first: SoftToken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key is in the token, its address not in the file yet. Another key there is never taken for it."""
+    city.run("init", "--city", "Porto", "--without-passphrase")
+
+    def torn(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as power:
+        power.setattr(root_keys, "write_atomically", torn)
+        with pytest.raises(KeyboardInterrupt):
+            city.run("root-to-token", first.uri("cut short"))
+    assert root_keys.kept(city.directory / "root") is root_keys.Kept.OPEN
+    other = City(tmp_path / "other", city.capsys)
+    other.run("init", "--city", "Porto", "--without-passphrase")
+    assert "already" in other.refused("root-to-token", first.uri("cut short"))
+    city.run("root-to-token", first.uri("cut short"))
+    assert city.run("check-root")["signs"] == "yes"
+
+
+def test_an_init_that_was_cut_short_is_made_again_with_the_key_in_the_token(
+    city: City, first: SoftToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its first, second, third, last file: it says what to do, and doing that makes the authority."""
+    from provisioning import authority, storage
+
+    for files in (0, 1, 2, 6):
+        left = iter(range(files))
+
+        def torn(*given: Any, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            storage.write_atomically(*given)
+
+        init = ("init", "--city", "Porto", "--root-key", first.uri(f"cut {files}"))
+        with monkeypatch.context() as power:
+            power.setattr(authority, "write_atomically", torn)
+            with pytest.raises(KeyboardInterrupt):
+                city.run(*init)
+        said = city.refused(*init)
+        if "cut short" in said:
+            assert "--existing-key" in said
+            shutil.rmtree(city.directory)
+            said = city.refused(*init)
+        assert "--existing-key" in said
+        city.run(*init, "--existing-key")
+        assert city.run("check-root")["signs"] == "yes"
+        shutil.rmtree(city.directory)
+
+
+def test_a_library_is_the_same_under_each_of_its_names_and_in_nobody_else_s_folder(
+    first: SoftToken, tmp_path: Path
+) -> None:
+    key = token_keys.generated(parsed(first, "two names"), first.pin)
+    link = tmp_path / "link.so"
+    link.symlink_to(first.module)
+    assert token_keys.existing(replace(key.uri, module_path=str(link)), first.pin).public == key.public
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "own").mkdir()
+    copied = str(shutil.copy(first.module, shared / "own" / "copy.so"))
+    shared.chmod(0o777)
+    with pytest.raises(TokenRefused, match=r"others can change .*shared,"):
+        token_keys.existing(replace(key.uri, module_path=copied), first.pin)
+
+
+def test_a_key_of_which_the_token_does_not_say_that_it_stays_is_refused(
+    first: SoftToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = token_keys.generated(parsed(first, "says nothing"), first.pin)
+    for silent in ("EXTRACTABLE", "SENSITIVE"):
+
+        def told(of: Any, name: str, otherwise: Any, silent: str = silent) -> Any:
+            return otherwise if name == silent else tokens.attribute(of, name, otherwise)
+
+        monkeypatch.setattr(token_keys, "attribute", told)
+        with pytest.raises(TokenRefused, match="taken out"):
+            token_keys.existing(key.uri, first.pin)
 
 
 class Stub:
