@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import segno
 import zxingcpp
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page
@@ -82,6 +83,9 @@ def test_a_label_from_a_printer_opens_its_page(page: Page, made: Label) -> None:
     pixels = printed(page, made)
     assert abs(pixels.shape[1] - 84 / 25.4 * DPI) <= 2, "as large as it is said to be"
     assert read(pixels) == [made.url]
+    modules = segno.make(made.url, error="q", micro=False).symbol_size(border=0)[0]
+    dark = int(np.flatnonzero((pixels == 0).any(axis=0))[0])
+    assert dark >= (1 + 34 * 4 / (modules + 8)) / 25.4 * DPI - 2, "four modules of white, for a dark post"
     height, side = pixels.shape
     scratched = pixels.copy()
     scratched[int(height * 0.4) : int(height * 0.65), int(side * 0.22) : int(side * 0.34)] = 255
