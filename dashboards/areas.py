@@ -25,6 +25,7 @@ MAIN = (
 )
 MORE = (
     Area("approvals", "/approvals", "Approvals", "a", "approvals:read"),
+    Area("groups", "/groups", "Groups and settings", "o", "groups:read"),
     Area("people", "/people", "People", "p", "operators:read"),
     Area("tokens", "/tokens", "Tokens of machines", "k", "tokens:read"),
     Area("audit", "/audit", "Audit log", "l", "audit:read"),

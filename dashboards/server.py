@@ -23,6 +23,7 @@ from dashboards import (
     approvals_page,
     astray,
     audit_page,
+    groups_page,
     headers,
     incident_pages,
     lamppost_page,
@@ -66,6 +67,7 @@ DESK = (
     tenants_page,
     standing_page,
     advance_page,
+    groups_page,
     phone_pages,
 )
 RECONNECT_S = 10.0  # a page that was away this long (a lift, a lid) finds its state; later it loads again

@@ -13,7 +13,7 @@ from fleet_server.errors import Forbidden, InputError, InvalidRequest, LamppostE
 from fleet_server.tenants import service as tenants
 
 AREA = "tenants"
-DONE = {"changed": "It is changed; every api process knows it within a minute."}
+DONE = {"changed": "It is changed, and holds within ten seconds."}
 
 
 def register(desk: Desk) -> None:

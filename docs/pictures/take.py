@@ -1,10 +1,14 @@
 """Take the pictures of docs/pictures from pages that run: the map, the newest incident, a lamppost, one on a
-phone.
+phone, what waits for a second person, the audit log.
 
     LAMPPOST_PASSWORD=… python docs/pictures/take.py --url http://127.0.0.1:8080 --name admin --wait 300
 
 While `make demo` runs in another terminal, those are pictures of the demo: `--wait` waits so many seconds for
-the incident of its story, and the lamppost is the one whose sensor is stuck.
+the incident of its story, and the lamppost is the one whose sensor is stuck. What waits for another person is
+asked for on the page of a lamppost first ("Let in, shut out", for good), as admin; then:
+
+    LAMPPOST_PASSWORD=… python docs/pictures/take.py --name approver --only approvals
+    LAMPPOST_PASSWORD=… python docs/pictures/take.py --name security-officer --only audit
 """
 
 from __future__ import annotations
@@ -63,9 +67,28 @@ def show_field(page: Page, given: argparse.Namespace) -> None:
     page.wait_for_selector(".verdict", timeout=TIMEOUT_MS)
 
 
+def show_approvals(page: Page, given: argparse.Namespace) -> None:
+    page.goto(f"{given.url}/approvals")
+    page.wait_for_selector(".request", timeout=TIMEOUT_MS)
+
+
+def show_audit(page: Page, given: argparse.Namespace) -> None:
+    page.goto(f"{given.url}/audit")
+    page.wait_for_selector("table.cards", timeout=TIMEOUT_MS)
+
+
 PICTURES: Mapping[str, Callable[[Page, argparse.Namespace], None]] = MappingProxyType(
-    {"lamppost": show_lamppost, "incident": show_incident, "map": show_map, "field": show_field}
+    {
+        "lamppost": show_lamppost,
+        "incident": show_incident,
+        "map": show_map,
+        "approvals": show_approvals,
+        "audit": show_audit,
+        "field": show_field,
+    }
 )
+
+USUALLY = ("lamppost", "incident", "map", "field")  # of the others somebody else has to be signed in
 
 
 def arguments() -> argparse.Namespace:
@@ -74,7 +97,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--url", default="http://127.0.0.1:8080")
     parser.add_argument("--name", default="admin")
-    parser.add_argument("--only", action="append", choices=list(PICTURES), help="again for more; default all")
+    parser.add_argument(
+        "--only", action="append", choices=list(PICTURES), help=f"again for more; default {USUALLY}"
+    )
     parser.add_argument("--lamppost", default="demo/post-05", metavar="TENANT/NAME")
     parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="for an incident to be there")
     parser.add_argument("--scheme", default="light", choices=["light", "dark"])
@@ -101,7 +126,7 @@ def main() -> int:
             if given.wait:
                 wait_for_incident(page, given)
             for picture in PICTURES:  # the lamppost first: meanwhile an incident grows
-                if given.only is None or picture in given.only:
+                if picture in (given.only or USUALLY):
                     PICTURES[picture](page, given)
                     page.wait_for_timeout(SETTLE_MS)
                     file = given.to / f"{picture}{'-dark' * (given.scheme == 'dark')}.png"

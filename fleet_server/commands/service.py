@@ -35,7 +35,7 @@ from fleet_server.twin import groups
 from wire_contract.messages import CommandName
 from wire_contract.topics import Address
 
-__all__ = ["Ask", "Bulk", "CommandName", "CommandRecord", "FileRecord", "State", "Wanted"]
+__all__ = ["Ask", "Bulk", "CommandName", "CommandRecord", "FileRecord", "State", "Wanted", "groups"]
 
 MEMBERS_AT_ONCE = 1_000
 TOLD = ("active", "pending")  # devices.rules.DeviceState: those whose data is taken, too

@@ -6,6 +6,7 @@ from fleet_server.access.rules import HUMAN_ROLES, Role
 
 R = Role
 WATCH, ADMIN = {R.ADMIN, R.SECURITY_OFFICER}, {R.ADMIN}
+RUN = {R.ADMIN, R.OPERATOR}
 SET_UP, LOOK = {R.ADMIN, R.OPERATOR, R.TECHNICIAN}, set(HUMAN_ROLES) - {R.PARTNER}
 EVERYBODY = set(HUMAN_ROLES)
 
@@ -18,6 +19,10 @@ PAGES: dict[str, set[Role]] = {
     "/audit/export?format=csv": WATCH,
     "/batches": LOOK,
     "/keys": LOOK,
+    "/groups": LOOK,
+    "/groups/old-town": LOOK,
+    "/settings": LOOK,
+    "/bulk/none": set(),  # there is none
     "/field": LOOK,
     "/field/claim": EVERYBODY,
     "/people": WATCH,
@@ -37,6 +42,14 @@ CHANGES: dict[str, tuple[dict[str, str], set[Role]]] = {
     "/batches/none/revoke": ({}, ADMIN),
     "/batches/none/resume": ({}, ADMIN),
     "/batches/alarm/999999": ({}, SET_UP),
+    "/settings": ({"key": "no.such", "value": "1"}, RUN),
+    "/groups": ({"name": "x y"}, RUN),
+    "/groups/old-town/settings": ({"key": "sampling.every_s", "value": "0"}, RUN),
+    "/groups/old-town/add": ({"names": "no-such-lamp"}, RUN),
+    "/groups/old-town/remove": ({"names": ""}, RUN),
+    "/groups/none/tell": ({"command": "ping", "rate": "60"}, RUN),
+    "/groups/none/delete": ({}, RUN),
+    "/bulk/none/cancel": ({}, RUN),
     "/keys": ({"device": "lamp-9", "key": "none", "days": "1"}, ADMIN),
     "/keys/withdraw": ({"claim": "none"}, SET_UP),
     "/c/none/withdraw": ({}, SET_UP),
@@ -53,7 +66,7 @@ CHANGES: dict[str, tuple[dict[str, str], set[Role]]] = {
     "/tokens/999999/revoke": ({}, EVERYBODY),  # there is none: 404 for all
 }
 
-MORE = {"/approvals", "/people", "/tokens", "/audit", "/tenants", "/account"}
+MORE = {"/groups", "/approvals", "/people", "/tokens", "/audit", "/tenants", "/account"}
 GARBAGE_PATHS = (
     "/people/%00",
     "/people/no%20such",
@@ -85,6 +98,18 @@ GARBAGE_FORMS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/batches", {"technician": "ana", "number": "1", "days": "1", "from": "soon"}),
     ("/batches", {"technician": "ana", "number": "1", "days": "1", "from": "2199-01-01T00:00"}),
     ("/batches/alarm/x", {}),
+    ("/groups", {}),
+    ("/groups", {"name": "ok", "priority": "high"}),
+    ("/groups", {"name": "ok", "query": "drop table"}),
+    ("/groups", {"name": "old-town"}),
+    ("/groups/none/settings", {"key": "x"}),
+    ("/groups/old-town/settings", {"key": "..", "value": "1"}),
+    ("/groups/old-town/add", {"names": "a\0b"}),
+    ("/groups/old-town/tell", {"command": "explode", "rate": "1"}),
+    ("/groups/old-town/tell", {"command": "ping", "rate": "0"}),
+    ("/settings", {}),
+    ("/settings", {"key": "a" * 300, "value": "1"}),
+    ("/bulk/x/cancel", {}),
     ("/keys", {}),
     ("/keys", {"device": "NO", "key": "0" * 64, "days": "1"}),
     ("/keys", {"device": "lamp-9", "key": "-----BEGIN PUBLIC KEY-----", "days": "1"}),

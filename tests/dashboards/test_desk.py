@@ -4,31 +4,29 @@ role at every page, garbage in every form, other sites' forms."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from fleet_server.access import service as access
 from fleet_server.access import tokens, two_person
-from fleet_server.access.rules import CONSOLE, EVERY_TENANT, HUMAN_ROLES, Principal, Role
+from fleet_server.access.rules import CONSOLE, EVERY_TENANT, HUMAN_ROLES, Role
 from fleet_server.auditor import service as auditor
-from fleet_server.context import Context
 from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment import standing
 from fleet_server.errors import Conflict
 from fleet_server.tenants import service as tenants
-from tests.dashboards.accessibility import grave
-from tests.dashboards.conftest import Console, Open, Watched
+from fleet_server.twin import groups
+from fleet_server.twin import service as twin
+from tests.dashboards.conftest import Console, Open
+from tests.dashboards.desk_office import PASSWORD, a_request, as_, both_widths, browser, enter, go, said, walk
 from tests.dashboards.desk_tables import CHANGES, GARBAGE_FORMS, GARBAGE_PATHS, MORE, PAGES
 from wire_contract.topics import Address
 
-PASSWORD = "a person of one role"
 R = Role
 LAMP = Address("demo", "schule-west")
+KEY = "sampling.every_s"
 
 
 @pytest.fixture(scope="module")
@@ -39,43 +37,8 @@ def office(console: Console) -> Console:
             access.create_operator(ctx, CONSOLE, f"the-{role}", PASSWORD, (role,), tenant="demo")
         access.create_operator(ctx, CONSOLE, "root", PASSWORD, (R.ADMIN,), tenant=EVERY_TENANT)
         access.create_operator(ctx, CONSOLE, "guest", PASSWORD, (R.VIEWER,), tenant="demo")
+        groups.create(ctx, as_(R.OPERATOR), "old-town", text='district in ("Altstadt")')
     return console
-
-
-def as_(role: Role) -> Principal:
-    return Principal("operator", f"the-{role}", frozenset({role}), "demo")
-
-
-def enter(window: Watched, url: str, name: str, password: str = PASSWORD) -> Page:
-    page = window.page
-    page.goto(f"{url}/sign-in")
-    page.fill("#name", name)
-    page.fill("#password", password)
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".bar .city")
-    return page
-
-
-def both_widths(page: Page) -> None:
-    """Nothing serious for axe and nothing to scroll sideways, on a phone and at a desk."""
-    for width in (390, 1280):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert grave(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def go(page: Page, title: str) -> None:
-    """By the header, as a person does."""
-    page.click(".more summary")
-    page.click(f".more li a:has-text({title!r})")
-    expect(page.locator("h1")).to_have_text(title)
-
-
-def said(page: Page, window: Watched, *statuses: str) -> str:
-    """What the page says of a refusal; the browser's own complaint of the status is expected."""
-    text = page.get_by_role("alert").inner_text()
-    window.complaints[:] = [c for c in window.complaints if not any(each in c for each in statuses)]
-    return text
 
 
 @pytest.mark.browser
@@ -90,6 +53,12 @@ def test_the_approver_agrees_and_the_first_does_it(office: Console, browse: Open
     both_widths(ada)
     bea = enter(other, office.url, "the-approver")
     expect(bea.locator(".more summary .count")).to_contain_text("1")
+    bea.focus(".more summary")  # by the keyboard alone
+    bea.keyboard.press("Enter")
+    expect(bea.locator(".more li a").first).to_be_visible()
+    bea.keyboard.press("Escape")
+    expect(bea.locator(".more li a").first).to_be_hidden()
+    expect(bea.locator(".more summary")).to_be_focused()
     go(bea, "Approvals")
     both_widths(bea)
     expect(bea.locator(".request")).to_contain_text(f"revoke the certificates of {LAMP} for good")
@@ -106,7 +75,6 @@ def test_the_approver_agrees_and_the_first_does_it(office: Console, browse: Open
     expect(ada.locator(".state")).to_contain_text("shut out for good")
     go(ada, "Approvals")
     expect(ada.locator("table.cards tr", has_text=str(LAMP))).to_contain_text("done")
-    both_widths(ada)
 
 
 @pytest.mark.browser
@@ -179,7 +147,7 @@ def test_the_administrator_adds_a_person(office: Console, browse: Open) -> None:
     expect(rui.get_by_role("status")).to_contain_text("another one now")
     expect(rui.locator(".areas > a")).to_have_text(["Map", "Incidents", "Field"])
     rui.click(".more summary")
-    expect(rui.locator(".more li a")).to_have_text(["Your account"])
+    expect(rui.locator(".more li a")).to_have_text(["Groups and settings", "Your account"])
     page.goto(f"{office.url}/people/rui")
     expect(page.locator("dl").first).not_to_contain_text("not of late")
     page.click("summary:has-text('Keep this account out')")
@@ -227,7 +195,6 @@ def test_who_runs_the_installation_raises_a_quota_and_makes_a_token(office: Cons
         assert found is not None
         assert found[0].scopes == frozenset({"devices:read"})
     page.click("text=All tokens")
-    both_widths(page)
     page.click("summary:has-text('Revoke nightly')")
     page.click("button:has-text('Revoke it')")
     expect(page.get_by_role("status")).to_contain_text("worth nothing")
@@ -236,27 +203,72 @@ def test_who_runs_the_installation_raises_a_quota_and_makes_a_token(office: Cons
         assert next(iter(tenants.list_tenants(ctx, CONSOLE))).own["devices"] == 40
 
 
+@pytest.mark.browser
+def test_the_operator_wishes_something_of_a_group_and_tells_all_of_it(office: Console, browse: Open) -> None:
+    window = browse(width=1280)
+    page = enter(window, office.url, "the-operator")
+    go(page, "Groups")
+    page.click("table.cards a:text-is('old-town')")
+    page.click("summary:has-text('Change a setting')")
+    page.fill("[name=key]", KEY)
+    page.fill("[name=value]", "often")
+    page.click("button:has-text('Set it')")
+    assert "is not a" in said(page, window, "422")
+    page.fill("[name=value]", "30")
+    page.fill("form[action$=settings] [name=reason]", "dust in the works")
+    page.click("button:has-text('Set it')")
+    expect(page.get_by_role("status")).to_contain_text("within seconds")
+    expect(page.locator("table.cards").first).to_contain_text("30")
+    both_widths(page)
+    page.select_option("[name=command]", "sensors")
+    page.click("button:has-text('Tell them')")
+    expect(page.locator("h1")).to_have_text(re.compile(r"^[12] commands$"))
+    both_widths(page)
+    page.click("summary:has-text('Take them back')")
+    page.click("button:has-text('Take them back')")
+    expect(page.locator("dl")).to_contain_text("canceled")
+    page.goto(f"{office.url}/settings")
+    both_widths(page)
+    with office.context() as ctx:
+        assert groups.group(ctx, CONSOLE, "old-town").settings == {KEY: 30}
+        [line] = auditor.lines(ctx, CONSOLE, auditor.Wanted(action="twin:change"), 1)
+        assert (line.who, line.reason, line.way) == ("the-operator", "dust in the works", "pages")
+        assert line.address == "127.0.0.1"
+        assert twin.tenant_settings(ctx, CONSOLE).settings == {}
+
+
+@pytest.mark.browser
+def test_claims_and_keys_are_agreed_on_before(office: Console, browse: Open) -> None:
+    window = browse(width=390, height=844)
+    page = enter(window, office.url, "the-admin")
+    page.goto(f"{office.url}/field")
+    page.click("text=Claims in advance")
+    page.click("summary:has-text('Make claims in advance')")
+    page.fill("[name=technician]", "the <b>crew</b>")
+    page.fill("[name=number]", "3")
+    page.click("button:has-text('Make the claims')")
+    expect(page.locator(".token li")).to_have_count(3)
+    both_widths(page)
+    page.click("text=All batches")
+    both_widths(page)
+    page.click("summary:has-text('Revoke the')")
+    page.click("button:has-text('Revoke it')")
+    expect(page.locator("table.cards")).to_contain_text("revoked")
+    page.goto(f"{office.url}/keys")
+    page.click("summary:has-text('Register a key')")
+    page.fill("[name=device]", "lamp-88")
+    page.fill("[name=key]", "0123 " * 8)
+    page.click("button:has-text('Register it')")
+    expect(page.locator("table.cards")).to_contain_text("0123-0123")
+    both_widths(page)
+    page.click("summary:has-text('Take back lamp-88')")
+    page.click("button:has-text('Take it back')")
+    expect(page.locator("main")).to_contain_text("None waits to be used")
+
+
 # -- by HTTP ---------------------------------------------------------------------------------------------
 
 REFUSED = {403, 404}
-
-
-@contextmanager
-def browser(url: str, name: str = "") -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, headers={"Accept": "text/html", "Origin": url}, timeout=30) as made:
-        if name:
-            entered = made.post("/sign-in", data={"name": name, "password": PASSWORD})
-            assert entered.status_code == 303, entered.text[-400:]
-        yield made
-
-
-def a_request(ctx: Context) -> int:
-    """That the operator's colleague asked for; waiting."""
-    somebody = Principal("operator", "nobody-here", frozenset({R.ADMIN}), "demo")
-    lamp = Address("demo", "bahnhof-nord")
-    with pytest.raises(Conflict) as asked:
-        standing.change_state(ctx, somebody, lamp, DeviceState.DECOMMISSIONED)
-    return int(asked.value.members["request"])
 
 
 def test_every_role_at_every_page_and_form(office: Console) -> None:
@@ -330,16 +342,3 @@ def test_lists_come_in_pages(office: Console) -> None:
         lines = [int(each) for each in walk(officer, "/audit", r'<td[^>]*><div><a href="/audit/(\d+)"')]
         assert len(lines) > 235
         assert lines == sorted(set(lines), reverse=True)
-
-
-def walk(person: httpx.Client, path: str, what: str) -> list[str]:
-    """Everything that is listed from `path` on, page after page."""
-    found: list[str] = []
-    for _ in range(50):
-        text = person.get(path).text
-        found += re.findall(what, text)
-        further = re.search(r'class="further"><a href="([^"]+)"', text)
-        if further is None:
-            return found
-        path = further[1].replace("&amp;", "&")
-    raise AssertionError("the pages have no end")
