@@ -7,10 +7,9 @@ once all are out.
 
 Whoever connects under a name that is connected ends that connection (MQTT 5, section 3.1.4). The server's own
 socket lets a role choose its client id, and a lamppost's is its certificate's name. The broker, which has one
-thread, has read the list before the first handshake after the signal is over; whoever is thrown out is
-refused when it tries again. Who shook hands before and has not said CONNECT, or says it a byte a minute
-(Mosquitto 2.0 waits for hours), or resumes a TLS session in the instant of the signal, could still come in:
-so the names of those who are shut out stay taken.
+thread, has read the list when it answers our CONNECT; whoever is thrown out is refused when it tries again.
+Who shook hands before and has not said CONNECT, or says it a byte a minute (Mosquitto 2.0 waits for hours),
+could still come in: so the names of those who are shut out stay taken.
 
 It ends with status 0 where no name has to be kept, else when the supervisor ends it. Any other status: they
 are not out for certain, and the supervisor restarts the broker.

@@ -32,9 +32,9 @@ class Renewal:
         folder = config.certificates_directory
         authority = AuthorityFiles(config.authority.directory)
         self._command = _program("renewal", config)
-        # The broker reads its certificate again on SIGHUP, and what it trusts when it starts. An ingest role
-        # has its certificate in its connection: it ends in order, and is started again. The API looks by
-        # itself.
+        # The broker reads its certificate again on SIGHUP; a restart ends connections of an authority that is
+        # trusted no longer. An ingest role has its certificate in its connection: it ends in order, and is
+        # started again. The API looks by itself.
         self._watched = {
             folder / "broker.pem": ("broker", signal.SIGHUP),
             authority.trust: ("broker", signal.SIGTERM),

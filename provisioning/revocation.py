@@ -119,8 +119,8 @@ def _signed(
 def _last_update(
     issuer: x509.Certificate, now: datetime, former: x509.CertificateRevocationList | None
 ) -> datetime:
-    """Later than the former list's, in whole seconds: a broker that reads the new list (SIGHUP) keeps the
-    former one too, and of two OpenSSL takes the later. Two decisions may fall into one second."""
+    """Later than the former list's, in whole seconds: a broker that reads the new list (SIGHUP) in the middle
+    of a handshake has both, and of two OpenSSL takes the later. Two decisions may fall into one second."""
     backdated = max(now - BACKDATED, issuer.not_valid_before_utc)
     if former is None:
         return backdated

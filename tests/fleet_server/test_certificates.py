@@ -113,7 +113,7 @@ def test_who_has_to_read_a_changed_file_is_told_once(
     authority = config.authority.directory
     for path, told in (
         (config.certificates_directory / "broker.pem", [("broker", signal.SIGHUP)]),
-        (authority / "trust.pem", [("broker", signal.SIGTERM)]),  # it reads that when it starts
+        (authority / "trust.pem", [("broker", signal.SIGTERM)]),  # ends who is trusted no longer
         (authority / "issuing" / "revoked.crl", []),  # written anew, with nothing new on it
         (config.broker.certificate_file, [("ingest", signal.SIGTERM)]),
     ):
