@@ -47,10 +47,16 @@ class Settings:
     trust_pem: str = ""
 
     @property
+    def cities(self) -> tuple[str, ...]:
+        """What tells one city from another, whatever its address: each certificate that it trusts, the root
+        first. While a root is exchanged there are the old one and the new one."""
+        found = re.findall(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END", self.trust_pem)
+        return tuple(hashlib.sha256("".join(each.split()).encode()).hexdigest()[:16] for each in found)
+
+    @property
     def city(self) -> str:
-        """Tells one city from another: SHA-256 of its root certificate, whatever its address; "" unknown."""
-        root = re.search(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END", self.trust_pem)
-        return "" if root is None else hashlib.sha256("".join(root[1].split()).encode()).hexdigest()[:16]
+        """Its root; "" unknown."""
+        return next(iter(self.cities), "")
 
 
 def default_home() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,16 +37,16 @@ def sync(
     send: Sender,
     tell: Callable[[str], None] = lambda _line: None,
     outbox: Path | None = None,
-    city: str = "",
+    cities: Collection[str] = (),
 ) -> Synced:
     """Send what can be sent. A power cut between the server's answer and its line in the journal sends it
     again, which the server answers as before: what goes with it leaves the outbox only after that line.
-    city: the server's; what is known to have been done for another one is not sent."""
+    cities: the server's (Settings.cities); what is known to have been done for another is not sent."""
     sent: list[Work] = []
     held: list[str] = []
     stopped = ""
     while not stopped:
-        work = _of(city, journal.open())
+        work = _of(cities, journal.open())
         following = sendable([each.waiting for each in work], held)
         if following is None:
             break
@@ -66,7 +66,7 @@ def sync(
             case _:
                 stopped = detail
     everything = journal.open()
-    left = _of(city, everything)
+    left = _of(cities, everything)
     return Synced(
         tuple(sent),
         tuple(each for each in left if each.state is State.CONFLICT),
@@ -76,8 +76,8 @@ def sync(
     )
 
 
-def _of(city: str, work: list[Work]) -> list[Work]:
-    return [each for each in work if not (city and each.city) or each.city == city]
+def _of(cities: Collection[str], work: list[Work]) -> list[Work]:
+    return [each for each in work if not (cities and each.city) or each.city in cities]
 
 
 def _tidy(journal: Journal, sent: Work, outbox: Path | None) -> None:

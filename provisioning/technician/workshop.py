@@ -114,13 +114,13 @@ class Workshop:
             return Synced((), (), tuple(left), str(unknown))
         with closing(server), locked(self.outbox):
             try:
-                city = self._city_of(server)
+                cities = self._cities_of(server)
             except (ServerUnreachable, NotSignedIn) as away:
                 return Synced((), (), tuple(self.journal.open()), away.what)
-            return sync(self.journal, sender(server, self.outbox), self.tell, self.outbox, city)
+            return sync(self.journal, sender(server, self.outbox), self.tell, self.outbox, cities)
 
-    def _city_of(self, server: Server) -> str:
+    def _cities_of(self, server: Server) -> tuple[str, ...]:
         """Whose work may be sent there. Raises as Server does."""
         if server.address == self.known.server or not any(each.city for each in self.journal.open()):
-            return self.known.city
-        return read_settings(server.get("/api/v1/field/settings")).city
+            return self.known.cities
+        return read_settings(server.get("/api/v1/field/settings")).cities

@@ -307,7 +307,8 @@ def test_work_of_one_city_is_not_sent_to_another(tmp_path: Path, monkeypatch: py
     assert [each.id for each in done.sent] == [second.id]
     assert ([each.id for each in done.elsewhere], done.waiting) == ([first.id], ())
     assert came == [f"/api/v1/field/work/{second.id}"]
-    moved = replace(city(1), server="https://another-name.example")
+    two_roots = city(3).trust_pem + city(1).trust_pem  # while its root is exchanged
+    moved = replace(city(1), server="https://another-name.example", trust_pem=two_roots)
     home.keep_settings(moved)
     assert [each.id for each in Workshop(home, tell=lambda _line: None).send().sent] == [first.id]
     third = Workshop(home, "https://fleet9.example")
