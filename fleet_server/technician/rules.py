@@ -22,8 +22,8 @@ HEIGHT_MOST_M = 100.0
 PHOTOS_MOST = 40  # of one lamppost: ten visits with four pictures
 PHOTO_MAX_BYTES = 6 << 20  # provisioning.technician.photos refuses more
 REPORT_MAX_BYTES = 16 << 20  # provisioning.technician.report refuses more
-# Of one lamppost: their files, and the first one's. Of the others who, when, the key and the SHA-256 stay, by
-# which a copy that somebody kept can still be told from a forgery.
+# Of one lamppost, from one account: their files, and that of the very first one. Of the others who, when, the
+# key and the SHA-256 stay, by which a copy that somebody kept can still be told from a forgery.
 REPORTS_KEPT = 12
 
 

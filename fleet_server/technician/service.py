@@ -202,7 +202,7 @@ def put_report(
             bytes.fromhex(found.sha256),
         )  # fmt: skip
         store.insert_work(session, work)
-        released = store.release_documents(session, address, rules.REPORTS_KEPT)
+        released = store.release_documents(session, address, made.sent_by, rules.REPORTS_KEPT)
         after = {"kind": "handover", "report": report_id, "sha256": found.sha256, "passed": report.passed}
         record(
             session, principal, Action.SITES_REPORT, str(address),
@@ -260,7 +260,7 @@ def report_document(ctx: Context, principal: Principal, report_id: str) -> bytes
     if document:
         return document
     why = (
-        f"{newer} newer ones came, and the files of {rules.REPORTS_KEPT} are kept"
+        f"{newer} newer ones came from the same account, whose newest {rules.REPORTS_KEPT} are kept"
         if newer >= rules.REPORTS_KEPT
         else "it named a person whose data was erased"
     )

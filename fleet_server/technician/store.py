@@ -146,11 +146,13 @@ def report_document(session: Session, report_id: str) -> bytes | None:
     return session.execute(select(col(R.document)).where(col(R.id) == report_id)).scalar_one_or_none()
 
 
-def release_documents(session: Session, address: Address, kept: int) -> list[str]:
-    """Empty the files of a post's reports but the newest `kept` and the first, as they came; their ids."""
-    mine = (col(R.tenant) == address.tenant, col(R.device) == address.device)
-    came = select(col(R.id)).where(*mine)
-    newest = came.order_by(col(R.received_at).desc(), col(R.id)).limit(kept)
+def release_documents(session: Session, address: Address, sent_by: str, kept: int) -> list[str]:
+    """Empty the files of a post's reports that this account sent, but its newest `kept` and the post's first,
+    as they came; their ids. Nobody pushes out another's."""
+    of_post = (col(R.tenant) == address.tenant, col(R.device) == address.device)
+    mine = (*of_post, col(R.sent_by) == sent_by)
+    came = select(col(R.id)).where(*of_post)
+    newest = came.where(*mine).order_by(col(R.received_at).desc(), col(R.id)).limit(kept)
     first = came.order_by(col(R.received_at), col(R.id)).limit(1)
     old = (col(R.document) != b"", col(R.id).not_in(newest), col(R.id).not_in(first))
     statement = update(R).where(*mine, *old).values(document=b"").returning(col(R.id))
@@ -158,10 +160,11 @@ def release_documents(session: Session, address: Address, kept: int) -> list[str
 
 
 def newer_reports(session: Session, found: ReportRecord) -> int:
-    """How many of its post came after it."""
+    """How many of its post came after it from the same account."""
     query = select(func.count()).where(
         col(R.tenant) == found.address.tenant,
         col(R.device) == found.address.device,
+        col(R.sent_by) == select(col(R.sent_by)).where(col(R.id) == found.id).scalar_subquery(),
         col(R.received_at) > found.received_at,
     )
     return int(session.execute(query).scalar_one())

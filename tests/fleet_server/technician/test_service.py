@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 
 from fleet_server.access import service as access
-from fleet_server.access.rules import CONSOLE, Role
+from fleet_server.access.rules import CONSOLE, Principal, Role
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
 from fleet_server.devices.service import Place
-from fleet_server.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from fleet_server.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound
 from fleet_server.technician import service
 from fleet_server.technician.rules import REPORTS_KEPT
 from fleet_server.technician.service import Kind, NewWork
@@ -145,6 +145,28 @@ def test_a_post_keeps_the_newest_files_and_the_first_and_says_of_the_others_why(
         assert (erased.status_code, "was erased" in erased.json()["detail"]) == (410, True)
     assert service.put_report(town.ctx, ANA, *sent[1]).id == sent[1][0], "told again, it is known"
     assert service.put_report(town.ctx, ANA, *sent[-1]).id == sent[-1][0]
+
+
+def test_nobody_pushes_out_what_another_has_handed_over(town: Town) -> None:
+    """Reports upon reports, so that what a colleague has signed of this post is not kept."""
+    lamp, key, begin = Address("city", "lamp-10"), Ed25519PrivateKey.generate(), now()
+    devices.register(town.ctx, CONSOLE, lamp, "", Place())
+    ivo = replace(ANA, name="ivo")
+
+    def handed_over(number: int, by: Principal) -> str:
+        made = replace(
+            REPORT, id=f"{number:032x}", device=str(lamp), made_at=begin.isoformat(), test=None, photos=()
+        )
+        document = report.signed(render(report.checked(made)), key)
+        return service.put_report(town.ctx, by, made.id, document, now=begin + timedelta(seconds=number)).id
+
+    first, ivos, second = (handed_over(200 + at, by) for at, by in enumerate((ANA, ivo, ANA)))
+    for number in range(203, 203 + REPORTS_KEPT):
+        handed_over(number, ANA)
+    assert service.report_document(town.ctx, ANA, first)
+    assert service.report_document(town.ctx, ANA, ivos)
+    with pytest.raises(Gone, match="newer ones came"):
+        service.report_document(town.ctx, ANA, second)
 
 
 def test_a_report_of_another_citys_lamppost_is_refused_and_says_nothing_of_it(town: Town) -> None:
