@@ -9,6 +9,8 @@ import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from sqlmodel import Session
+
 from fleet_server.accept_policy import Way
 from fleet_server.access.rules import ENROLMENT, Action, Principal
 from fleet_server.access.service import authorize
@@ -196,7 +198,7 @@ def _decide(
         outcome = rules.step(found.state, event)
         if not isinstance(outcome, Refusal):
             if event is Event.ACCEPT:
-                _check_may_be_renewed(ctx, found)
+                _check_may_be_renewed(ctx, session, found)
             store.change(
                 session, found.id, state=outcome, decided_by=principal.name, decided_at=now, reason=reason
             )
@@ -215,14 +217,21 @@ def _decide(
     return found
 
 
-def _check_may_be_renewed(ctx: Context, found: Enrolment) -> None:
-    """An expired certificate's lamppost that was shut out meanwhile comes back by another decision."""
+def _check_may_be_renewed(ctx: Context, session: Session, found: Enrolment) -> None:
+    """An expired certificate's lamppost that was shut out meanwhile comes back by another decision; what its
+    key has asked is worth nothing once that certificate is revoked. Raises NotNow."""
     if found.way is not Way.EXPIRED or found.device is None:
         return
     state = devices.state_of(ctx, ENROLMENT, Address(found.tenant, found.device))
     if state is not DeviceState.ACTIVE:
         raise NotNow(
             f"Nothing was changed: {found.tenant}/{found.device} is {state}.", remedy="Activate it first."
+        )
+    old = store.certificate(session, found.old_serial)
+    if old is None or old.revoked_at is not None:
+        raise NotNow(
+            "Nothing was changed: the certificate whose key has signed this request was revoked since.",
+            remedy="Reject it. The lamppost comes back by a new claim.",
         )
 
 

@@ -32,7 +32,7 @@ from fleet_server.config import EnrolmentConfig
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
-from fleet_server.enrolment import challenges, reenrolling, service, standing
+from fleet_server.enrolment import challenges, reenrolling, revoking, service, standing
 from fleet_server.enrolment.errors import (
     AuthorityUnavailable,
     BadRequest,
@@ -48,7 +48,7 @@ from provisioning.authority import Authority, utc_now
 from provisioning.errors import RequestGarbled
 from tests.edge_agent.making import codes, counting, make_config, running
 from tests.support.cms import signed_by_ed25519
-from tests.support.server_context import OPERATOR, VIEWER
+from tests.support.server_context import ADMIN, OPERATOR, VIEWER
 from tests.support.waiting import wait_until
 from wire_contract.topics import Address
 
@@ -371,6 +371,24 @@ def test_an_older_key_takes_back_nothing_that_a_newer_one_has_asked(
     assert service.get_enrolment(ctx, VIEWER, waiting.enrolment.id).state is State.WITHDRAWN
     service.accept(ctx, OPERATOR, again.enrolment.id)
     assert isinstance(ask(own, "other.key"), Issued)
+
+
+def test_what_a_key_asked_before_its_certificate_was_revoked_is_accepted_no_more(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    """A stolen card's key asks first; then somebody revokes its certificate; then somebody else accepts."""
+    ctx = ruled(listener.ctx)
+    stolen = enrolled(tmp_path / "stolen", listener, authority, OLD)
+    own = enrolled(tmp_path / "own", listener, authority)
+    proof = signed(stolen, make_csr(ensure_key(tmp_path / "thief.key"), POST, "now"))
+    asked = reenrolling.renew_expired(ctx, proof, lambda told: told == "now").enrolment
+    revoking.revoke(ctx, ADMIN, POST, f"{leaf(stolen).serial_number:x}", revoking.Reason.KEY_COMPROMISE)
+    with pytest.raises(NotNow, match="revoked"):
+        service.accept(ctx, OPERATOR, asked.id)
+    standings = [each.standing for each in revoking.certificates(ctx, VIEWER, POST)]
+    assert standings == ["good", "revoked"], "that of the lamppost itself, and the stolen one's"
+    assert not authority.is_revoked(leaf(own).serial_number)
+    assert service.reject(ctx, OPERATOR, asked.id, "stolen").state is State.REJECTED
 
 
 def test_a_challenge_is_good_for_ten_minutes_here_alone() -> None:
