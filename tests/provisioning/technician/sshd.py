@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,9 +85,8 @@ def sshd(folder: Path, there: Path, options: str = "") -> Iterator[Sshd]:
         f"KbdInteractiveAuthentication no\nPermitRootLogin yes\nForceCommand {forced}\n"  # no scp, no sftp
     )
     made.client()
-    separation = os.geteuid() == 0 and not SEPARATION.exists()
-    if separation:
-        SEPARATION.mkdir(mode=0o755)
+    if os.geteuid() == 0:  # it stays: another worker's sshd may stand in it
+        SEPARATION.mkdir(mode=0o755, exist_ok=True)
     command = [SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL)
@@ -98,9 +97,6 @@ def sshd(folder: Path, there: Path, options: str = "") -> Iterator[Sshd]:
     finally:
         process.terminate()
         process.wait(10)
-        if separation:
-            with suppress(OSError):
-                SEPARATION.rmdir()
 
 
 def _listens(port: int) -> bool:
