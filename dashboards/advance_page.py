@@ -10,12 +10,14 @@ from starlette.responses import RedirectResponse, Response
 from dashboards import advance_view as view
 from dashboards import forms, times
 from dashboards.desk import Desk
+from dashboards.parts import cut
 from fleet_server.access.service import SignedIn, permitted
 from fleet_server.enrolment import service as enrolment
 from fleet_server.enrolment.service import batches, registered_keys
 from fleet_server.errors import Forbidden, InputError, LamppostError
 
 AREA = "field"
+PAGE_ROWS = 100
 DAYS_MOST = 10_000  # that a number of days can be made of; the service says how many are allowed
 DONE = {
     "revoke": "Its claims are taken back.",
@@ -86,7 +88,7 @@ class _Pages:
         return RedirectResponse("/batches?done=seen", 303)
 
     async def keys(self, request: Request, who: SignedIn) -> Response:
-        return await self._keys(who, done=_done(request))
+        return await self._keys(who, done=_done(request), after=request.query_params.get("after", ""))
 
     async def add_key(self, request: Request, who: SignedIn) -> Response:
         given = await forms.given(request)
@@ -126,10 +128,12 @@ class _Pages:
         typed: forms.Given = view.EMPTY,
         problem: LamppostError | None = None,
         done: str = "",
+        after: str = "",
     ) -> Response:
         found = await self._ask(registered_keys.registered_keys, who.principal)
+        shown, further = cut(found, lambda each: each.claim_id, after, PAGE_ROWS)
         adds, withdraws = (permitted(who.principal, each) for each in ("keys:preregister", "claims:withdraw"))
-        body = view.keys(found, adds, withdraws, typed)
+        body = view.keys(shown, further, adds, withdraws, typed)
         return await self._desk.answer(
             who, "Registered keys", body, area=AREA, problem=problem, done=done, wide=True
         )

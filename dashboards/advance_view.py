@@ -8,7 +8,7 @@ from html import escape
 
 from dashboards import times
 from dashboards.forms import Given
-from dashboards.parts import asked_back, field, form, link, section, table
+from dashboards.parts import asked_back, field, form, further, link, section, table
 from fleet_server.enrolment.service import Enrolment, batches
 
 EMPTY = Given(())
@@ -101,7 +101,10 @@ def made(batch: batches.Batch, tokens: Sequence[str]) -> str:
     )
 
 
-def keys(found: Sequence[Enrolment], may_add: bool, may_withdraw: bool, typed: Given = EMPTY) -> str:
+def keys(
+    found: Sequence[Enrolment], after: str, may_add: bool, may_withdraw: bool, typed: Given = EMPTY
+) -> str:
+    """after: where the next page begins; "" on the last one."""
     rows = [
         (
             escape(f"{each.tenant}/{each.device}"),
@@ -115,6 +118,7 @@ def keys(found: Sequence[Enrolment], may_add: bool, may_withdraw: bool, typed: G
     ]
     head = ("Lamppost", "Site", "Key", "By", "Until", "")
     listed = table("Registered keys", head, rows, "None waits to be used.")
+    listed += further("/keys", {"after": after}) if after else ""
     return (_add(typed) if may_add else "") + f'<section class="bare">{listed}</section>'
 
 

@@ -11,13 +11,16 @@ from starlette.responses import RedirectResponse, Response
 
 from dashboards.asked_from import answering
 from dashboards.sessions import Sessions
+from dashboards.sign_in import unavailable_page
 from fleet_server.access.service import SignedIn
-from fleet_server.errors import InvalidRequest, LamppostError, TooLarge, problem_of
+from fleet_server.errors import InvalidRequest, LamppostError, LinkError, TooLarge, problem_of
 
 Handler = Callable[[Request, SignedIn], Awaitable[Response]]
 Refused = Callable[[SignedIn, LamppostError], Awaitable[Response]]
 FORM_MAX_BYTES = 16_384  # a note of 2,000 characters takes six bytes each at most
 FIELDS_MOST = 96  # every scope of a token has a box
+AWAY = "A part of the server does not answer just now."
+LOOK = "Look in a moment whether it was done, and do it again if not."
 NUMBER_MOST = 2**31 - 1  # of what the database numbers with four bytes
 
 
@@ -31,6 +34,12 @@ def route(method: str, path: str, handler: Handler, known: Sessions, refused: Re
         with answering(request.client.host if request.client else ""):
             try:
                 return await handler(request, who)
+            except LinkError:
+                return (
+                    unavailable_page()
+                    if method == "GET"
+                    else await refused(who, LinkError(AWAY, remedy=LOOK))
+                )
             except LamppostError as error:
                 if not problem_of(error).shown:
                     raise

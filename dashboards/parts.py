@@ -5,9 +5,12 @@ What is called `body`, `inner` or `cells` is HTML already; every other argument 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from typing import TypeVar
 from urllib.parse import urlencode
+
+T = TypeVar("T")
 
 
 def section(title: str, body: str) -> str:
@@ -113,6 +116,14 @@ def once(words: str, secret: str) -> str:
         f'<section class="once"><p>{escape(words)}</p>'
         f'<p class="token"><code>{escape(secret)}</code></p></section>'
     )
+
+
+def cut(found: Sequence[T], key: Callable[[T], str], after: str, most: int) -> tuple[Sequence[T], str]:
+    """A page of what is listed whole, behind the one with the key `after`; and the last one's key where more
+    come, else "". A key that is gone begins anew."""
+    start = next((place + 1 for place, each in enumerate(found) if key(each) == after), 0)
+    shown = found[start : start + most]
+    return shown, key(shown[-1]) if len(found) > start + most else ""
 
 
 def further(at: str, query: Mapping[str, str], words: str = "Older ones") -> str:

@@ -14,6 +14,7 @@ from dashboards.parts import asked_back, checks, facts, field, form, further, li
 from fleet_server.access.service import EVERY_TENANT, HUMAN_ROLES, ListedSession, Operator
 
 EMPTY = Given(())
+SESSIONS_SHOWN = 50  # the newest
 EVERYWHERE = "the whole installation"
 _ROLES = [(each, *ROLES.get(each, (each, ""))) for each in map(str, HUMAN_ROLES)]
 ONCE = (
@@ -143,7 +144,7 @@ def _sessions(of: Operator, sessions: Sequence[ListedSession]) -> str:
             times.shown(each.began_at),
             times.shown(each.expires_at),
         )
-        for each in sessions
+        for each in sessions[:SESSIONS_SHOWN]
     ]
     body = table("Sessions", ("With", "From", "Acts in", "Began", "Ends"), rows, "Nowhere just now.")
     if sessions:

@@ -10,6 +10,7 @@ from typing import Any
 from dashboards import times
 from dashboards.phone_data import Claimed, Site, Standing
 
+CLAIMS_SHOWN = 100  # of each kind: whoever decides has the newest before them
 STATES = {
     "claimed": "waits for the lamppost to ask",
     "pending": "asks to be let in: compare its key",
@@ -38,12 +39,14 @@ def home(pending: Sequence[Standing], waiting: Sequence[Standing], may_claim: bo
 
 
 def _claims(claims: Sequence[Standing], none: str) -> str:
+    more = len(claims) - CLAIMS_SHOWN
     rows = "".join(
         f'<li><a href="/c/{escape(each.claim)}"><strong>{escape(each.device or "any name")}</strong>'
         f" <span>{escape(each.site)}</span><code>{escape(each.claim)}</code></a></li>"
-        for each in claims
+        for each in claims[:CLAIMS_SHOWN]
     )
-    return f'<ul class="rows">{rows}</ul>' if rows else f'<p class="muted">{none}</p>'
+    rest = f'<p class="muted">And {more} older ones: lamppost fleet enrolments list.</p>' if more > 0 else ""
+    return f'<ul class="rows">{rows}</ul>{rest}' if rows else f'<p class="muted">{none}</p>'
 
 
 def claim_form(given: dict[str, str]) -> str:

@@ -8,11 +8,13 @@ from starlette.responses import RedirectResponse, Response
 from dashboards import forms
 from dashboards import tenants_view as view
 from dashboards.desk import Desk
+from dashboards.parts import cut
 from fleet_server.access.service import SignedIn, permitted
 from fleet_server.errors import Forbidden, InputError, InvalidRequest, LamppostError
 from fleet_server.tenants import service as tenants
 
 AREA = "tenants"
+PAGE_ROWS = 100
 DONE = {"changed": "It is changed, and holds within ten seconds."}
 
 
@@ -34,8 +36,8 @@ class _Pages:
         self._desk = desk
         self._ask = desk.services.ask
 
-    async def listed(self, _request: Request, who: SignedIn) -> Response:
-        return await self._listed(who)
+    async def listed(self, request: Request, who: SignedIn) -> Response:
+        return await self._listed(who, after=request.query_params.get("after", ""))
 
     async def make(self, request: Request, who: SignedIn) -> Response:
         given = await forms.given(request)
@@ -64,10 +66,15 @@ class _Pages:
         return RedirectResponse(f"/tenants/{name}?done=changed", 303)
 
     async def _listed(
-        self, who: SignedIn, typed: forms.Given = view.EMPTY, problem: LamppostError | None = None
+        self,
+        who: SignedIn,
+        typed: forms.Given = view.EMPTY,
+        problem: LamppostError | None = None,
+        after: str = "",
     ) -> Response:
         found = await self._ask(tenants.list_tenants, who.principal)
-        body = view.listing(found, _changes(who), typed)
+        shown, further = cut(found, lambda each: each.name, after, PAGE_ROWS)
+        body = view.listing(shown, further, _changes(who), typed)
         return await self._desk.answer(who, "Tenants", body, area=AREA, problem=problem, wide=True)
 
     async def _one(

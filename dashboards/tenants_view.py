@@ -7,7 +7,7 @@ from html import escape
 
 from dashboards import times
 from dashboards.forms import Given
-from dashboards.parts import asked_back, facts, field, form, link, section, table
+from dashboards.parts import asked_back, facts, field, form, further, link, section, table
 from fleet_server.tenants.service import NAMES, Quotas, TenantRecord
 
 EMPTY = Given(())
@@ -30,7 +30,8 @@ def words(quota: str) -> str:
     return WORDS.get(quota, quota.replace("_", " "))
 
 
-def listing(found: Sequence[TenantRecord], may_change: bool, typed: Given = EMPTY) -> str:
+def listing(found: Sequence[TenantRecord], after: str, may_change: bool, typed: Given = EMPTY) -> str:
+    """after: where the next page begins; "" on the last one."""
     rows = [
         (
             link(f"/tenants/{each.name}", each.name),
@@ -54,6 +55,7 @@ def listing(found: Sequence[TenantRecord], may_change: bool, typed: Given = EMPT
         kind="primary",
     )
     asked = asked_back("Name a tenant", new, open_=bool(typed.fields)) if may_change else ""
+    body += further("/tenants", {"after": after}, "Further tenants") if after else ""
     return f'{asked}<section class="bare">{body}</section>'
 
 

@@ -327,6 +327,24 @@ def test_another_site_and_nobody_send_no_form(office: Console) -> None:
             assert (answer.status_code, answer.headers["location"][:8]) == (303, "/sign-in"), path
 
 
+def test_a_database_that_is_away_is_told_and_waited_for(office: Console) -> None:
+    with browser(office.url, "the-admin") as admin:
+        assert admin.get("/audit").status_code == 200
+        try:
+            office.city.allow_connections(False)
+            shown = admin.get("/audit")
+            assert (shown.status_code, shown.headers["retry-after"]) == (503, "5")
+            assert 'http-equiv="refresh"' in shown.text
+            told = admin.post("/people/guest/state", data={"disabled": "yes"})
+            assert told.status_code == 503
+            assert "Look in a moment whether it was done" in told.text
+        finally:
+            office.city.allow_connections(True)
+        assert admin.get("/audit").status_code == 200
+    with office.context() as ctx:
+        assert not access.get_operator(ctx, CONSOLE, "guest").disabled
+
+
 def test_lists_come_in_pages(office: Console) -> None:
     """More people, tokens, requests and lines than a page shows: every one is reached, once."""
     with office.context() as ctx:

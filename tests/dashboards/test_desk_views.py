@@ -13,9 +13,11 @@ import pytest
 
 from dashboards import (
     action_words,
+    advance_view,
     approvals_view,
     audit_view,
     desk_view,
+    groups_view,
     people_view,
     standing_view,
     tenants_view,
@@ -24,6 +26,8 @@ from dashboards import (
 )
 from dashboards.areas import MAIN, MORE, offered
 from dashboards.forms import Given, number
+from dashboards.groups_page import MAY
+from dashboards.parts import cut
 from fleet_server.access.approval_store import Request
 from fleet_server.access.grants import Grant
 from fleet_server.access.rules import HUMAN_ROLES, Action, Principal
@@ -33,8 +37,12 @@ from fleet_server.audit.rules import Happening
 from fleet_server.audit.verifying import Checkpoint, Fault, FaultKind, Verified
 from fleet_server.auditor.rules import LineView
 from fleet_server.auditor.service import Verdict
+from fleet_server.enrolment.batch_rules import BatchState
+from fleet_server.enrolment.store import Alarm, Batch
 from fleet_server.errors import InvalidRequest
 from fleet_server.tenants.service import NAMES, TenantRecord
+from fleet_server.twin import groups
+from wire_contract.settings import SETTINGS
 
 EVIL = '"><script>'
 AT = datetime(2026, 7, 21, 12, 30, tzinfo=UTC)
@@ -47,6 +55,9 @@ LINE = LineView(
     {EVIL: {EVIL: EVIL}}, [EVIL], {EVIL: EVIL}, EVIL,
 )  # fmt: skip
 TENANT = TenantRecord("porto", EVIL, AT, dict.fromkeys(NAMES), 3)
+BATCH = Batch("b", EVIL, EVIL, EVIL, 1, AT, AT, BatchState.OPEN, EVIL, EVIL, AT)
+ALARM = Alarm(1, EVIL, EVIL, EVIL, EVIL, AT)
+GROUP = groups.Group(1, "porto", "g", EVIL, EVIL, 0, 1, AT, None, 2, {EVIL: EVIL}, {})
 SOUND = Verdict(Verified(9, 1, 9, 1, 0, 9, None), AT, AT)
 
 
@@ -66,7 +77,12 @@ def everything() -> Iterator[str]:
     yield audit_view.listing(audit_view.Listing([LINE], asked, 1, True))
     yield audit_view.one(LINE, Checkpoint(9, b"", AT, EVIL, EVIL, b""), [("the line before", 8)])
     yield audit_view.verified(replace(SOUND, found=replace(SOUND.found, fault=BROKEN)), True)
-    yield tenants_view.listing([TENANT], True, typed) + tenants_view.one(TENANT, True, typed)
+    yield tenants_view.listing([TENANT], EVIL, True, typed) + tenants_view.one(TENANT, True, typed)
+    for batch in BatchState:
+        given = replace(BATCH, state=batch)
+        yield advance_view.in_advance([given], [ALARM], True, True, typed) + advance_view.made(given, [EVIL])
+    yield groups_view.listing([GROUP], True, typed)
+    yield groups_view.one(GROUP, groups.Members((), 3), SETTINGS, dict.fromkeys(MAY, True), typed)
     who = SignedIn(Principal("operator", EVIL, frozenset(HUMAN_ROLES), "porto"), AT)
     yield desk_view.page(desk_view.Shell(EVIL, who, 3), EVIL, "", area="", told=desk_view.Told(EVIL, EVIL))
 
@@ -88,7 +104,7 @@ def test_who_may_not_is_offered_no_form() -> None:
         people_view.person(PERSON, "porto", None, None, own=False),
         tokens_view.page([TOKEN], None, AT, None, "porto", False),
         approvals_view.page([REQUEST], [], None, "ana", False),
-        tenants_view.listing([TENANT], False) + tenants_view.one(TENANT, False),
+        tenants_view.listing([TENANT], "", False) + tenants_view.one(TENANT, False),
     ):
         assert "<form" not in shown
     mine = approvals_view.one(REQUEST, EVIL, True)
@@ -152,6 +168,19 @@ def test_every_action_and_role_has_words() -> None:
     assert all(action_words.action(scope) != scope for scope in tokens.scopes_there_are())
     assert set(approvals_view.STATES) == set(State)
     assert set(standing_view.WORDS) == {"pending", "active", "quarantined", "decommissioned"}
+
+
+def test_a_long_list_is_cut_into_pages_that_hold_each_once() -> None:
+    names = [f"n{each:03}" for each in range(250)]
+    found: list[str] = []
+    after = ""
+    for _ in range(3):
+        shown, after = cut(names, str, after, 100)
+        found += shown
+    assert found == names
+    assert after == ""
+    assert cut(names[:100], str, "", 100)[1] == ""
+    assert cut(names, str, "gone", 2) == (["n000", "n001"], "n001")
 
 
 def test_the_header_leads_where_somebody_may_go() -> None:
