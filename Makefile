@@ -28,7 +28,7 @@ venv: ## the development environment in .venv, and nothing else
 	@tools/ensure_venv.sh dev
 
 test: venv ## every test, on real brokers, databases and browsers; installs what they need
-	@tools/ensure_system.sh mosquitto --optional postgresql chromium softhsm2
+	@tools/ensure_system.sh mosquitto --optional postgresql chromium softhsm2 fat openssh
 	@exec $(PY) -m pytest $(PYTEST_ARGS)
 
 check: venv ## every check that runs nothing: style, types, imports, house rules, generated files

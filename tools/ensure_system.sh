@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes programs that pip cannot bring available:
-#   ensure_system.sh [--optional] mosquitto|postgresql|chromium|softhsm2 ...
+#   ensure_system.sh [--optional] mosquitto|postgresql|chromium|softhsm2|fat|openssh ...
 #
 # What is there is used. What is missing is installed with apt-get where we may; Mosquitto, which nothing works
 # without, is else unpacked from its Debian package into .tools/ without root. Elsewhere it says what to install.
@@ -14,7 +14,6 @@ find_postgresql() { # server programs are not on PATH in Debian
     for bin in /usr/lib/postgresql/*/bin; do [ -x "$bin/initdb" ] && return 0; done
     return 1
 }
-find_softhsm2() { have softhsm2-util; }
 find_chromium() { have chromium || have chromium-browser || have google-chrome; }
 
 # A wrapper, so that the unpacked broker finds the libraries unpacked beside it.
@@ -89,19 +88,39 @@ ensure_chromium() {
     return 1
 }
 
-ensure_softhsm2() {
-    find_softhsm2 && return 0
+# What only tests need, and apt-get brings in one step. $1: what finds it; $2: what the tests do with it; then
+# what it is called in words and in Debian, Fedora, Arch and Homebrew.
+ensure_for_tests() {
+    "$1" && return 0
     why="this is no Debian or Ubuntu (no apt-get)"
     if is_debian; then
-        say "SoftHSM 2 is missing (tests keep a root's key in a token of its)."
+        say "$3 is missing ($2)."
         why="it takes root, and this account has no sudo without a password"
         if may_be_root; then
             why="apt-get could not (see .tools/log/)"
-            apt_install softhsm2 && find_softhsm2 && return 0
+            apt_install $4 && "$1" && return 0
         fi
     fi
-    by_hand "SoftHSM 2 (tokens in software)" "$why" softhsm2 softhsm softhsm softhsm
+    by_hand "$3" "$why" "$4" "$5" "$6" "$7"
     return 1
+}
+
+find_softhsm2() { have softhsm2-util; }
+ensure_softhsm2() {
+    ensure_for_tests find_softhsm2 "tests keep a root's key in a token of its" "SoftHSM 2" softhsm2 softhsm softhsm softhsm
+}
+
+find_fat() { have mkfs.vfat && have mcopy; }
+ensure_fat() {
+    ensure_for_tests find_fat "tests write to a card" "dosfstools or mtools" "dosfstools mtools" "dosfstools mtools" \
+        "dosfstools mtools" "dosfstools mtools"
+}
+
+find_openssh() { have ssh && { have sshd || [ -x /usr/sbin/sshd ]; }; }
+ensure_openssh() {
+    find_openssh && return 0
+    ensure_for_tests find_openssh "tests bring a bundle over a real line" "OpenSSH" "openssh-server openssh-client" \
+        openssh-server openssh openssh && stop_service ssh
 }
 
 # Where systemd runs, a package just installed is enabled for the next boot; lamppost starts its own.
@@ -115,7 +134,7 @@ status=0
 for need in "$@"; do
     case $need in
     --optional) optional=yes ;;
-    mosquitto | postgresql | chromium | softhsm2)
+    mosquitto | postgresql | chromium | softhsm2 | fat | openssh)
         if ! "ensure_$need"; then
             if [ -n "$optional" ]; then say "  the tests that need it will skip, and say so."; else status=1; fi
         fi
