@@ -1,7 +1,7 @@
 """The role `setup`: what has to be there before the others start. Doing it again changes nothing.
 
-The city's authority and the roles' certificates, the database's schema at its newest step, a first
-administrator.
+The city's authority and the roles' certificates, the database's schema at its newest step, a revocation list
+that is not older than our records, a first administrator.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from fleet_server.audit import keys as audit_keys
 from fleet_server.certificates import ensure_authority, ensure_certificates
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context
+from fleet_server.enrolment import relisting
 from fleet_server.errors import ConfigurationError, LamppostError
 from provisioning.errors import ProvisioningError
 
@@ -31,6 +32,7 @@ def main(config: ServerConfig) -> int:
     try:
         context.db.ping()
         migrations.upgrade(context.db.url, use_timescale=config.database.timescale == "auto")
+        relisting.list_again(context)  # before the broker starts, which reads the list then
         _first_admin(context)
     finally:
         context.db.close()

@@ -231,9 +231,17 @@ def revoke_one(ctx: Context, serial: str, reason: Reason) -> bool:
     return bool(fresh)
 
 
-def let_in_again(ctx: Context, session: Session, addresses: Sequence[Address]) -> None:
+def relist(ctx: Context, serials: Sequence[str], *, hold: bool) -> None:
+    """On the list, for good or on hold. Raises AuthorityUnavailable."""
+    try:
+        _authority(ctx).revoke_all([int(each, 16) for each in serials], hold=hold)
+    except OSError as error:
+        raise _unavailable(error) from error
+
+
+def let_in_again(ctx: Context, session: Session, addresses: Sequence[Address], now: datetime) -> None:
     """Let the certificates in again that are on hold; those that ran out meanwhile are good for a renewal
-    by their key. Raises AuthorityUnavailable."""
+    by their key. Can be repeated. Raises AuthorityUnavailable."""
     serials = {
         serial: address
         for address in addresses
@@ -245,10 +253,13 @@ def let_in_again(ctx: Context, session: Session, addresses: Sequence[Address]) -
         released = _authority(ctx).release_all([int(each, 16) for each in serials])
     except OSError as error:
         raise _unavailable(error) from error
+    listed, unexpired = reasons_listed(ctx), _serials(session, addresses, now)
     for serial, address in serials.items():
         if int(serial, 16) in released:
             store.mark_revoked(session, serial, None)
             log.info("certificate %s of %s no longer on hold", serial, address)
+        elif serial in unexpired and int(serial, 16) not in listed:  # a power cut came before the mark
+            store.mark_revoked(session, serial, None)
 
 
 def _serials(session: Session, addresses: Sequence[Address], now: datetime) -> dict[str, Address]:

@@ -60,7 +60,7 @@ def change_states(
         instant = now or datetime.now(UTC)
         match state:
             case DeviceState.ACTIVE:
-                issuing.let_in_again(ctx, session, addresses)
+                issuing.let_in_again(ctx, session, addresses, instant)
             case DeviceState.QUARANTINED:
                 issuing.shut_out(ctx, session, addresses, instant, hold=True)
             case DeviceState.DECOMMISSIONED:

@@ -7,18 +7,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
+from fleet_server import setup_role
 from fleet_server.access.rules import Principal
+from fleet_server.auditor import service as auditor
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
-from fleet_server.enrolment import rules, service, standing
+from fleet_server.enrolment import relisting, revoking, rules, service, standing
 from fleet_server.enrolment.errors import AuthorityUnavailable, NotNow
 from fleet_server.errors import Forbidden, NotFound
 from provisioning import revocation
 from provisioning.authority import Authority
 from tests.fleet_server.enrolment.test_service import ONE, enrolled
 from tests.support.mosquitto import make_request
-from tests.support.server_context import OPERATOR, VIEWER
+from tests.support.server_context import ADMIN, OPERATOR, VIEWER
 from wire_contract.topics import Address
 
 ACTIVE, QUARANTINED, DECOMMISSIONED = (
@@ -117,6 +119,40 @@ def test_without_the_authority_the_state_stands_and_the_rest_is_made_up_for(
     away.rename(key)
     standing.change_state(ctx, OPERATOR, ONE, QUARANTINED)
     assert shut_out(authority) == {serial: "hold"}
+
+
+def test_a_release_that_was_cut_short_is_made_up_for(ctx: Context, authority: Authority) -> None:
+    """The list was written, our record was not: it would refuse the lamppost's next renewal over EST."""
+    serial = enrolled(ctx).serial_number
+    standing.change_state(ctx, OPERATOR, ONE, QUARANTINED)
+    authority.release(serial)
+    standing.change_state(ctx, OPERATOR, ONE, ACTIVE)
+    assert marked(ctx) == set()
+
+
+def test_what_an_older_list_has_forgotten_is_put_on_it_again(ctx: Context, authority: Authority) -> None:
+    """A backup of the authority was put back. One that came back by its newest certificate could not be told
+    from one that was just let in: it is on hold, which a person can end."""
+    empty = authority.files.crl.read_bytes()
+    two, three = Address("city", "lamp-02"), Address("city", "lamp-03")
+    replaced = enrolled(ctx).serial_number
+    enrolled(ctx, replaces=True)
+    held, gone = (enrolled(ctx, address).serial_number for address in (two, three))
+    good = enrolled(ctx, Address("city", "lamp-04")).serial_number
+    standing.change_state(ctx, OPERATOR, two, QUARANTINED)
+    standing.change_state(ctx, OPERATOR, three, DECOMMISSIONED)
+    newest = renewed(ctx)
+    revoking.revoke(ctx, ADMIN, ONE, f"{newest:x}", revoking.Reason.KEY_COMPROMISE)
+    before = shut_out(authority)
+    assert relisting.list_again(ctx) == 0
+    authority.files.crl.write_bytes(empty)
+    assert setup_role.main(ctx.config) == 0, "before the broker starts"
+    assert shut_out(authority) == before | {newest: "hold"}
+    assert before == {replaced: "for good", held: "hold", gone: "for good", newest: "for good"}
+    assert good not in shut_out(authority)
+    assert relisting.list_again(ctx) == 0
+    lines = auditor.lines(ctx, ADMIN, auditor.Wanted(), 10)
+    assert [each.reason for each in lines].count(relisting.WHY) == 3, "a line for each lamppost"
 
 
 def test_a_lamppost_cannot_have_certificates_without_end(ctx: Context) -> None:
