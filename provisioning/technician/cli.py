@@ -17,6 +17,7 @@ from provisioning.technician import at_the_desk as desk
 from provisioning.technician import at_the_post as post
 from provisioning.technician.errors import NotSignedIn, ServerUnreachable, WrongInput
 from provisioning.technician.home import TOKEN_VARIABLE, Home, default_home
+from provisioning.technician.rules import plain
 from provisioning.technician.workshop import Workshop
 
 PROBLEM, WRONG_INPUT, LATER = 1, 2, 4  # exit statuses; 0 is well, 3 a missing package (lamppost.py)
@@ -250,7 +251,7 @@ def _failed(options: argparse.Namespace, why: ProvisioningError, status: int) ->
     if options.json:
         print(json.dumps({"error": why.what, "remedy": why.remedy}))
     else:
-        print(f"lamppost provision {options.command}: {why}", file=sys.stderr)
+        print(f"lamppost provision {options.command}: {plain(str(why))}", file=sys.stderr)
     return status
 
 
@@ -261,7 +262,7 @@ def shown(facts: Facts) -> str:
         if isinstance(value, list):
             lines += [_line(each) for each in value] or [f"{name}: none"]
         elif isinstance(value, dict):
-            lines += [f"{name.replace('_', ' '):<16}{key} {told}" for key, told in value.items()]
+            lines += [f"{name.replace('_', ' '):<16}{plain(f'{key} {told}')}" for key, told in value.items()]
         elif value is not None:
             lines.append(f"{name.replace('_', ' '):<16}{_word(value)}")
     return "\n".join(lines)
@@ -269,13 +270,14 @@ def shown(facts: Facts) -> str:
 
 def _line(each: Facts) -> str:
     if "ok" not in each:
-        return "  ".join(str(value) for value in each.values() if value != "")
-    first = f"{'ok     ' if each['ok'] else 'PROBLEM'}  {each['what']:<18} {each['detail']}"
-    return f"{first}\n{'':<28}-> {each['remedy']}" if each["remedy"] else first
+        return "  ".join(plain(str(value)) for value in each.values() if value != "")
+    what, detail, remedy = (plain(each[name]) for name in ("what", "detail", "remedy"))
+    first = f"{'ok     ' if each['ok'] else 'PROBLEM'}  {what:<18} {detail}"
+    return f"{first}\n{'':<28}-> {remedy}" if remedy else first
 
 
 def _word(value: object) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else plain(str(value))
 
 
 def _southern(argv: list[str]) -> list[str]:

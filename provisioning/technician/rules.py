@@ -194,6 +194,12 @@ def ssh_problem(said: str, host: str) -> tuple[str, str]:
     return f"{host} cannot be reached: {reason(said)}", f"Try it: ssh {host}"
 
 
+def plain(text: str) -> str:
+    """One line that a terminal only shows: a lamppost or a server that is not ours may have said it."""
+    other = "\N{REPLACEMENT CHARACTER}"
+    return "".join(each if each.isprintable() else " " if each.isspace() else other for each in text)
+
+
 _SAYS_NOTHING = ("Exiting with failure status", "Exiting with previous", "Warning: Permanently added")
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -166,26 +167,29 @@ def carry_out(
     checks = post.agent("doctor", *where)
     if not isinstance(checks, list):
         raise LamppostUnreachable("its agent gave no report", "Is its configuration there?")
-    doctor = [Line(c["name"], bool(c["ok"]), c["detail"], c.get("remedy", "")) for c in checks]
+    with _understood("doctor"):
+        doctor = [_checked(each) for each in checks]
     clock = clock_line(*post.clock()) if post.host else None
     signal = signal_line(*(_text(post, command) for command in _SIGNAL))
     tell("watching its readings, and what the city acknowledges")
-    began, had, first_ack_s = now(), acked(_agent(post, "spool", where)), None
+    began, had, first_ack_s = now(), _acked(post, where), None
     looks: list[tuple[float, Mapping[str, Any]]] = []
     while (past := now() - began) < least_s or (first_ack_s is None and past < most_s):
         looks.append((past, _agent(post, "status", where)))
-        if first_ack_s is None and acked(_agent(post, "spool", where)) > had:
+        if first_ack_s is None and _acked(post, where) > had:
             first_ack_s = now() - began
         sleep(ASK_EVERY_S)
     span = now() - began
     status = looks[-1][1] if looks else _agent(post, "status", where)
     sensors = [line.name.removeprefix("sensor ") for line in doctor if line.name.startswith("sensor ")]
-    courses = courses_of(looks)
+    with _understood("status"):
+        courses = courses_of(looks)
+        device, version = f"{status['tenant']}/{status['device']}", str(status["version"])
     mine = [line for line in (clock, signal) if line is not None]
     lines = [*doctor, *mine, ack_line(first_ack_s, span), readings_line(courses, sensors)]
     return SiteTest(
-        device=f"{status['tenant']}/{status['device']}",
-        version=str(status["version"]),
+        device=device,
+        version=version,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         span_s=round(span, 1),
         lines=tuple(lines),
@@ -199,6 +203,29 @@ _SIGNAL = (
     "cat /proc/net/wireless 2>/dev/null || :",
     "mmcli -m any -J 2>/dev/null || :",
 )
+
+
+@contextmanager
+def _understood(what: str) -> Iterator[None]:
+    """Raises LamppostUnreachable where an answer has another form than this version's agents give it."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as garbled:
+        raise LamppostUnreachable(
+            f"what `lamppost agent {what}` answers there is not understood", "Is it of another version?"
+        ) from garbled
+
+
+def _checked(told: Mapping[str, Any]) -> Line:
+    line = Line(told["name"], bool(told["ok"]), told["detail"], told.get("remedy", ""))
+    if not all(isinstance(each, str) for each in (line.name, line.detail, line.remedy)):
+        raise TypeError("a check is told in words")
+    return line
+
+
+def _acked(post: Lamppost, where: Sequence[str]) -> int:
+    with _understood("spool"):
+        return acked(_agent(post, "spool", where))
 
 
 def _text(post: Lamppost, script: str) -> str:

@@ -16,7 +16,7 @@ from provisioning.storage import write_atomically
 from provisioning.technician.errors import NotSignedIn, ServerUnreachable, WrongInput
 from provisioning.technician.home import Home, Settings, locked, read_settings, read_token
 from provisioning.technician.journal import Journal, Work, new_id
-from provisioning.technician.rules import CLOCK_LEAST, State, address_of, done_at
+from provisioning.technician.rules import CLOCK_LEAST, State, address_of, done_at, plain
 from provisioning.technician.server import Server
 from provisioning.technician.syncing import Synced, sender, sync
 from wire_contract.errors import InvalidName
@@ -24,7 +24,7 @@ from wire_contract.topics import Address
 
 
 def to_terminal(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(plain(line), file=sys.stderr, flush=True)
 
 
 @dataclass

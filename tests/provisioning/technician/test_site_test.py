@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -10,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from provisioning.technician import site_test
+from provisioning.technician import cli, site_test
 from provisioning.technician.errors import LamppostUnreachable, WrongInput
 from provisioning.technician.lamppost import Lamppost
 from provisioning.technician.picture import Course
-from provisioning.technician.site_test import Line
+from provisioning.technician.site_test import Line, carry_out
+from provisioning.technician.workshop import to_terminal
 from tests.edge_agent.making import ADDRESS
 from tests.edge_agent.test_cli import sensor_port, server, write_config
 from tests.support.acking_server import AckingServer
@@ -108,3 +110,48 @@ def test_a_real_agent_passes_and_the_city_has_something_new(
     assert {course.channel for course in found.courses} == {"pm2_5", "pm10"}
     assert site_test.from_json(found.as_json()) == found
     assert Line("readings", True, "2 channels, sensors: 1") in found.lines
+
+
+WELL: dict[str, Any] = {
+    "doctor": [{"name": "sensor pm", "ok": True, "detail": ""}],
+    "spool": {"classes": {"live": {"acked_samples": 1}}},
+    "status": {"tenant": "city", "device": "lamp-07", "version": "1", "latest": {"pm": {"pm2_5": 3}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("doctor", [5]),
+        ("doctor", [{"name": "x"}]),
+        ("doctor", [{"name": 5, "ok": True, "detail": ""}]),
+        ("doctor", [{"name": "x", "ok": True, "detail": None}]),
+        ("spool", {}),
+        ("spool", {"classes": []}),
+        ("spool", {"classes": {"live": {}}}),
+        ("spool", {"classes": {"live": {"acked_samples": "many"}}}),
+        ("status", {}),
+        ("status", WELL["status"] | {"latest": [5]}),
+        ("status", WELL["status"] | {"latest": {"pm": 5}}),
+    ],
+)
+def test_what_another_version_or_a_stranger_answers_is_said_in_a_line(asked: str, answer: Any) -> None:
+    class Post(Lamppost):
+        def agent(self, *arguments: str) -> Any:
+            return (WELL | {asked: answer})[arguments[0]]
+
+    with Post() as post, pytest.raises(LamppostUnreachable, match="not understood"):
+        carry_out(post, "agent.toml", 0.01, 0.01, sleep=lambda _: None)
+
+
+def test_nothing_that_a_stranger_says_commands_the_technicians_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = "\x1b[2Jup\x9b1mdate\r\u202e\nok      readings"
+    lines = [{"ok": False, "what": said, "detail": said, "remedy": said}, {"by": said}]
+    told = cli.shown({"lines": lines, "by": said, "more": {said: said}})
+    assert told.count("\n") == 4, "a line is a line"
+    cli._failed(argparse.Namespace(json=False, command="test"), WrongInput(said, said), 1)
+    to_terminal(said)
+    for shown in (told, *capsys.readouterr().err.splitlines()):
+        assert shown.replace("\n", "").isprintable()
