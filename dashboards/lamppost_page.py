@@ -241,7 +241,7 @@ def register(
         opened.seed["may"] |= {
             "calibrate": opened.may("calibrations:change"),
             "command": opened.may("devices:command"),
-            "standing": opened.may("devices:change"),
+            "standing": opened.may("devices:change") or opened.may("certificates:revoke"),
             "commands": opened.may("commands:read"),
         }
         query = opened.query

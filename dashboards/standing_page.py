@@ -1,4 +1,5 @@
-"""A lamppost let in, shut out for now, shut out for good: for that, where the rule holds, a second person."""
+"""A lamppost let in, shut out for now or for good (where the rule holds, a second person agrees first); its
+certificates, one of them revoked."""
 
 from __future__ import annotations
 
@@ -11,10 +12,12 @@ from dashboards.desk import Desk
 from fleet_server.access.service import SignedIn, permitted
 from fleet_server.devices import service as devices
 from fleet_server.enrolment import service as enrolment
-from fleet_server.errors import InputError, InvalidRequest, LamppostError
+from fleet_server.enrolment.service import revoking
+from fleet_server.errors import Forbidden, InputError, InvalidRequest, LamppostError
 from fleet_server.technician.service import address_of
 
 AREA = "map"
+ACTIONS = ("devices:change", "devices:decommission", "certificates:revoke")
 STATES = ("active", "quarantined", "decommissioned")
 
 
@@ -25,6 +28,7 @@ def register(desk: Desk) -> None:
         [
             ("GET", "/standing/{tenant}/{name}", pages.show),
             ("POST", "/standing/{tenant}/{name}", pages.change),
+            ("POST", "/standing/{tenant}/{name}/revoke", pages.revoke),
         ],
     )
 
@@ -48,16 +52,31 @@ class _Pages:
             return await self._page(who, address, refused)
         return RedirectResponse(f"/standing/{address}?done=1", 303)
 
+    async def revoke(self, request: Request, who: SignedIn) -> Response:
+        address, given = _address(request), await forms.given(request)
+        reason = given.one("reason")
+        if reason not in view.REASONS:
+            raise InvalidRequest("There is no such reason.", remedy="Choose one of the list.")
+        try:
+            done = await self._ask(
+                revoking.revoke, who.principal, address, given.one("serial"), revoking.Reason(reason)
+            )
+        except InputError as refused:
+            if isinstance(refused, Forbidden):
+                raise
+            return await self._page(who, address, refused)
+        return await self._page(who, address, done=done.follows)
+
     async def _page(
         self, who: SignedIn, address: devices.Address, problem: LamppostError | None = None, done: str = ""
     ) -> Response:
         found = await self._ask(devices.get_device, who.principal, address)
-        changes, ends = (
-            permitted(who.principal, action, str(address))
-            for action in ("devices:change", "devices:decommission")
+        certificates = await self._ask(revoking.certificates, who.principal, address)
+        changes, ends, revokes = (permitted(who.principal, action, str(address)) for action in ACTIONS)
+        body = view.page(found, certificates, changes, ends, revokes)
+        return await self._desk.answer(
+            who, address.device, body, area=AREA, problem=problem, done=done, wide=True
         )
-        body = view.page(found, changes, ends)
-        return await self._desk.answer(who, address.device, body, area=AREA, problem=problem, done=done)
 
 
 def _address(request: Request) -> devices.Address:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from dashboards import times
-from dashboards.parts import asked_back, facts, form, link, section
+from dashboards.parts import asked_back, choice, facts, form, link, section, table
 from fleet_server.devices.service import DeviceView
+from fleet_server.enrolment.service import revoking
+
+CERTIFICATES_SHOWN = 50  # the newest: one each 60 days or so
 
 WORDS = {
     "active": "let in: its messages are taken",
@@ -20,8 +24,59 @@ FOR_GOOD = (
 )
 
 
-def page(device: DeviceView, may_change: bool, may_end: bool) -> str:
-    """may_end: shut it out for good."""
+REASONS = {
+    "keyCompromise": "somebody else may have its key",
+    "superseded": "another one takes its place",
+    "affiliationChanged": "it belongs to somebody else now",
+    "cessationOfOperation": "it is not used any more",
+    "privilegeWithdrawn": "it may not do this any more",
+    "unspecified": "no reason",
+}
+
+
+def page(
+    device: DeviceView,
+    certificates: Sequence[revoking.Known],
+    may_change: bool,
+    may_end: bool,
+    may_revoke: bool,
+) -> str:
+    """may_end: shut it out for good. may_revoke: one of its certificates."""
+    address = str(device.record.address)
+    return (
+        _state(device, may_change, may_end)
+        + _certificates(address, certificates, may_revoke)
+        + _back(address)
+    )
+
+
+def _certificates(address: str, found: Sequence[revoking.Known], may_revoke: bool) -> str:
+    rows = [
+        (
+            f"<code>{escape(each.certificate.serial)}</code>",
+            f"{escape(str(each.standing))} <small>{escape(each.reason)}</small>",
+            times.shown(each.certificate.issued_at),
+            times.shown(each.certificate.not_after),
+            _revoke(address, each) if may_revoke else "",
+        )
+        for each in found[:CERTIFICATES_SHOWN]
+    ]
+    head = ("Serial number", "Good for", "From", "Until", "")
+    return section("Certificates", table("Certificates", head, rows, "It was given none."))
+
+
+def _revoke(address: str, of: revoking.Known) -> str:
+    if str(of.standing) == "revoked":
+        return ""
+    serial = of.certificate.serial
+    inner = "<p>For good. The broker ends its connection within seconds.</p>" + choice(
+        "Why", "reason", REASONS.items()
+    )
+    form_ = form(f"/standing/{address}/revoke", inner, "Revoke it", hidden={"serial": serial}, kind="bad")
+    return asked_back(f"Revoke {serial[:8]}", form_)
+
+
+def _state(device: DeviceView, may_change: bool, may_end: bool) -> str:
     record = device.record
     state, address = str(record.state), str(record.address)
     head = section(
@@ -38,7 +93,7 @@ def page(device: DeviceView, may_change: bool, may_end: bool) -> str:
     at = f"/standing/{address}"
     if state == "decommissioned":
         new = link("/field/claim", "a new claim")
-        return f"{head}<p>It comes back by {new} alone, one that replaces it.</p>{_back(address)}"
+        return f"{head}<p>It comes back by {new} alone, one that replaces it.</p>"
     if may_change and state != "active":
         parts.append(form(at, "", "Let it in", hidden={"state": "active"}, kind="primary"))
     if may_change and state != "quarantined":
@@ -50,7 +105,7 @@ def page(device: DeviceView, may_change: bool, may_end: bool) -> str:
         end = form(at, words, "Shut it out for good", hidden={"state": "decommissioned"}, kind="bad")
         parts.append(asked_back("Shut it out for good", end))
     change = section("Change it", "".join(parts)) if parts else '<p class="muted">Others decide that.</p>'
-    return head + change + _back(address)
+    return head + change
 
 
 def _back(address: str) -> str:

@@ -15,7 +15,7 @@ export default {
         <p class="crumb"><a :href="'/?lamppost=' + encodeURIComponent(p.address)">Map</a> <span aria-hidden="true">/</span> {{ p.address }}</p>
         <div class="title-line"><h1 id="post-title" tabindex="-1" data-skip-to>{{ p.name }}</h1><span class="muted">{{ p.where }}</span>
           <span v-if="p.state !== 'active'" class="state tone-warn">{{ p.state }}</span>
-          <a v-if="s.may.standing" class="aside" :href="'/standing/' + p.address">Let in, shut out</a></div>
+          <a v-if="s.may.standing" class="aside" :href="'/standing/' + p.address">Let in, shut out, certificates</a></div>
         <p class="standing-line"><span :class="tone(p.presence)"><span v-html="marks[p.presence]"></span>{{ presence(p.presence) }}<span v-if="p.since && p.presence === 'offline'" class="muted num">&nbsp;for {{ age(s.now - p.since) }}</span></span>
           <span :class="tone(p.fresh)"><span v-html="marks[p.fresh]"></span>{{ p.fresh === 'none' ? 'no data yet' : 'data ' + p.fresh }}<span v-if="p.latest" class="muted num">&nbsp;{{ age(s.now - p.latest) }} old</span></span>
           <span v-if="p.waiting" class="muted num">{{ plural(p.waiting, 'batch', 'batches') }} of history to come</span></p>

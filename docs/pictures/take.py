@@ -5,7 +5,7 @@ phone, what waits for a second person, the audit log.
 
 While `make demo` runs in another terminal, those are pictures of the demo: `--wait` waits so many seconds for
 the incident of its story, and the lamppost is the one whose sensor is stuck. What waits for another person is
-asked for on the page of a lamppost first ("Let in, shut out", for good), as admin; then:
+asked for on the page of a lamppost first ("Let in, shut out, certificates": for good), as admin; then:
 
     LAMPPOST_PASSWORD=… python docs/pictures/take.py --name approver --only approvals
     LAMPPOST_PASSWORD=… python docs/pictures/take.py --name security-officer --only audit

@@ -19,7 +19,7 @@ from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
 from fleet_server.devices.service import NOWHERE, Place
-from fleet_server.enrolment import batches, issuing, registered_keys, rules, store
+from fleet_server.enrolment import batches, issuing, registered_keys, revoking, rules, store
 from fleet_server.enrolment.asking import (
     Issued,
     Waiting,
@@ -60,6 +60,7 @@ __all__ = [
     "renew",
     "request_certificate",
     "request_with_key",
+    "revoking",
     "tenant_of",
     "withdraw",
 ]

@@ -60,6 +60,7 @@ CHANGES: dict[str, tuple[dict[str, str], set[Role]]] = {
     "/people/guest/sessions": ({}, ADMIN),
     "/people/guest/state": ({"disabled": "no"}, ADMIN),
     "/standing/demo/rathaus": ({"state": "active"}, SET_UP),
+    "/standing/demo/rathaus/revoke": ({"serial": "12", "reason": "superseded"}, WATCH),
     "/tenants": ({"name": "x y"}, set()),  # who acts in one tenant names none
     "/tenants/demo": ({"devices": "99"}, set()),
     "/tokens": ({"name": "x", "days": "9999"}, ADMIN),
@@ -135,6 +136,9 @@ GARBAGE_FORMS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/approvals/x/refuse", {}),
     ("/standing/demo/rathaus", {"state": "upside down"}),
     ("/standing/demo/rathaus", {}),
+    ("/standing/demo/rathaus/revoke", {"serial": "12"}),
+    ("/standing/demo/rathaus/revoke", {"serial": "12", "reason": "boredom"}),
+    ("/standing/demo/rathaus/revoke", {"serial": "a\0b", "reason": "superseded"}),
     ("/tenants", {"name": "NO SUCH"}),
     ("/tenants/demo", {"devices": "-1"}),
     ("/tenants/demo", {"devices": "0"}),

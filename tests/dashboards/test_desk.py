@@ -14,6 +14,7 @@ from fleet_server.access import tokens, two_person
 from fleet_server.access.rules import CONSOLE, EVERY_TENANT, HUMAN_ROLES, Role
 from fleet_server.auditor import service as auditor
 from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import service as enrolment
 from fleet_server.enrolment import standing
 from fleet_server.errors import Conflict
 from fleet_server.tenants import service as tenants
@@ -22,6 +23,7 @@ from fleet_server.twin import service as twin
 from tests.dashboards.conftest import Console, Open
 from tests.dashboards.desk_office import PASSWORD, a_request, as_, both_widths, browser, enter, go, said, walk
 from tests.dashboards.desk_tables import CHANGES, GARBAGE_FORMS, GARBAGE_PATHS, MORE, PAGES
+from tests.support.mosquitto import make_request
 from wire_contract.topics import Address
 
 R = Role
@@ -50,7 +52,6 @@ def test_the_approver_agrees_and_the_first_does_it(office: Console, browse: Open
     ada.click("summary:has-text('for good')")
     ada.click("button:has-text('Shut it out for good')")
     assert "Nothing was done: another person has to agree" in said(ada, desk, "409")
-    both_widths(ada)
     bea = enter(other, office.url, "the-approver")
     expect(bea.locator(".more summary .count")).to_contain_text("1")
     bea.focus(".more summary")  # by the keyboard alone
@@ -153,7 +154,6 @@ def test_the_administrator_adds_a_person(office: Console, browse: Open) -> None:
     page.click("summary:has-text('Keep this account out')")
     page.click("button:has-text('Keep out')")
     expect(page.get_by_role("status")).to_contain_text("kept out")
-    both_widths(page)
     with office.context() as ctx:
         assert access.get_operator(ctx, CONSOLE, "rui").disabled
         assert access.sessions_of(ctx, CONSOLE, "rui") == []
@@ -235,6 +235,31 @@ def test_the_operator_wishes_something_of_a_group_and_tells_all_of_it(office: Co
         assert (line.who, line.reason, line.way) == ("the-operator", "dust in the works", "pages")
         assert line.address == "127.0.0.1"
         assert twin.tenant_settings(ctx, CONSOLE).settings == {}
+
+
+@pytest.mark.browser
+def test_the_security_officer_revokes_a_certificate(office: Console, browse: Open) -> None:
+    with office.context() as ctx:
+        made = enrolment.make_claim(ctx, as_(R.OPERATOR), "lamp-66")
+        claim, _, secret = made.token.partition(".")
+        asked = enrolment.request_certificate(ctx, claim, secret, make_request("demo/lamp-66")[0])
+        enrolment.accept(ctx, as_(R.OPERATOR), asked.enrolment.id)
+    window = browse(width=1280)
+    page = enter(window, office.url, "the-security-officer")
+    page.goto(f"{office.url}/lamppost/demo/lamp-66")
+    page.click("text=Let in, shut out, certificates")
+    expect(page.locator("table.cards td").nth(1)).to_contain_text("good")
+    page.click("summary:has-text('Revoke')")
+    both_widths(page)
+    page.select_option("[name=reason]", "keyCompromise")
+    page.click("button:has-text('Revoke it')")
+    expect(page.get_by_role("status")).to_contain_text("The broker ends its connection")
+    expect(page.locator("table.cards td").nth(1)).to_contain_text("revoked keyCompromise")
+    with office.context() as ctx:
+        [line] = auditor.lines(ctx, CONSOLE, auditor.Wanted(action="certificates:revoke"), 1)
+        assert (line.who, line.resource, line.reason) == (
+            "the-security-officer", "demo/lamp-66", "keyCompromise",
+        )  # fmt: skip
 
 
 @pytest.mark.browser

@@ -37,6 +37,7 @@ from fleet_server.audit.rules import Happening
 from fleet_server.audit.verifying import Checkpoint, Fault, FaultKind, Verified
 from fleet_server.auditor.rules import LineView
 from fleet_server.auditor.service import Verdict
+from fleet_server.enrolment import revoking
 from fleet_server.enrolment.batch_rules import BatchState
 from fleet_server.enrolment.store import Alarm, Batch
 from fleet_server.errors import InvalidRequest
@@ -167,6 +168,7 @@ def test_every_action_and_role_has_words() -> None:
     assert {tenants_view.words(name) for name in NAMES} == set(tenants_view.WORDS.values())
     assert all(action_words.action(scope) != scope for scope in tokens.scopes_there_are())
     assert set(approvals_view.STATES) == set(State)
+    assert set(standing_view.REASONS) == set(revoking.Reason)
     assert set(standing_view.WORDS) == {"pending", "active", "quarantined", "decommissioned"}
 
 

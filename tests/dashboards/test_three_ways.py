@@ -65,6 +65,10 @@ DONE: dict[str, tuple[str, str]] = {
     "POST /tenants/{tenant}": (f"PUT {API}/tenants/{{tenant}}", "fleet tenants quota"),
     # lampposts
     "POST /standing/{tenant}/{name}": (f"PUT {DEVICE}/state", "fleet lamppost decommission"),
+    "POST /standing/{tenant}/{name}/revoke": (
+        f"POST {DEVICE}/certificates/{{serial}}/revoke",
+        "fleet certificates revoke",
+    ),
     "POST /field/claim": (f"POST {API}/claims", "fleet claim new"),
     "POST /c/{claim}": (f"POST {API}/enrolments/{{enrolment_id}}/accept", "fleet enrolments accept"),
     "POST /c/{claim}/withdraw": (f"DELETE {API}/claims/{{claim_id}}", "fleet claim withdraw"),
