@@ -15,7 +15,7 @@ from provisioning.authority import Authority
 from provisioning.broker import SERVER_ROLES, BrokerSettings, render_mosquitto
 from provisioning.errors import BadSetting, ProvisioningError
 from provisioning.revocation import list_number
-from provisioning.storage import PUBLIC_FILE_MODE, private_directory, write_atomically
+from provisioning.storage import PUBLIC_FILE_MODE, folder_for, private_directory, write_atomically
 
 Facts = Mapping[str, Any]
 MOST_SERIAL_BITS = 159  # RFC 5280, section 4.1.2.2: 20 octets, and above zero
@@ -164,7 +164,7 @@ def _client(options: argparse.Namespace) -> Facts:
 
 
 def _saved(made: authorities.Identity, options: argparse.Namespace) -> Facts:
-    private_directory(options.out)
+    folder_for(options.out)
     certificate, key = options.out / f"{options.name}.pem", options.out / f"{options.name}.key"
     made.save(certificate, key)
     leaf = made.leaf
@@ -194,7 +194,7 @@ def _broker(options: argparse.Namespace) -> Facts:
     for option, file in (("--certificate", options.certificate), ("--key", options.key)):
         if not file.is_file():
             raise BadSetting(f"{option} {file}: there is no such file", "Make both: lamppost ca server-cert")
-    private_directory(directory)
+    folder_for(directory)
     private_directory(settings.state_directory)
     for name, text in rendered.items():
         write_atomically(directory / name, text.encode(), PUBLIC_FILE_MODE)

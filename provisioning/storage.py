@@ -38,6 +38,13 @@ def private_directory(path: Path) -> None:
     path.chmod(PRIVATE_DIRECTORY_MODE)
 
 
+def folder_for(path: Path) -> None:
+    """Make the directory private where there is none. One that is there, as /etc/ssl, stays as it is: the files
+    that are written into it have modes of their own."""
+    if not path.is_dir():
+        private_directory(path)
+
+
 def _sync_directory(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from provisioning.storage import PUBLIC_FILE_MODE, private_directory, write_atomically
+from provisioning.storage import PUBLIC_FILE_MODE, folder_for, write_atomically
 from provisioning.technician.bundle import PRIVATE
 from provisioning.technician.errors import NotWritten, WrongInput
 from provisioning.technician.lamppost import Lamppost
@@ -55,9 +55,9 @@ def check_folder(folder: Path, *, replace: bool = False) -> None:
 
 
 def to_folder(files: Mapping[str, bytes], folder: Path) -> Path:
-    """Write them; the folder is private. Raises NotWritten."""
+    """Write them; a new folder is private. Raises NotWritten."""
     try:
-        private_directory(folder)
+        folder_for(folder)
         _write(files, folder)
     except OSError as error:
         raise NotWritten(f"{folder}: {error.strerror}") from error

@@ -11,6 +11,7 @@ import pytest
 
 from provisioning import cli
 from provisioning.authority import Authority
+from provisioning.technician import delivering
 from tests.support.mosquitto import mosquitto_program
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -131,3 +132,21 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         cli.main([command, "--help"])
     assert ended.value.code == 0
     assert "--directory" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_there_stays_open_to_whom_it_was(tmp_path: Path) -> None:
+    """As /etc/ssl, which every program reads; a key in it is closed all the same."""
+    directory, there, new = tmp_path / "authority", tmp_path / "ssl", tmp_path / "new"
+    there.mkdir()
+    there.chmod(0o755)
+    assert cli.main(["init", "--directory", str(directory), "--city", "P", "--without-passphrase"]) == 0
+    made = ("server-cert", "--directory", str(directory), "--name", "broker", "--host", "mqtt.city", "--out")
+    for out in (there, new):
+        assert cli.main([*made, str(out)]) == 0
+        assert (out / "broker.key").stat().st_mode & 0o777 == 0o600
+    config = ("broker-config", "--directory", str(directory), "--out", str(there))
+    files = ("--certificate", str(there / "broker.pem"), "--key", str(there / "broker.key"))
+    assert cli.main([*config, *files]) == 0
+    delivering.to_folder({"agent.toml": b"claim"}, there)
+    assert (there / "agent.toml").stat().st_mode & 0o777 == 0o600
+    assert [out.stat().st_mode & 0o777 for out in (there, new)] == [0o755, 0o700]
