@@ -28,7 +28,6 @@ from provisioning import root_keys
 from provisioning.authority import Authority
 from provisioning.authority_files import FIRST_ROOT
 from provisioning.errors import AuthorityExists, BackupRefused, BadSetting
-from provisioning.pkcs11_uri import TokenUri
 from provisioning.root_keys import Kept
 from provisioning.storage import PRIVATE_FILE_MODE, private_directory, write_atomically
 
@@ -59,7 +58,9 @@ def back_up(directory: Path, passphrase: str, file: Path) -> dict[str, str]:
     restored = _opened(file, passphrase)[1]  # a backup that was never read is none
     if restored != _packed(directory):
         raise BackupRefused(f"{file} does not hold what was written", "Write it to another medium")
-    tokens = {name: f"{uri}: keep the token" for name, uri in _tokens(directory).items()}
+    tokens = {
+        name: f"{root_keys.shown_address(directory / name)}: keep the token" for name in _tokens(directory)
+    }
     return {"backup": str(file), **facts, **_told("not_within", tokens)}
 
 
@@ -103,11 +104,11 @@ def _facts(authority: Authority) -> dict[str, str]:
     }
 
 
-def _tokens(directory: Path) -> dict[str, TokenUri]:
-    """The tokens that hold roots' keys, by the roots' folders. Raises BadSetting."""
-    folders = sorted(each for each in directory.glob(f"{FIRST_ROOT}*") if each.is_dir())
-    found = ((each.name, root_keys.uri_in(each)) for each in folders)
-    return {name: uri for name, uri in found if uri is not None}
+def _tokens(directory: Path) -> list[str]:
+    """The roots' folders whose keys are in tokens."""
+    return sorted(
+        each.name for each in directory.glob(f"{FIRST_ROOT}*") if root_keys.kept(each) is Kept.TOKEN
+    )
 
 
 def _told(name: str, tokens: Mapping[str, str]) -> dict[str, str]:

@@ -75,7 +75,7 @@ def described(folder: Path) -> str:
         case Kept.AWAY:
             return str(how)
         case Kept.TOKEN:
-            return f"{how}: {_shown(folder)}"
+            return f"{how}: {shown_address(folder)}"
         case _:
             return f"{folder / KEY}, {how}"
 
@@ -139,9 +139,12 @@ def move_to_token(folder: Path, passphrase: str | None, uri: TokenUri, pin: str)
 def seen_in_token(folder: Path) -> str:
     """Is the token here, and its key the root's? As far as that shows without the PIN.
 
-    "" where no token holds the key. Raises AuthorityMismatch, BadSetting, OSError.
+    "" where no token holds the key. Raises AuthorityMismatch, OSError.
     """
-    uri = uri_in(folder)
+    try:
+        uri = uri_in(folder)
+    except BadSetting as garbled:
+        return f"not seen: {garbled}"
     if uri is None:
         return ""
     certificate = x509.load_pem_x509_certificate((folder / CERTIFICATE).read_bytes())
@@ -174,7 +177,7 @@ def _from_token(
     return token_keys.proven(uri, pin(uri), public)
 
 
-def _shown(folder: Path) -> str:
+def shown_address(folder: Path) -> str:
     """The address as it is understood: what else somebody may have written there is not repeated."""
     try:
         return str(uri_in(folder))

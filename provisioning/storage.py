@@ -39,8 +39,8 @@ def private_directory(path: Path) -> None:
 
 
 def folder_for(path: Path) -> None:
-    """Make the directory private where there is none. One that is there, as /etc/ssl, stays as it is: the files
-    that are written into it have modes of their own."""
+    """Make the directory private where there is none. One that is there stays as it is, as /etc/ssl has
+    to: its files have modes of their own."""
     if not path.is_dir():
         private_directory(path)
 

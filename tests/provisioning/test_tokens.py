@@ -233,6 +233,18 @@ def test_a_backup_says_that_the_key_is_not_within_and_its_return_looks_for_it(
     assert not list(tmp_path.glob("wrong*")), "nothing that was unpacked is left"
 
 
+def test_an_address_that_is_garbled_keeps_no_authority_from_its_backup(city: City, tmp_path: Path) -> None:
+    secret, out = closed_file(tmp_path / "secret", SECRET), tmp_path / "backup"
+    by = ("--passphrase-file", secret)
+    city.run("init", "--city", "Porto", "--without-passphrase")
+    (city.directory / "root" / "root.key").write_text(f"{pkcs11_uri.EXAMPLE}&pin-value=4711")
+    assert "no address" in city.run("backup", "--out", out, *by)["not_within"]
+    city.directory = tmp_path / "back"
+    told = city.run("restore", "--from", out, *by)["tokens"]
+    assert "root: not seen" in told
+    assert "4711" not in told
+
+
 def test_what_was_prepared_in_a_token_and_given_up_is_told(
     city: City, soft_tokens: Tokens, first: SoftToken, tmp_path: Path
 ) -> None:
