@@ -124,6 +124,8 @@ def _due(wanted: Certificate, authority: Authority, now: datetime) -> str:
         return "the old one cannot be read"
     if leaf.issuer != authority.issuing.subject or not _signed_by(leaf, authority.issuing):
         return "the old one is another authority's"
+    if authority.is_revoked(leaf.serial_number):
+        return "the old one is revoked"
     if (
         now
         >= leaf.not_valid_before_utc + (leaf.not_valid_after_utc - leaf.not_valid_before_utc) * RENEWED_AFTER

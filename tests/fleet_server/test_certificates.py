@@ -72,6 +72,15 @@ def test_made_anew_for_another_name_another_authority_or_a_damage(config: Server
     assert (config.certificates_directory / "ca.pem").read_text() == other.trust_bundle()
 
 
+def test_made_anew_where_it_was_revoked(config: ServerConfig) -> None:
+    """A role's key that was stolen with a disk: its successor's turn would come in eight months."""
+    authority, _ = ensure_authority(config)
+    ensure_certificates(config, authority)
+    authority.revoke(leaf(config.certificates_directory / "ingest.pem").serial_number)
+    assert made(ensure_certificates(config, authority)) == ["ingest.pem"]
+    assert ensure_certificates(config, authority) == []
+
+
 def test_the_operators_own_files_are_never_written(config: ServerConfig, tmp_path: Path) -> None:
     own = tmp_path / "own"
     named = replace(
