@@ -134,9 +134,10 @@ def set_password(
 ) -> None:
     """Give an operator another password, end their sessions. one_time: as for `create_operator`.
 
-    Raises Forbidden, UnfitCredential, NotFound.
+    Raises Forbidden (one's own, too), UnfitCredential, NotFound.
     """
     authorize(principal, Action.OPERATORS_CREATE, name)
+    _check_another_s(principal, name)
     password_hash = _hashed(password, name)
     with ctx.db.session() as session:
         found = _mine(session, principal, name)
@@ -146,7 +147,7 @@ def set_password(
         instant = sessions.real(now)
         apart.before_a_change(session, instant)
         apart.had_a_hand(session, principal, found.id, What.PASSWORD, instant)
-        must_change = principal.name != name and _one_time(principal, one_time)
+        must_change = _one_time(principal, one_time)
         store.set_password_hash(session, found.id, password_hash, must_change=must_change)
         session_store.delete_of(session, found.id)
         record(session, principal, Action.OPERATORS_CREATE, found.name, after={"password": "another"})
@@ -157,7 +158,7 @@ def change_own_password(
 ) -> str:
     """One's own, by the old one. Every other session ends; this one's new token.
 
-    Raises Forbidden, SignInRefused, UnfitCredential, TooManyAttempts, SignInBusy.
+    Raises Forbidden, SignInRefused, UnfitCredential, TooManyAttempts, SignInBusy, NotAuthenticated.
     """
     sessions.person(principal)
     operator = second_factor.own_password_right(ctx, principal, old, sessions.real(now))
@@ -212,6 +213,7 @@ def end_sessions(ctx: Context, principal: Principal, name: str) -> int:
 def reset_second_factor(ctx: Context, principal: Principal, name: str, now: datetime | None = None) -> None:
     """For whom telephone and recovery codes are lost. Their sessions end. Raises Forbidden, NotFound."""
     authorize(principal, Action.OPERATORS_CREATE, name)
+    _check_another_s(principal, name)
     with ctx.db.session() as session:
         found = _mine(session, principal, name)
         if not factor_store.remove(session, found.id):
@@ -250,6 +252,15 @@ def _hashed(password: str, name: str) -> str:
 def _one_time(principal: Principal, told: bool | None) -> bool:
     """Does another than its owner know a password that `principal` sets? At the console its owner may sit."""
     return principal.kind == "operator" if told is None else told
+
+
+def _check_another_s(principal: Principal, name: str) -> None:
+    """Raises Forbidden for one's own account: it asks for the old password, or a code, first."""
+    if principal.kind == "operator" and principal.name == name:
+        raise Forbidden(
+            "Your own password and second factor are not changed as others' are.",
+            remedy="Go to your own account: /account, /api/v1/account.",
+        )
 
 
 def _seen(session: Session, principal: Principal, name: str, *, lock: bool = True) -> Operator:

@@ -113,12 +113,13 @@ def set_tenant(session: Session, token_hash: bytes, tenant: str) -> None:
     )
 
 
-def replace_token(session: Session, old: bytes, new: bytes) -> None:
-    """The same session under another token: the old one is worth nothing from now on."""
-    session.execute(
-        text("UPDATE operator_session SET token_hash = :new WHERE token_hash = :old"),
+def replace_token(session: Session, old: bytes, new: bytes) -> bool:
+    """The same session under another token: the old one is worth nothing from now on. False: no such one."""
+    moved = session.execute(
+        text("UPDATE operator_session SET token_hash = :new WHERE token_hash = :old RETURNING number"),
         {"new": new, "old": old},
     )
+    return moved.first() is not None
 
 
 def delete(session: Session, token_hash: bytes) -> None:

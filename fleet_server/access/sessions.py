@@ -20,7 +20,7 @@ from fleet_server.access.session_store import ListedSession, NewSession
 from fleet_server.audit.recording import record
 from fleet_server.audit.rules import Happening
 from fleet_server.context import Context
-from fleet_server.errors import Forbidden, InvalidRequest, NotFound
+from fleet_server.errors import Forbidden, InvalidRequest, NotAuthenticated, NotFound
 
 OIDC = "oidc"  # `via` of a session that began at the OpenID provider
 TOKEN_BYTES = 32  # 256 random bits
@@ -190,10 +190,14 @@ def end_others(ctx: Context, principal: Principal, token: str) -> int:
 
 
 def rotate(session: Session, operator_id: int, token: str) -> str:
-    """After a change of factor: the others end, this one goes on under a new token, which is returned."""
+    """After a change of factor: the others end, this one goes on under a new token, which is returned.
+
+    Raises NotAuthenticated where it was ended meanwhile: the change is then to be undone.
+    """
     fresh = new_token()
     session_store.delete_of(session, operator_id, but=token_hash(token))
-    session_store.replace_token(session, token_hash(token), token_hash(fresh))
+    if not session_store.replace_token(session, token_hash(token), token_hash(fresh)):
+        raise NotAuthenticated("The session has ended meanwhile: nothing was changed.", remedy="Sign in.")
     return fresh
 
 

@@ -77,6 +77,8 @@ def _sign_in(ctx: Context, attempt: Attempt, password: str, now: datetime) -> Se
         raise SignInRefused("Name or password is wrong.")
     operator = credential.operator
     with ctx.db.session() as session:
+        if not store.still_has(session, operator.id, stored):  # somebody changed the lock meanwhile
+            raise SignInRefused("Name or password is wrong.")
         if renewed is not None:
             store.renew_hash(session, operator.id, renewed)
         throttling.forget(session, counted, attempt.address)

@@ -165,6 +165,18 @@ def replace_grants(session: Session, operator_id: int, source: Source, grants: S
         set_grant(session, operator_id, each)
 
 
+def still_has(session: Session, operator_id: int, password_hash: str | None) -> bool:
+    """Is this hash the account's just now, and the account let in? Locked until the transaction ends: who
+    changes either comes before this, or ends what begins here."""
+    found = session.execute(
+        text(
+            "SELECT FROM operator WHERE id = :id AND password_hash = :hash AND NOT disabled FOR NO KEY UPDATE"
+        ),
+        {"id": operator_id, "hash": password_hash},
+    )
+    return found.first() is not None
+
+
 def renew_hash(session: Session, operator_id: int, password_hash: str) -> None:
     """The same password, hashed with today's parameters."""
     session.execute(

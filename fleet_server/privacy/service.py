@@ -11,11 +11,12 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlmodel import Session
 
-from fleet_server.access import two_person
+from fleet_server.access import apart, two_person
 from fleet_server.access.rules import Action, Principal
 from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
@@ -97,12 +98,16 @@ def erase(ctx: Context, principal: Principal, names: Sequence[str], reason: str 
         found = _find(session, given)
         if not found:
             raise NotFound("Nothing here speaks of anybody of this name.")
+        if any(each.place.table == "operator" and each.rows > 1 for each in found):
+            raise InvalidRequest("These are names of two accounts.", remedy="Erase each by itself.")
         arguments = two_person.digest(names=sorted(names))
         two_person.need(
             ctx, principal, Action.PRIVACY_ERASE, names[0], arguments,
-            what="erase a person's data", reason=reason, tenant=principal.tenant, session=session,
+            what=_what(names), reason=reason, tenant=principal.tenant, session=session,
         )  # fmt: skip
         scoped = _scoped(session, given)
+        if given["within"] is None:
+            apart.before_a_change(session, datetime.now(UTC))
         shut = store.end_account(session, names) if given["within"] is None else 0
         done = [
             Found(place, rows)
@@ -116,6 +121,16 @@ def erase(ctx: Context, principal: Principal, names: Sequence[str], reason: str 
         )  # fmt: skip
     log.info("personal data erased by %s: %s, %d places", in_log(principal), tombstone, len(done))
     return Erased(tombstone, bool(shut), done)
+
+
+def _what(names: Sequence[str]) -> str:
+    """What the second person reads: every name, for an account of each is shut. Raises InvalidRequest."""
+    told = f"erase the data of {', '.join(names)}"
+    if len(told) > two_person.TEXT_MOST_CHARACTERS:
+        raise InvalidRequest(
+            "So many names do not fit one request to a second person.", remedy="Erase some, then the others."
+        )
+    return told
 
 
 def _begin(principal: Principal, action: Action, names: Sequence[str]) -> dict[str, Any]:

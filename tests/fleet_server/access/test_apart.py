@@ -19,7 +19,8 @@ from fleet_server.access.errors import SecondPersonNeeded
 from fleet_server.access.grants import roles_in
 from fleet_server.access.rules import CONSOLE, Action, Principal, Role
 from fleet_server.context import Context
-from fleet_server.errors import Forbidden, NotFound
+from fleet_server.errors import Forbidden, InvalidRequest, NotFound
+from fleet_server.privacy import service as privacy
 from tests.support.server_context import make_context
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -232,6 +233,10 @@ def set_password(ctx: Context) -> None:
     service.set_password(ctx, ANA, "bea", PASSWORD + "!")
 
 
+def set_own_password(ctx: Context, who: Principal, name: str) -> None:
+    service.set_password(ctx, who, name, PASSWORD + "!")
+
+
 @pytest.mark.parametrize("change", [disable, take_roles, set_password])
 def test_who_is_left_alone_is_still_asked_for_a_week(ctx: Context, change: Callable[[Context], None]) -> None:
     everywhere = person("ana", tenant="*")  # acting in all tenants at once gets around none
@@ -382,6 +387,31 @@ def test_a_new_city_s_administrator_is_not_locked_out(ctx: Context) -> None:
     service.create_operator(ctx, fay, "gil", PASSWORD, (Role.APPROVER,), tenant="faro")
     assert ask(ctx, fay) == 0
     assert ask(ctx, fay, datetime.now(UTC) + WEEK + HOUR)
+
+
+def test_who_agrees_to_an_erasure_reads_every_name(ctx: Context) -> None:
+    """Accounts of these names are shut: not, unseen among them, whoever could be asked next time."""
+    service.create_operator(ctx, CONSOLE, "cy", PASSWORD, (Role.APPROVER,), tenant="*")
+    root, cy, names = person("ana", tenant="*"), person("cy", Role.APPROVER, "*"), ["who left", "bea"]
+    for too_much, why in ((["bea", "cy"], "two accounts"), (["bea", *(n * 180 for n in "def")], "fit")):
+        with pytest.raises(InvalidRequest, match=why):
+            privacy.erase(ctx, root, too_much)
+    for each in (names, ["cy"]):
+        with pytest.raises(SecondPersonNeeded) as needed:
+            privacy.erase(ctx, root, each)
+        number = needed.value.members["request"]
+        assert two_person.get(ctx, root, number).what.endswith(", ".join(each))
+        two_person.approve(ctx, cy, number)
+        assert privacy.erase(ctx, root, each).account_shut
+    assert ask(ctx), "who is left alone is asked for a week, however that came"
+    assert ask(ctx, now=datetime.now(UTC) + WEEK + HOUR) == 0
+
+
+@pytest.mark.parametrize("change", [service.reset_second_factor, set_own_password])
+def test_a_browser_left_open_is_not_enough(ctx: Context, change: Callable[..., None]) -> None:
+    """What one's own account asks the old password, or a code, for is not to be had as its administrator."""
+    with pytest.raises(Forbidden, match="your own"):
+        change(ctx, ANA, "ana")
 
 
 def test_what_is_old_goes(ctx: Context) -> None:

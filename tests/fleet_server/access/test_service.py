@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from fleet_server.access import passwords, rules, service
+from fleet_server.access import accounts, passwords, rules, service
 from fleet_server.access import sign_in as signing
 from fleet_server.access.errors import NameTaken, SignInBusy, SignInRefused, TooManyAttempts, UnfitCredential
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.context import Context
-from fleet_server.errors import Forbidden
+from fleet_server.errors import Forbidden, NotAuthenticated
 from tests.support.server_context import OPERATOR, make_context
 
 PASSWORD = "a lamp for every street"
@@ -135,6 +135,52 @@ def test_another_password_ends_the_sessions(ctx: Context, ana: str) -> None:
     token = service.sign_in(ctx, ana, PASSWORD).token
     service.set_password(ctx, CONSOLE, ana, "a bench under every lamp")
     assert service.resolve(ctx, token) is None
+    service.sign_in(ctx, ana, "a bench under every lamp")
+
+
+@pytest.mark.parametrize("reset", [{"password": "a bench under every lamp"}, {"disabled": True}])
+def test_who_was_at_the_door_when_the_lock_was_changed_is_out(
+    cheap_passwords: None,
+    ctx: Context,
+    ana: str,
+    monkeypatch: pytest.MonkeyPatch,
+    reset: dict[str, object],
+) -> None:
+    """The old password was right, and is another before the session begins; nor does it come back."""
+    real = passwords.verify_password
+
+    def slow(password: str, stored: str | None) -> tuple[bool, str | None]:
+        right, _ = real(password, stored)
+        if "password" in reset:
+            service.set_password(ctx, CONSOLE, ana, str(reset["password"]))
+        else:
+            service.set_disabled(ctx, CONSOLE, ana, disabled=True)
+        return right, passwords.hash_password(password)  # a hash of older parameters would be renewed
+
+    monkeypatch.setattr(signing, "verify_password", slow)
+    with pytest.raises(SignInRefused):
+        service.sign_in(ctx, ana, PASSWORD)
+    monkeypatch.undo()
+    with ctx.db.raw() as connection:
+        assert connection.execute("SELECT count(*) FROM operator_session").fetchone() == (0,)
+    service.set_disabled(ctx, CONSOLE, ana, disabled=False)
+    service.sign_in(ctx, ana, str(reset.get("password", PASSWORD)))
+
+
+def test_who_is_shut_out_while_choosing_a_password_chooses_none(
+    cheap_passwords: None, ctx: Context, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thief = service.sign_in(ctx, ana, PASSWORD)
+    real = accounts._hashed
+
+    def slow(password: str, name: str) -> str:
+        monkeypatch.undo()
+        service.set_password(ctx, CONSOLE, ana, "a bench under every lamp")
+        return real(password, name)
+
+    monkeypatch.setattr(accounts, "_hashed", slow)
+    with pytest.raises(NotAuthenticated):
+        service.change_own_password(ctx, thief.principal, thief.token, PASSWORD, "all lamps are mine now")
     service.sign_in(ctx, ana, "a bench under every lamp")
 
 
