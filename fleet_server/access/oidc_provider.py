@@ -43,6 +43,7 @@ class Provider:
         self._lock = threading.Lock()
         self._metadata: tuple[Metadata, float] | None = None
         self._keys: tuple[KeySet, float] | None = None
+        self._keys_asked_s = float("-inf")  # when they were asked for last, whatever came of it
 
     def metadata(self) -> Metadata:
         """Raises ProviderUnreachable, NotBelieved."""
@@ -95,13 +96,17 @@ class Provider:
         raise NotBelieved(f"the {what} is signed with a key that is not the provider's")
 
     def _key_set(self, oldest_s: float) -> KeySet:
-        """The keys, fetched anew where they are older."""
+        """The keys, fetched anew where they are older. While some are at hand, once in KEYS_AGAIN_S."""
         address = self.metadata().jwks_uri
         with self._lock:
-            if self._keys is None or self._monotonic() - self._keys[1] >= oldest_s:
+            now_s = self._monotonic()
+            age_s = float("inf") if self._keys is None else now_s - self._keys[1]
+            too_soon = age_s < KEYS_LIFE_S and now_s - self._keys_asked_s < KEYS_AGAIN_S
+            if self._keys is None or (age_s >= oldest_s and not too_soon):
+                self._keys_asked_s = now_s
                 document: Any = self._ask("GET", address)
                 try:
-                    self._keys = KeySet.import_key_set(document), self._monotonic()
+                    self._keys = KeySet.import_key_set(document), now_s
                 except (JoseError, ValueError, TypeError, KeyError) as wrong:
                     raise NotBelieved(f"its keys cannot be read: {wrong}") from None
             return self._keys[0]

@@ -71,7 +71,7 @@ class Verdicts:
 
     def base_now(self, now: datetime) -> Base | None:
         """Where the next walk may begin; None: at the first line."""
-        if self.last is None or self.base is None or now - self.last.whole_at >= BASE_GOOD_FOR:
+        if self.last is None or self.base is None or not _within(now - self.last.whole_at, BASE_GOOD_FOR):
             return None
         return self.base
 
@@ -80,8 +80,13 @@ class Verdicts:
         if self.last is None:
             return False
         if self.last.found.fault is not None:
-            return now - self.last.at < FAULT_GOOD_FOR
-        return self.ends == ends and now - self.last.whole_at < BASE_GOOD_FOR
+            return _within(now - self.last.at, FAULT_GOOD_FOR)
+        return self.ends == ends and _within(now - self.last.whole_at, BASE_GOOD_FOR)
+
+
+def _within(age: timedelta, most: timedelta) -> bool:
+    """False of what is of a later time, too: somebody put the clock back."""
+    return timedelta(0) <= age < most
 
 
 _of: WeakKeyDictionary[Database, Verdicts] = WeakKeyDictionary()

@@ -327,6 +327,14 @@ def test_signatures_that_are_not_believed_and_keys_fetched_anew_but_not_for_ever
     forger.clock_s += KEYS_AGAIN_S
     assert provider.claims(stranger) == {"sub": "u1"}
     assert forger.asked.count("jwks_uri") == 2
+    forger.answers["jwks_uri"] = lambda: (503, b"")
+    forger.clock_s += KEYS_AGAIN_S
+    unknown = jwt.encode({"alg": "RS256", "kid": "x"}, {}, RSAKey.generate_key(2048, {"kid": "x"}))
+    for error in (ProviderUnreachable, NotBelieved, NotBelieved):
+        with pytest.raises(error):
+            provider.claims(unknown)
+    assert forger.asked.count("jwks_uri") == 3  # nor while the provider is away
+    assert provider.claims(good) == {"sub": "u1"}
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,16 @@ def test_one_walks_at_a_time_and_the_others_hear_the_last_word(ctx: Context) -> 
     assert busy.value.members == {"retry_after_s": 10}
 
 
+def test_a_clock_that_was_put_back_lengthens_no_hour(ctx: Context) -> None:
+    write(ctx, 2)
+    service.verdict(ctx, ADMIN, full=True)
+    kept = verdicts.verdicts_of(ctx.db)
+    assert kept.last is not None
+    ahead = kept.last.whole_at + timedelta(days=30)
+    kept.last = replace(kept.last, at=ahead, whole_at=ahead)
+    assert service.verdict(ctx, OFFICER).whole_at < ahead
+
+
 def test_a_log_that_went_back_is_walked_anew(ctx: Context) -> None:
     """A database that was restored from a backup meanwhile: what this process knew is of another log."""
     write(ctx, 2)
