@@ -197,19 +197,20 @@ def _content(path: Path) -> bytes:
 
 
 def main(arguments: list[str]) -> int:
-    """`[--config FILE] --data DIR`: make what is due, once."""
+    """`[--config FILE] --data DIR`: make what is due, and put on the list what it has forgotten; once."""
     from fleet_server.arguments import configuration_of, parser
-    from fleet_server.errors import ConfigurationError
+    from fleet_server.errors import LamppostError
     from fleet_server.logs import set_up_logging
     from fleet_server.processes import die_with_parent
-    from fleet_server.setup_role import certify
+    from fleet_server.setup_role import certify, list_again
 
     die_with_parent()
     config = configuration_of(parser().parse_args(arguments))
     set_up_logging("renewal", as_json=config.log.json)
     try:
         certify(config)
-    except ConfigurationError as refused:
+        list_again(config)
+    except LamppostError as refused:
         print(f"lamppost: {refused}", file=sys.stderr)
         return 2
     return 0

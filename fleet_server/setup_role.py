@@ -39,6 +39,15 @@ def main(config: ServerConfig) -> int:
     return 0
 
 
+def list_again(config: ServerConfig) -> None:
+    """While the server runs: a backup of the authority may have been put back. Raises LamppostError."""
+    context = Context.of(config)
+    try:
+        relisting.list_again(context)
+    finally:
+        context.db.close()
+
+
 def certify(config: ServerConfig) -> None:
     """Authority and certificates. Raises ConfigurationError."""
     try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -153,6 +156,24 @@ def test_what_an_older_list_has_forgotten_is_put_on_it_again(ctx: Context, autho
     assert relisting.list_again(ctx) == 0
     lines = auditor.lines(ctx, ADMIN, auditor.Wanted(), 10)
     assert [each.reason for each in lines].count(relisting.WHY) == 3, "a line for each lamppost"
+
+
+def test_a_backup_that_is_put_back_while_the_server_runs(
+    ctx: Context, authority: Authority, database_url: str, tmp_path: Path
+) -> None:
+    """The supervisor starts this program when the authority's files have changed."""
+    empty = authority.files.crl.read_bytes()
+    gone = enrolled(ctx).serial_number
+    standing.change_state(ctx, OPERATOR, ONE, DECOMMISSIONED)
+    authority.files.crl.write_bytes(empty)
+    file = tmp_path / "server.toml"
+    file.write_text(
+        f'[tenant]\nname = "city"\n[database]\nurl = "{database_url}"\n'
+        f'[authority]\ndirectory = "{ctx.authority_directory}"\n'
+    )
+    command = [sys.executable, "-m", "fleet_server.renewal", "--config", file, "--data", tmp_path / "data"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, shut_out(authority)) == (0, {gone: "for good"}), done.stderr
 
 
 def test_a_lamppost_cannot_have_certificates_without_end(ctx: Context) -> None:
