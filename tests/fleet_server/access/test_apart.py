@@ -379,6 +379,23 @@ def test_a_role_just_given_and_a_token_of_a_puppet(ctx: Context) -> None:
     two_person.approve(ctx, BEA, needed.value.members["request"])
 
 
+@pytest.mark.parametrize("ahead_s", [30, -30])
+def test_machines_whose_clocks_differ_make_no_second_person(ctx: Context, ahead_s: int) -> None:
+    """A token that was made by a clock ahead of the one that asks, or revoked by one behind, still asked."""
+    by_another_clock = datetime.now(UTC) + timedelta(seconds=ahead_s)
+    wanted = tokens.Wanted("script", (Action.RETENTION_CHANGE,), timedelta(days=1), "bea")
+    service.grant(ctx, CONSOLE, "bea", "porto", [Role.ADMIN])
+    made = tokens.make(ctx, ANA, wanted, now=by_another_clock)
+    script = service.resolve(ctx, made.token)
+    assert script is not None
+    with pytest.raises(SecondPersonNeeded) as needed:
+        two_person.need(ctx, script, Action.RETENTION_CHANGE, "porto", WHAT)
+    if ahead_s < 0:
+        tokens.revoke(ctx, ANA, made.described.id, now=by_another_clock)
+    with pytest.raises(Forbidden, match="A token that you made"):
+        two_person.approve(ctx, ANA, needed.value.members["request"])
+
+
 def test_a_new_city_s_administrator_is_not_locked_out(ctx: Context) -> None:
     """Who has nobody yet but accounts of their own making is asked as one who is alone: not at all."""
     service.create_operator(ctx, CONSOLE, "fay", PASSWORD, (Role.ADMIN,), tenant="faro")
