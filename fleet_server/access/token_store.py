@@ -19,7 +19,7 @@ _COLUMNS = """
 """
 
 
-# By machines of one installation tokens are made, used and revoked; a clock that nobody keeps is that far off.
+# By machines of one installation tokens are made, used and revoked; a clock that nobody keeps is so far off.
 CLOCKS_DIFFER = timedelta(minutes=5)
 
 
