@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
+from sqlmodel import Session
+
 from fleet_server.access.rules import ENROLMENT, Action
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
@@ -27,10 +29,13 @@ WHY = "the revocation list was older than our records"
 
 def list_again(ctx: Context, now: datetime | None = None) -> int:
     """How many certificates were put on the list. Raises AuthorityUnavailable, DatabaseUnreachable."""
-    listed = issuing.reasons_listed(ctx)
+    instant = now or datetime.now(UTC)
     with ctx.db.session() as session:
-        marked = store.revoked_unexpired(session, now or datetime.now(UTC))
-        forgotten = [each for each in marked if int(each.serial, 16) not in listed]
+        locked = sorted({(each.tenant, each.device) for each in _forgotten(ctx, session, instant)})
+        for tenant, device in locked:
+            store.lock_certificates(session, tenant, device)  # whoever lets one in writes the list first
+        again = _forgotten(ctx, session, instant)
+        forgotten = [each for each in again if (each.tenant, each.device) in locked]
         if not forgotten:
             return 0
         held = {each.serial for each in forgotten if _may_come_back(ctx, each)}
@@ -46,6 +51,12 @@ def list_again(ctx: Context, now: datetime | None = None) -> int:
             record(session, ENROLMENT, Action.CERTIFICATES_REVOKE, name, reason=WHY, after=of_it)
             log.warning("%s, which did not name certificates of %s: %s", WHY, name, of_it)
     return len(forgotten)
+
+
+def _forgotten(ctx: Context, session: Session, now: datetime) -> list[Certificate]:
+    marked = store.revoked_unexpired(session, now)
+    listed = issuing.reasons_listed(ctx)
+    return [each for each in marked if int(each.serial, 16) not in listed]
 
 
 def _may_come_back(ctx: Context, each: Certificate) -> bool:

@@ -16,7 +16,7 @@ from fleet_server.auditor import service as auditor
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
-from fleet_server.enrolment import relisting, revoking, rules, service, standing
+from fleet_server.enrolment import relisting, revoking, rules, service, standing, store
 from fleet_server.enrolment.errors import AuthorityUnavailable, NotNow
 from fleet_server.errors import Forbidden, NotFound
 from provisioning import revocation
@@ -156,6 +156,23 @@ def test_what_an_older_list_has_forgotten_is_put_on_it_again(ctx: Context, autho
     assert relisting.list_again(ctx) == 0
     lines = auditor.lines(ctx, ADMIN, auditor.Wanted(), 10)
     assert [each.reason for each in lines].count(relisting.WHY) == 3, "a line for each lamppost"
+
+
+def test_one_that_is_just_let_in_is_not_put_on_the_list_again(
+    ctx: Context, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is written before our record: whoever looks between waits for the end of it."""
+    serial = enrolled(ctx).serial_number
+    standing.change_state(ctx, OPERATOR, ONE, QUARANTINED)
+    authority.release(serial)
+
+    def after_the_other(*_: object) -> None:
+        monkeypatch.undo()
+        standing.change_state(ctx, OPERATOR, ONE, ACTIVE)
+
+    monkeypatch.setattr(store, "lock_certificates", after_the_other)
+    assert relisting.list_again(ctx) == 0
+    assert (shut_out(authority), marked(ctx)) == ({}, set())
 
 
 def test_a_backup_that_is_put_back_while_the_server_runs(
