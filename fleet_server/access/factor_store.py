@@ -111,6 +111,14 @@ def put_ticket(
 
 
 def locked_ticket(session: Session, ticket_hash: bytes) -> Ticket | None:
+    """Its account is locked first, as whoever changes an account does: else each might wait for the other."""
+    session.execute(
+        text(
+            "SELECT FROM operator WHERE id ="
+            " (SELECT operator_id FROM sign_in_ticket WHERE ticket_hash = :hash) FOR NO KEY UPDATE"
+        ),
+        {"hash": ticket_hash},
+    )
     row = session.execute(
         text(
             "SELECT operator_id, wanted, expires_at, failures FROM sign_in_ticket"

@@ -6,6 +6,7 @@ import base64
 import re
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from fleet_server.api import create_app
 from fleet_server.context import Context
 from fleet_server.errors import Conflict
 from tests.support.server_context import make_context
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
@@ -142,6 +144,26 @@ def test_codes_are_throttled_wherever_they_come_from(ctx: Context) -> None:
     service.set_disabled(ctx, CONSOLE, "ana", disabled=True)
     with pytest.raises(SignInRefused):
         service.sign_in(ctx, "ana", PASSWORD, "10.0.0.3", later)
+
+
+def test_a_password_that_is_set_and_a_code_that_is_shown_at_once_wait_for_one_another_in_one_order(
+    ctx: Context,
+) -> None:
+    """`set_password` takes the account, then what waits for a code; whoever shows one took them crosswise."""
+    with_factor(ctx)
+    held, code = ticket(ctx), totp.code_at(SECRET, totp.step_at(NOON))
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    waits += " AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as thread, ctx.db.raw(autocommit=True) as looking:
+        with ctx.db.raw() as setting:
+            setting.execute("SELECT FROM operator WHERE name = 'ana' FOR UPDATE")
+            shown = thread.submit(service.with_second_factor, ctx, held, code, "10.0.0.1", NOON)
+            wait_until(lambda: looking.execute(waits).fetchone() == (1,), 10, "who shows the code")
+            setting.execute("SET LOCAL lock_timeout = '5s'")
+            setting.execute("DELETE FROM sign_in_ticket")
+            setting.commit()
+        with pytest.raises(CodeRefused):
+            shown.result(10)
 
 
 def authenticator(shown: dict[str, str]) -> pyotp.TOTP:
