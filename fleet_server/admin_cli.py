@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from fleet_server import account_commands as account
 from fleet_server import admin_commands as run
 from fleet_server import certificate_commands as certified
 from fleet_server import enrolment_commands as ahead
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
             people.OPERATOR_EXAMPLES,
             people.add_operators,
         ),
+        (("account",), "one's own: password, second factor", account.EXAMPLES, account.add),
         (("sessions",), "who is signed in", people.SESSION_EXAMPLES, people.add_sessions),
         (("tokens",), "permissions of machines", people.MACHINE_EXAMPLES, people.add_tokens),
         (("approvals",), "what takes a second person", people.APPROVAL_EXAMPLES, people.add_approvals),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +11,13 @@ from typing import Any
 from fleet_server.access import service as access
 from fleet_server.access import tokens, two_person
 from fleet_server.access.passwords import generated_password
-from fleet_server.access.rules import EVERY_TENANT, HUMAN_ROLES, TOKEN_LIFE_LONGEST, Principal
+from fleet_server.access.rules import EVERY_TENANT, HUMAN_ROLES, TOKEN_LIFE_LONGEST
 from fleet_server.access.store import Operator
 from fleet_server.access.two_person_rules import State
 from fleet_server.admin_commands import Row, console
+from fleet_server.at_terminal import asked_twice, first_line, signed_in
 from fleet_server.context import Context
-from fleet_server.errors import ConfigurationError, InvalidRequest, PasswordChangeNeeded
+from fleet_server.errors import InvalidRequest
 
 OPERATOR_EXAMPLES = """\
 examples:
@@ -234,64 +232,20 @@ def approval_show(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 
 def approval_decide(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    with _signed_in(ctx, options) as principal:
-        return [_request(options.decide(ctx, principal, options.id, options.note))]
+    with signed_in(ctx, options.person, options.password_file, options.tenant) as person:
+        return [_request(options.decide(ctx, person.principal, options.id, options.note))]
 
 
 def approval_withdraw(ctx: Context, options: argparse.Namespace) -> list[Row]:
     return [_request(two_person.withdraw(ctx, console(), options.id))]
 
 
-@contextmanager
-def _signed_in(ctx: Context, options: argparse.Namespace) -> Iterator[Principal]:
-    """A person at this terminal, with their own password and, where they have one, a second factor."""
-    options.name = options.person
-    password = _first_line(options.password_file) if options.password_file else _asked("Password of")(options)
-    try:
-        made = access.sign_in(ctx, options.person, password, tenant=options.tenant, agent="lamppost fleet")
-    except access.SecondFactorNeeded as needed:
-        if needed.members["set_up"]:
-            raise
-        code = _asked("Code of the second factor of")(options)
-        made = access.with_second_factor(ctx, needed.members["ticket"], code, agent="lamppost fleet")
-    try:
-        if made.must_change:
-            raise PasswordChangeNeeded(
-                f"Somebody else chose the password of {options.person}.",
-                remedy="Sign in on the pages once, and choose another.",
-            )
-        yield made.principal
-    finally:
-        access.sign_out(ctx, made.token)
-
-
 def _password(options: argparse.Namespace) -> str:
     if options.generate:
         return generated_password()
     if options.password_file is not None:
-        return _first_line(options.password_file)
-    given = _asked("Password of")(options)
-    if getpass.getpass("Again: ") != given:
-        raise InvalidRequest("The two passwords differ.")
-    return given
-
-
-def _asked(what: str) -> Callable[[argparse.Namespace], str]:
-    def ask(options: argparse.Namespace) -> str:
-        if not sys.stdin.isatty():
-            raise InvalidRequest(
-                "There is no terminal to ask on.", remedy="Use --password-file or --generate."
-            )
-        return getpass.getpass(f"{what} {options.name}: ")
-
-    return ask
-
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").partition("\n")[0]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}.") from error
+        return first_line(options.password_file)
+    return asked_twice("Password of", options.name)
 
 
 def _operator(found: Operator) -> Row:

@@ -102,7 +102,7 @@ def test_accounts_tokens_sessions_and_approvals(console: Console, tmp_path: Path
     status, said = console.text(
         "approvals", "approve", number, "--as", "bea", "--password-file", tmp_path / "given"
     )
-    assert (status, "choose another" in said) == (1, True)
+    assert (status, "lamppost fleet account password --as bea" in said) == (1, True)
     console.rows("operators", "password", "bea", *secret)
     [decided] = console.rows("approvals", "approve", number, "--as", "bea", "--note", "seen it", *secret)
     assert (decided["state"], decided["decided by"], decided["note"]) == ("approved", "bea", "seen it")
