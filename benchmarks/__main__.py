@@ -24,6 +24,7 @@ BENCHMARKS = {
     "one_sample": "the worst case: one sample a message, beside a subscriber that only counts",
     "queries": "latest, a day, a month of districts over 500 lampposts and 30 days",
     "enrolment": "200 lampposts let in one after another, 1,000 renewed within their hour",
+    "cutting": "from the decision about a stolen lamppost to the end of its connection",
     "spool": "bytes that the disk of a lamppost is written for a reading",
     "agent_drain": "a day's backlog from the spool to acked",
     "agent": "memory, processor and verdicts of one agent",
