@@ -220,8 +220,14 @@ def verified(verdict: Verdict, may_walk: bool) -> str:
         ("Every line walked", times.shown(verdict.whole_at)),
     ]
     if found.fault is None:
+        when = (
+            "now"
+            if verdict.whole_at == verdict.at
+            else f"at {times.shown(verdict.whole_at)}, what came since now"
+        )
         words = (
-            '<p class="done" role="status"><strong>Sound.</strong> The log is the one that was written.</p>'
+            '<p class="done" role="status"><strong>Sound.</strong> The log is the one that was written:'
+            f" every line was walked {when}.</p>"
         )
     else:
         words = (
