@@ -65,6 +65,7 @@ LINES: Mapping[str, tuple[frozenset[Role], Ask]] = {
     "Services.incidents_open": (LOOK, nothing),
     "Services.detail": (LOOK, post),
     "Services.pending": (LOOK, nothing),
+    "Services.waiting": (frozenset(HUMAN_ROLES), nothing),  # who decides nothing is told nothing, not refused
     "Services.decide": (SET_UP, lambda w: (w.enrolment_id, False)),
     "MapServices.pending": (LOOK, nothing),
     "MapServices.incidents_open": (LOOK, nothing),
@@ -101,6 +102,7 @@ LINES: Mapping[str, tuple[frozenset[Role], Ask]] = {
     "Phone.photo": (LOOK, lambda w: (Address(w.tenant, w.name), "0" * 64)),
     "Phone.report": (LOOK - {Role.VIEWER}, lambda _: ("0" * 32,)),
     "Phone.put_photo": (SET_UP, lambda w: (Address(w.tenant, w.name), b"", "", False)),
+    "Phone.withdraw": (SET_UP, lambda w: (w.claim_id,)),
 }
 # These hold nothing of one city: whose id it is does not matter.
 OF_NOBODY = {"MapServices.districts", "Orders.cancel", "Orders.file", "Phone.standing", "Phone.make_claim",
