@@ -3,8 +3,8 @@ SHELL := /bin/sh
 # What was unpacked without root comes first; Debian keeps servers in sbin, which accounts may lack.
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 PY := .venv/bin/python
-# Tests of one file stay on one worker: they share a broker or a database. What takes long comes first; whole
-# systems run one after another on a worker of their own (tests/conftest.py), beside two for everything else.
+# Tests of one file stay on one worker: they share a broker or a database. Whole systems run one after another on
+# one, browsers on the next (tests/support/scheduling.py), beside a third for everything else.
 PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

@@ -17,7 +17,7 @@ from tests.support.postgres import (
 )
 
 if TYPE_CHECKING:
-    from tests.support.scheduling import OneSystemAtATime
+    from tests.support.scheduling import OneOfAKindAtATime
 
 __all__ = [
     "broker",
@@ -31,22 +31,23 @@ __all__ = [
 # A shell that runs the tests in its background has them, and all they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Workers end together only when what takes long comes first: files of a whole system, a minute each.
-SLOW_FIRST = ("tests/system/", "tests/chaos/", "tests/demo/", "tests/dashboards/", "tests/security/")
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Stable: within a file, and among the others, the order stays."""
+    """Workers end together only when what takes long comes first. Within a queue, and after them, the order
+    stays."""
+    from tests.support.scheduling import QUEUES, queue_of
+
+    places = {name: at for at, name in enumerate(QUEUES)}
 
     def place(item: pytest.Item) -> int:
-        return next((at for at, part in enumerate(SLOW_FIRST) if part in str(item.path)), len(SLOW_FIRST))
+        return places.get(queue_of(item.nodeid) or "", len(places))
 
     items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)  # where tests run without xdist nobody knows it
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneSystemAtATime | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneOfAKindAtATime | None:
     """Of `--dist loadfile`; None: whatever else was asked for."""
-    from tests.support.scheduling import OneSystemAtATime
+    from tests.support.scheduling import OneOfAKindAtATime
 
-    return OneSystemAtATime(config, log) if config.getvalue("dist") == "loadfile" else None
+    return OneOfAKindAtATime(config, log) if config.getvalue("dist") == "loadfile" else None

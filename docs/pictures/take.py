@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from types import MappingProxyType
 from playwright.sync_api import Error, Page, sync_playwright
 
 HERE = Path(__file__).parent
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SETTLE_MS = 2_500  # fonts, the charts' first drawing, the map's last zoom
 TIMEOUT_MS = 30_000
@@ -117,7 +119,7 @@ def main() -> int:
         print("take.py: set LAMPPOST_PASSWORD to the password of --name", file=sys.stderr)
         return 2
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page(
             viewport={"width": given.width, "height": given.height}, color_scheme=given.scheme
         )

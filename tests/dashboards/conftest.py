@@ -27,7 +27,8 @@ from tests.support.waiting import wait_until
 
 expect.set_options(timeout=20_000)  # of what must come: a busy machine shows it later, and none at once
 
-CHROMIUM = Path("/usr/bin/chromium")
+PROGRAMS = [Path("/usr/bin") / name for name in ("chromium-headless-shell", "chromium", "chromium-browser")]
+CHROMIUM = next((program for program in PROGRAMS if program.exists()), PROGRAMS[0])
 QUIET = [  # a browser that asks nobody for anything
     "--no-sandbox",
     "--disable-gpu",

@@ -118,7 +118,10 @@ def test_stopped_in_any_way_it_leaves_no_process_behind(tmp_path: Path, number: 
             demo("--dir", str(city), "--history", "1h", "--posts", "2"), stdout=output, stderr=output
         )
     try:
-        wait_until(lambda: len(list(city.glob("*/data/status.json"))) == 2, 120, "two running lampposts")
+        if number is signal.SIGTERM:  # in the middle of its start
+            wait_until((city / "server" / "serve.json").exists, 60, "a server that starts")
+        else:
+            wait_until(lambda: len(list(city.glob("*/data/status.json"))) == 2, 120, "two running lampposts")
         if number is signal.SIGINT:
             wait_until(lambda: "  logs  " in told.read_text(), 60, "what there is to be told")
             signs_in_as_any_role(told.read_text())
