@@ -8,6 +8,7 @@ import os
 import selectors
 import struct
 import termios
+import threading
 import time
 import tty
 from collections.abc import Callable, Mapping
@@ -79,6 +80,8 @@ class EmulatorHost:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._waking = threading.Lock()  # a number of a closed file may be another file's already
+        self._closed = False
         self._running = True
 
     def start(self) -> dict[str, str]:
@@ -130,8 +133,9 @@ class EmulatorHost:
         self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # the pipe is full of wake-ups already
-            os.write(self._wake_write, b"!")
+        with self._waking, contextlib.suppress(BlockingIOError):  # the pipe is full of wake-ups already
+            if not self._closed:
+                os.write(self._wake_write, b"!")
 
     def _answer(self, port: Port) -> None:
         terminal = port.terminal
@@ -195,8 +199,10 @@ class EmulatorHost:
             self._unplug(port)
             port.unit.close()
         self._selector.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        with self._waking:
+            self._closed = True
+            os.close(self._wake_read)
+            os.close(self._wake_write)
 
 
 def _send(terminal: Terminal, data: bytes) -> None:

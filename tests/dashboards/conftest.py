@@ -41,7 +41,7 @@ QUIET = [  # a browser that asks nobody for anything
     "--no-proxy-server",
 ]
 NAME, PASSWORD = "mara", "a long and quiet street"
-START_S = 30
+START_S = 120  # a browser, a city and everything else may be starting beside it
 
 
 @dataclass
