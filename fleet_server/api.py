@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -40,6 +40,7 @@ from fleet_server.twin import group_routes
 from fleet_server.twin import routes as twin_routes
 
 TITLE = "Lamppost"
+CANCEL_AGAIN_S = 1.0  # what listens ends within milliseconds, once it hears it
 OPENAPI_PATH = "/api/v1/openapi.json"
 GUARDED: tuple[APIRouter, ...] = (
     account_routes.router,
@@ -121,6 +122,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     listening = asyncio.create_task(app.state.live.run(), name="live events")
     yield
     app.state.live.close()
-    listening.cancel()
-    with suppress(asyncio.CancelledError):
-        await listening
+    await _end(listening)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel until it is over: a library in the middle of its work may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fleet_server import errors
+from fleet_server import api, errors
 from fleet_server.access import service
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.api import OPEN, OPENAPI_PATH, create_app
@@ -314,3 +316,19 @@ def test_garbage_never_makes_a_500(signed_in: TestClient, app: FastAPI, context:
                 assert answer.headers["content-type"] == "application/problem+json"
 
         attack()
+
+
+def test_what_swallows_a_cancellation_is_canceled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deaf_once() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    async def begin_and_end() -> bool:
+        task = asyncio.create_task(deaf_once())
+        await asyncio.sleep(0)
+        await api._end(task)
+        return task.cancelled()
+
+    monkeypatch.setattr(api, "CANCEL_AGAIN_S", 0.01)
+    assert asyncio.run(begin_and_end())
