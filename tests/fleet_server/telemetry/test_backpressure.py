@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -112,7 +113,8 @@ def test_nothing_is_taken_while_the_database_is_slow_or_gone_and_nothing_is_lost
     settled = resident_bytes(role.process.pid)
 
     # Slow: somebody holds a lock. More comes than worker and broker may hold.
-    with psycopg.connect(server.url()) as blocker:
+    # Closed, never committed: a commit would meet a PostgreSQL that is gone.
+    with closing(psycopg.connect(server.url())) as blocker:
         blocker.execute("LOCK TABLE batch IN ACCESS EXCLUSIVE MODE")
         for batch in batches[500:]:
             street.send(batch)
