@@ -231,14 +231,22 @@ def mark_past(session: Session, unit: int, begins: datetime) -> None:
     Until the commit it waits: it would take a mark that is there already, and not see what this one is for.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
-    session.execute(
+    # By itself, not as the source of the INSERT: in anything but a SELECT, TimescaleDB asks for the watermark
+    # of `unit_hour` as the role of the session, which may not read it (`tenants/walls.py`).
+    found = session.execute(
         text(
-            "INSERT INTO air_dirty (sensor_unit, hour)"
-            " SELECT DISTINCT s.sensor_unit_id, h.bucket FROM series s JOIN rollup_1h h ON h.series_id = s.id"
+            "SELECT DISTINCT h.bucket FROM series s JOIN rollup_1h h ON h.series_id = s.id"
             " WHERE s.sensor_unit_id = :unit AND h.bucket >= :begins"
             # hours whose minutes retention removed cannot be computed anew
             " AND h.bucket >= coalesce((SELECT max(kept_from) FROM retention_log WHERE what = 'unit_minute'),"
-            "                          '-infinity') ON CONFLICT DO NOTHING"
+            "                          '-infinity')"
         ),
         {"unit": unit, "begins": begins},
+    )
+    session.execute(
+        text(
+            "INSERT INTO air_dirty (sensor_unit, hour)"
+            " SELECT :unit, hour FROM unnest(CAST(:hours AS timestamptz[])) AS t(hour) ON CONFLICT DO NOTHING"
+        ),
+        {"unit": unit, "hours": list(found.scalars())},
     )

@@ -71,8 +71,17 @@ CREATE FUNCTION time_bucket(bucket_width interval, ts timestamptz) RETURNS times
 LANGUAGE sql AS $$ SELECT date_bin(bucket_width, ts, timestamptz '2000-01-03 00:00Z') $$;
 
 CREATE TABLE aggregate (name text PRIMARY KEY, query text, watermark timestamptz DEFAULT '-infinity');
+GRANT SELECT ON aggregate TO PUBLIC;
+-- The planner replaces it by a constant in a SELECT. In anything else it is called, and demands a right.
 CREATE FUNCTION watermark(aggregate_name text) RETURNS timestamptz STABLE
-LANGUAGE sql AS $$ SELECT watermark FROM aggregate WHERE name = aggregate_name $$;
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_query() ~* '\\m(INSERT|UPDATE|DELETE|MERGE)\\M'
+       AND NOT has_table_privilege('public.' || aggregate_name, 'SELECT') THEN
+        RAISE insufficient_privilege USING MESSAGE = 'permission denied for ' || aggregate_name;
+    END IF;
+    RETURN (SELECT a.watermark FROM public.aggregate a WHERE a.name = aggregate_name);
+END $$;
 
 -- It commits, as the real one does: inside a transaction that is an error.
 CREATE PROCEDURE refresh_continuous_aggregate(
