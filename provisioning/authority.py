@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from pathlib import Path
 
 from cryptography import x509
@@ -50,6 +51,14 @@ Clock = Callable[[], datetime]
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class Signer(Enum):
+    """Who has signed a certificate that somebody shows."""
+
+    TRUSTED = auto()  # the city's issuing authority; the next or the former one, while both are trusted
+    RETIRED = auto()  # one whose key was destroyed here; whoever had copied it still signs as it
+    UNKNOWN = auto()
 
 
 @dataclass(frozen=True)
@@ -222,10 +231,14 @@ class Authority:
 
         return self._change_lists(asked, following)
 
-    def signed(self, certificate: x509.Certificate) -> bool:
-        """Is it from this city's issuing authority, or a former one? Whatever its dates and standing."""
-        issuers = (self.issuing, *(each.certificate for each in self._others), *self._retired)
-        return any(directly_issued(certificate, each) for each in issuers)
+    def signer(self, certificate: x509.Certificate) -> Signer:
+        """Whose signature it bears. Its dates and standing are not looked at."""
+        trusted = (self.issuing, *(each.certificate for each in self._others))
+        if any(directly_issued(certificate, each) for each in trusted):
+            return Signer.TRUSTED
+        if any(directly_issued(certificate, each) for each in self._retired):
+            return Signer.RETIRED
+        return Signer.UNKNOWN
 
     def is_revoked(self, serial: int) -> bool:
         """For good or on hold."""

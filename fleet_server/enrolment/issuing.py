@@ -27,7 +27,7 @@ from fleet_server.enrolment.errors import AuthorityUnavailable, BadRequest
 from fleet_server.enrolment.rules import Event, State
 from fleet_server.enrolment.store import Enrolment
 from provisioning import requests
-from provisioning.authority import Authority
+from provisioning.authority import Authority, Signer
 from provisioning.errors import AuthorityError, RequestRefused
 from provisioning.revocation import reason_of
 from wire_contract.topics import Address
@@ -97,10 +97,10 @@ def ca_certificates(ctx: Context) -> str:
     return _authority(ctx).trust_bundle()
 
 
-def signed_and_revoked(ctx: Context, certificate: x509.Certificate) -> tuple[bool, bool]:
-    """Did the city's authority sign it, and is it on its revocation list? Raises AuthorityUnavailable."""
+def signer_and_revoked(ctx: Context, certificate: x509.Certificate) -> tuple[Signer, bool]:
+    """Who signed it, and is it on the city's revocation list? Raises AuthorityUnavailable."""
     authority = _authority(ctx)
-    return authority.signed(certificate), authority.is_revoked(certificate.serial_number)
+    return authority.signer(certificate), authority.is_revoked(certificate.serial_number)
 
 
 def renew(ctx: Context, address: Address, csr_der: bytes, now: datetime | None = None) -> Renewal:

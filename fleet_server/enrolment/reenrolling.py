@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from sqlmodel import Session
 
 from fleet_server.accept_policy import Way
@@ -32,6 +33,7 @@ from fleet_server.enrolment.errors import (
 from fleet_server.enrolment.rules import Event, Refusal, State
 from fleet_server.enrolment.store import Certificate
 from provisioning import claims, proofs, requests
+from provisioning.authority import Signer
 from provisioning.errors import RequestRefused
 from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
@@ -47,7 +49,7 @@ def renew_with_certificate(
     Raises CertificateRefused, RenewalRefused.
     """
     certificate = x509.load_der_x509_certificate(certificate_der)
-    address, _ = _held(ctx, certificate)
+    address, _ = _held(ctx, certificate, Signer.TRUSTED)
     made = issuing.renew(ctx, address, csr_der, now)
     if made.refused:
         raise RenewalRefused(f"{made.refused[0].upper()}{made.refused[1:].rstrip('.')}.")
@@ -67,7 +69,8 @@ def renew_expired(
         proof = proofs.read_proof(proof_der)
     except RequestRefused as refused:
         raise BadRequest(f"{refused.what}.", remedy=refused.remedy) from refused
-    address, old = _held(ctx, proof.certificate)
+    # Of an authority that was retired meanwhile, too: its certificates have run out. The key proves who asks.
+    address, old = _held(ctx, proof.certificate, Signer.TRUSTED, Signer.RETIRED)
     authorize(device_principal(str(address)), Action.CERTIFICATES_RENEW, str(address))
     asked = asking.read(proof.content)
     if not is_fresh(requests.challenge(asked.request) or ""):
@@ -81,19 +84,48 @@ def renew_expired(
     return asking.ask(ctx, _claim(ctx, address, old, asked, instant), asked, instant)
 
 
-def _held(ctx: Context, certificate: x509.Certificate) -> tuple[Address, Certificate]:
-    """Whose it is, when we issued it and never revoked it. Raises CertificateRefused."""
-    signed, revoked = issuing.signed_and_revoked(ctx, certificate)
-    if not signed:
-        raise CertificateRefused("This certificate is not from the city's authority.")
+def _held(ctx: Context, certificate: x509.Certificate, *signers: Signer) -> tuple[Address, Certificate]:
+    """Whose it is, when it is the one that we issued, and never revoked. Raises CertificateRefused.
+
+    An issuing authority's key may have been stolen: its signature under a serial that is known says nothing,
+    the key and the last day on record do.
+    """
+    signer, revoked = issuing.signer_and_revoked(ctx, certificate)
+    if signer not in signers:
+        raise _wrongly_signed(signer)
     with ctx.db.session() as session:
         found = store.certificate(session, f"{certificate.serial_number:x}")
     if found is None or found.revoked_at is not None or revoked:
         raise CertificateRefused("This certificate is revoked, or no lamppost's.")
+    if not _is_that_one(certificate, found):
+        log.warning(
+            "somebody shows a certificate of %s/%s with its serial %s that was not issued here: its key or"
+            " its dates are others. Who signed it has an issuing authority's key: roll the authority over",
+            *(found.tenant, found.device, found.serial),
+        )
+        raise CertificateRefused("This certificate is not the one that was issued with its serial number.")
     try:
         return Address(found.tenant, found.device), found
     except InvalidName as error:
         raise CertificateRefused("This certificate is no lamppost's.") from error
+
+
+def _wrongly_signed(signer: Signer) -> CertificateRefused:
+    if signer is Signer.RETIRED:
+        return CertificateRefused(
+            "The authority that signed this certificate is retired.",
+            remedy="Sign the request with its key (CMS) to ask for the next one, or bring a new claim.",
+        )
+    return CertificateRefused("This certificate is not from the city's authority.")
+
+
+def _is_that_one(certificate: x509.Certificate, found: Certificate) -> bool:
+    try:
+        key = requests.checked_key(certificate.public_key())
+    except (RequestRefused, ValueError, UnsupportedAlgorithm):
+        return False
+    same_key = requests.fingerprint(key) == found.key_fingerprint
+    return same_key and certificate.not_valid_after_utc == found.not_after
 
 
 def _claim(ctx: Context, address: Address, old: Certificate, asked: Read, now: datetime) -> str:

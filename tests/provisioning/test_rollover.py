@@ -21,7 +21,7 @@ from edge_agent.io.identity_files import ensure_key, make_csr
 from edge_agent.renewal import files_of, request
 from firmware_bridge.kinds import SensorKind
 from provisioning import backup, cli, rollover, rollover_rules, root_keys
-from provisioning.authority import Authority
+from provisioning.authority import Authority, Signer
 from provisioning.authority_files import directly_issued
 from provisioning.errors import (
     AuthorityExists,
@@ -95,7 +95,7 @@ def test_the_issuing_authority_is_rolled_over_and_revocation_goes_on(directory: 
     new = leaf_of(switched.issue_device(make_request(str(ADDRESS))[0], ADDRESS))
     assert directly_issued(new, switched.issuing)
     assert not directly_issued(new, before.issuing)
-    assert switched.signed(old)
+    assert switched.signer(old) is Signer.TRUSTED
     assert switched.revoke_all([old.serial_number, new.serial_number]) == {
         old.serial_number,
         new.serial_number,
@@ -108,7 +108,9 @@ def test_the_issuing_authority_is_rolled_over_and_revocation_goes_on(directory: 
     assert trusted(retired) == ["root authority", "issuing authority 2"]
     assert [len(each) for each in retired.revocation_lists()] == [2]
     assert not (directory / "issuing" / "issuing.key").exists()
-    assert retired.signed(old), "what it signed long ago is still known as ours"
+    assert retired.signer(old) is Signer.RETIRED, "what it signed long ago is still known as ours"
+    assert retired.signer(new) is Signer.TRUSTED
+    assert retired.signer(retired.root) is Signer.UNKNOWN
     again = rollover.prepare(directory, root(directory), at(later))
     assert again.described.next == "issuing-3"
 

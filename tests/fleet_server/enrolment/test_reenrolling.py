@@ -43,8 +43,9 @@ from fleet_server.enrolment.errors import (
 )
 from fleet_server.enrolment.rules import State
 from fleet_server.enrolment.service import Issued, Waiting
-from provisioning import proofs
+from provisioning import proofs, rollover, root_keys
 from provisioning.authority import Authority, utc_now
+from provisioning.authority_files import directly_issued
 from provisioning.errors import RequestGarbled
 from tests.edge_agent.making import codes, counting, make_config, running
 from tests.support.cms import signed_by_ed25519
@@ -389,6 +390,63 @@ def test_what_a_key_asked_before_its_certificate_was_revoked_is_accepted_no_more
     assert standings == ["good", "revoked"], "that of the lamppost itself, and the stolen one's"
     assert not authority.is_revoked(leaf(own).serial_number)
     assert service.reject(ctx, OPERATOR, asked.id, "stolen").state is State.REJECTED
+
+
+def retire_the_issuing_authority(authority: Authority) -> None:
+    directory = authority.files.directory
+    rollover.prepare(directory, lambda: root_keys.root_in(directory / "root", None))
+    rollover.switch(directory, early=True)
+    rollover.retire(directory, early=True)
+
+
+def test_a_stolen_issuing_key_and_a_known_serial_number_get_no_certificate(
+    tmp_path: Path, listener: Listener, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thief signs as the issuing authority: while it is trusted, and when it is retired."""
+    ctx = ruled(listener.ctx, "expired days=90")
+    expired = enrolled(tmp_path / "expired", listener, authority, OLD)
+    own = enrolled(tmp_path / "own", listener, authority)
+    thief = ensure_key(tmp_path / "thief.key")
+
+    def forged(config: AgentConfig, key: ec.EllipticCurvePrivateKey, days: float) -> x509.Certificate:
+        monkeypatch.setattr(x509, "random_serial_number", lambda: leaf(config).serial_number)
+        chain = authority.issue_device(make_csr(key, POST), POST, days)
+        return x509.load_pem_x509_certificate(chain.encode())
+
+    def ask_in_tls(shown: x509.Certificate) -> None:
+        reenrolling.renew_with_certificate(ctx, shown.public_bytes(Encoding.DER), make_csr(thief, POST))
+
+    def ask_signed(shown: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        proof = proofs.sign(make_csr(thief, POST, "now"), shown, key)
+        reenrolling.renew_expired(ctx, proof, lambda told: told == "now")
+
+    another_key = forged(own, thief, 90)
+    longer_life = forged(expired, ensure_key(expired.key_file), 3000)  # the key of a card that was found
+    for retired in (False, True):
+        if retired:
+            retire_the_issuing_authority(authority)
+        for shown, key in ((another_key, thief), (longer_life, ensure_key(expired.key_file))):
+            with pytest.raises(CertificateRefused, match="retired" if retired else "not the one"):
+                ask_in_tls(shown)
+            with pytest.raises(CertificateRefused, match="not the one"):
+                ask_signed(shown, key)
+    assert service.list_enrolments(ctx, VIEWER) == []
+
+
+def test_a_retired_authoritys_certificate_opens_nothing_and_its_key_asks_when_it_has_run_out(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    """`retire --early` shuts out who has not renewed; nobody has to carry a claim to it in the end."""
+    config = enrolled(tmp_path, listener, authority)
+    retire_the_issuing_authority(authority)
+    with pytest.raises(EnrolmentRefused, match="authority that signed this certificate is retired"):
+        reenrol(config)
+    ctx, later = ruled(listener.ctx, "expired days=90"), utc_now() + timedelta(days=100)
+    proof = signed(config, make_csr(ensure_key(tmp_path / "next.key"), POST, "now"))
+    made = reenrolling.renew_expired(ctx, proof, lambda told: told == "now", later)
+    assert isinstance(made, Issued)
+    issuing = Authority.load_issuing(authority.files.directory).issuing
+    assert directly_issued(x509.load_pem_x509_certificate(made.chain_pem.encode()), issuing)
 
 
 def test_a_challenge_is_good_for_ten_minutes_here_alone() -> None:
