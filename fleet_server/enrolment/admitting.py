@@ -1,7 +1,8 @@
 """Many lampposts at once, for whose keys somebody vouches: claimed, asked and accepted in one.
 
-For a workshop that sets up a whole delivery, and for simulated lampposts. What is written down is what stands
-there when people take the steps one by one. Names that exist, or are claimed, do take them one by one.
+For a workshop that sets up a whole delivery, and for simulated lampposts. Claims, enrolments and certificates
+stand there as when people take the steps one by one. The audit log has one line for each: the decision, by
+whoever vouches, with the key's fingerprint. Names that exist, or are claimed, do take the steps one by one.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlmodel import Session
+
 from fleet_server.access.rules import ENROLMENT, Action, Principal
 from fleet_server.access.service import authorize
+from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.service import NOWHERE, Newcomer, Place
@@ -126,11 +130,11 @@ def _admit_new(
     asked = [(wish.csr_der, address) for address, wish in by_address.items() if address in new]
     chains = dict(zip((address for _, address in asked), issuing.issue_all(ctx, asked), strict=True))
     if chains:
+        done = [_finished(principal, each, by_address[each], chain, now) for each, chain in chains.items()]
         with ctx.db.session() as session:
-            store.insert_finished(
-                session,
-                [_finished(principal, each, by_address[each], chain, now) for each, chain in chains.items()],
-            )
+            store.insert_finished(session, done)
+            for each in done:
+                _record(session, principal, each)
     for address, wish in by_address.items():
         yield wish, chains.get(address) or admit(ctx, principal, wish, replace=replace)
 
@@ -167,6 +171,18 @@ def _finished(
         place=wish.place,
     )
     return store.Finished(claim, wish.csr_der, chain_pem, issuing.certificate(address, chain_pem, now))
+
+
+def _record(session: Session, principal: Principal, done: store.Finished) -> None:
+    """Who vouched for which key, under which name."""
+    claim, made = done.claim, done.certificate
+    told = {
+        "state": str(State.ISSUED),
+        "claim": claim.id,
+        "key": made.key_fingerprint,
+        "serial": made.serial,
+    }
+    record(session, principal, Action.ENROLMENTS_DECIDE, f"{claim.tenant}/{claim.device}", after=told)
 
 
 def admit(ctx: Context, principal: Principal, wish: Wish, *, replace: bool = False) -> str:

@@ -210,7 +210,7 @@ def change_batch(
         outcome = rules.step(each.state, of_claim)
         if isinstance(outcome, State) and outcome is not each.state:
             store.change(session, each.id, state=str(outcome))
-    log.info("batch %s: %s by %s: %s", batch_id, following, in_log(principal), reason)
+    log.info("batch %s: %s by %s", batch_id, following, in_log(principal))  # a reason may name people
     record(
         session, principal, Action.CLAIMS_BATCH, batch_id, reason=reason, tenant=batch.tenant,
         before={"state": str(batch.state)}, after={"state": str(following)},

@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from fleet_server import admin_cli
+from fleet_server.auditor import service as auditor
 from fleet_server.config import load_config
 from fleet_server.context import Context
 from fleet_server.enrolment import service
-from fleet_server.enrolment.admitting import read_wishes
+from fleet_server.enrolment.admitting import admit_all, read_wishes
 from fleet_server.enrolment.rules import State
 from fleet_server.errors import InvalidRequest
+from provisioning import requests
 from provisioning.authority import Authority
 from tests.support.mosquitto import make_request
-from tests.support.server_context import ADMIN
+from tests.support.server_context import ADMIN, OPERATOR
+from wire_contract.topics import Address
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,23 @@ def test_they_are_active_and_hold_certificates(
     assert status == 0, said
     assert said.count("decommissioned") == 2
     assert len(Authority.load_issuing(tmp_path / "data" / "authority").revocation_list()) == 3
+
+
+def test_the_audit_log_names_who_vouched_for_which_key(ctx: Context, authority: Authority) -> None:
+    """Two at once, and one whose name was claimed: a line about each, by the person and not the service."""
+    service.make_claim(ctx, OPERATOR, "sim-00003")
+    wishes = list(read_wishes(wish(f"sim-0000{n}") for n in (1, 2, 3)))
+    keys = {}
+    for each, chain in admit_all(ctx, ADMIN, wishes, replace=True):
+        key = x509.load_pem_x509_certificate(chain.encode()).public_key()
+        keys[f"city/{each.device}"] = requests.fingerprint(requests.checked_key(key))
+    lines = auditor.lines(ctx, ADMIN, auditor.Wanted(action="enrolments:decide"), 10)
+    assert {each.resource: each.after["key"] for each in lines} == keys
+    assert len(lines) == len(keys) == 3
+    assert {(each.who, each.kind) for each in lines} == {(ADMIN.name, ADMIN.kind)}
+    at_once = [each.after for each in lines if each.after["state"] == "issued"]
+    held = [service.certificate_of(ctx, ADMIN, Address("city", f"sim-0000{n}")) for n in (1, 2)]
+    assert {each["serial"] for each in at_once} == {each.serial for each in held if each is not None}
 
 
 def test_files_that_cannot_be_used(

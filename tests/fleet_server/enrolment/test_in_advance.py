@@ -142,6 +142,20 @@ def test_a_claim_used_twice_is_an_alarm_and_suspends_its_batch(ctx: Context) -> 
     assert found == (3,), "made, suspended, resumed"
 
 
+def test_what_people_write_is_in_no_log_of_a_process(ctx: Context, caplog: pytest.LogCaptureFixture) -> None:
+    """A log is copied to where nothing is erased; the audit log has these words, and can forget them."""
+    with caplog.at_level("DEBUG"):
+        batch = batches.make_batch(ctx, ADMIN, "Ana Silva", 1).batch
+        batches.resume(ctx, ADMIN, batch.id, "Ana Silva has found it")
+        batches.revoke(ctx, ADMIN, batch.id, "Ana Silva has lost it")
+        csr, _ = make_request("city/lamp-1")
+        one = claim(ctx, "lamp-1", site="in Ana Silva's garden")
+        asked = service.request_certificate(ctx, *one, csr)
+        service.reject(ctx, ADMIN, asked.enrolment.id, "Ana Silva has moved")
+    assert f"batch {batch.id}: revoked" in caplog.text
+    assert "Ana" not in caplog.text
+
+
 def test_what_a_pending_claim_of_a_suspended_batch_needs_is_a_person(ctx: Context) -> None:
     made = batches.make_batch(ctx, ADMIN, "ana", 2)
     one, two = map(token, made.tokens)

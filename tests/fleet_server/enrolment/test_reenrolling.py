@@ -409,8 +409,9 @@ def test_a_stolen_issuing_key_and_a_known_serial_number_get_no_certificate(
     thief = ensure_key(tmp_path / "thief.key")
 
     def forged(config: AgentConfig, key: ec.EllipticCurvePrivateKey, days: float) -> x509.Certificate:
-        monkeypatch.setattr(x509, "random_serial_number", lambda: leaf(config).serial_number)
-        chain = authority.issue_device(make_csr(key, POST), POST, days)
+        with monkeypatch.context() as known:
+            known.setattr(x509, "random_serial_number", lambda: leaf(config).serial_number)
+            chain = authority.issue_device(make_csr(key, POST), POST, days)
         return x509.load_pem_x509_certificate(chain.encode())
 
     def ask_in_tls(shown: x509.Certificate) -> None:
