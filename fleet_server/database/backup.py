@@ -23,7 +23,7 @@ from typing import BinaryIO
 from psycopg import IsolationLevel
 
 from fleet_server.database import manifest as manifests
-from fleet_server.database.fingerprints import fingerprints
+from fleet_server.database.fingerprints import fingerprints, hold_tables
 from fleet_server.database.manifest import FORMAT, LeftOut, Manifest
 from fleet_server.database.programs import program, target
 from fleet_server.database.state import connected, schema_of, server_of
@@ -71,6 +71,7 @@ def back_up(
     with connected(url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
+        hold_tables(connection)  # pg_dump lets go of them at its end, and they are counted after it
         server, schema = server_of(connection), schema_of(connection)
         if schema is None:
             raise ConfigurationError("There is no schema of Lamppost in this database: nothing to save.")

@@ -31,8 +31,35 @@ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> '
                       AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1, 2
 """
+# Whatever pg_dump copies, TimescaleDB's own tables with it. Partitions and chunks come with their parent.
+_HELD = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND has_table_privilege(c.oid, 'SELECT')
+      AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'
+      AND NOT EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid)
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                      AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1, 2
+"""
 # For the fallback by text: the same words for the same value, whatever the server's settings.
 _SETTINGS = ("timezone = 'UTC'", "datestyle = 'ISO'", "extra_float_digits = 3", "bytea_output = 'hex'")
+
+
+def hold_tables(connection: Connection[Any]) -> None:
+    """From here to the end of the transaction no table, partition or chunk is dropped.
+
+    To be called where no transaction has begun. The one it begins has no snapshot yet: LOCK takes none.
+    """
+    while True:
+        with connection.transaction():
+            there = connection.execute(_HELD).fetchall()
+        names = sql.SQL(", ").join(sql.Identifier(schema, name) for schema, name in there)
+        try:
+            if there:
+                connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
+            return
+        except psycopg.errors.UndefinedTable:  # dropped in between
+            connection.rollback()
 
 
 def table_names(connection: Connection[Any]) -> list[tuple[str, str]]:

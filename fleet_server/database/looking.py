@@ -15,6 +15,7 @@ from fleet_server.database import accounting, recount, structure
 from fleet_server.database import manifest as manifests
 from fleet_server.database.errors import BackupUnusable
 from fleet_server.database.findings import Finding, Verdict, named, not_checked, sound, unsound
+from fleet_server.database.fingerprints import hold_tables
 from fleet_server.database.manifest import Manifest
 from fleet_server.database.programs import program
 from fleet_server.database.restore import restore
@@ -34,6 +35,7 @@ def look_at_database(url: str, told: Told, now: datetime, *, everything: bool) -
     with connected(url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
+        hold_tables(connection)  # what retention drops meanwhile would be missed
         return look_within(connection, url, told, now, everything=everything)
 
 

@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
+from fleet_server.config import RetentionConfig
 from fleet_server.database import looking
 from fleet_server.database import manifest as manifests
 from fleet_server.database.backup import back_up
@@ -22,6 +23,7 @@ from fleet_server.database.manifest import Manifest, manifest_of
 from fleet_server.database.restore import restore
 from fleet_server.database.state import database_of
 from fleet_server.errors import ConfigurationError, Conflict
+from fleet_server.telemetry.upkeep.retain import retain
 from tests.fleet_server.database.conftest import HOURS, POSTS, Saved, databases
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
 from wire_contract.classes import Class
@@ -72,6 +74,31 @@ def test_a_city_that_goes_on_writing_is_saved_and_comes_back_the_same(
     assert all_sound(found), found
     assert all_sound(looking.look_at_database(saved.url, quiet, NOW, everything=False))
     writer.close()
+
+
+def test_a_month_that_falls_due_meanwhile_stays_until_it_is_counted(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pg_dump's own locks end with it; a dropped partition is gone from every snapshot."""
+    monkeypatch.setattr("fleet_server.telemetry.upkeep.retain.WAIT_FOR_READERS", "20ms")
+    desk, post = Desk(database_url), Post()
+    desk.register(post)
+    times = [NOW_MS - days * 1440 * MINUTE_MS for days in (200, 150, 0)]
+    desk.take(post.declare(), post.publish(Class.HISTORY, post.samples(times)))
+    keep = RetentionConfig(90, 90, 90, 90, 90, 90, 90, 90)
+    before = states(database_url)
+
+    def clean(told: str) -> None:
+        if told == "counting alembic_version":  # the first: pg_dump has ended
+            retain(desk.connection, keep, NOW)
+
+    made = back_up(database_url, tmp_path, "city", (), clean)
+    assert made.manifest.tables["public.sample_standard"].rows == 3
+    assert made.manifest.tables == before
+    assert desk.one("SELECT count(*) FROM sample") == 3
+    retain(desk.connection, keep, NOW)
+    assert desk.one("SELECT count(*) FROM sample") == 1, "it was due"
+    desk.close()
 
 
 def _truncate(file: Path) -> None:
