@@ -120,10 +120,9 @@ def _claims(group: Commands[argparse.ArgumentParser]) -> None:
     new.add_argument("--device", metavar="NAME", help="the lamppost's name; without, it proposes a free one")
     new.add_argument("--site", default="", metavar="TEXT", help="where it will stand")
     _add_place(new, district="")
-    hours = int(CLAIM_LIFE.total_seconds() // 3600)
-    new.add_argument(
-        "--expires", type=duration, default=CLAIM_LIFE, metavar="TIME", help=f"5m, 7d ({hours}h)"
-    )
+    minutes = int(CLAIM_LIFE.total_seconds() // 60)
+    told = f"how long it can be used: 24h for what is carried to a post, 7d ({minutes}m)"
+    new.add_argument("--expires", type=duration, default=CLAIM_LIFE, metavar="TIME", help=told)
     new.add_argument(
         "--replaces", action="store_true", help="it takes the place of the lamppost of this name"
     )

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlmodel import Session
@@ -22,7 +22,7 @@ from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.service import NOWHERE, Newcomer, Place
-from fleet_server.enrolment import issuing, service, store
+from fleet_server.enrolment import issuing, rules, service, store
 from fleet_server.enrolment.errors import BadRequest, NameTaken
 from fleet_server.enrolment.rules import State
 from fleet_server.enrolment.service import Issued, MadeClaim
@@ -35,7 +35,6 @@ from wire_contract.limits import MAX_CSR_BYTES
 from wire_contract.topics import Address
 
 AT_ONCE = 100  # in one transaction: two tenths of a second of signing
-CLAIM_LIFE = timedelta(minutes=5)  # used at once; what an interruption leaves open is soon over
 MOST_CHARACTERS = 4 * MAX_CSR_BYTES  # of a line: the request in hex takes two for one, and the rest
 _TEXTS = ("device", "csr", "site", "district")
 _NUMBERS = ("latitude", "longitude")
@@ -167,7 +166,7 @@ def _finished(
         replaces=False,
         created_by=principal.name,
         created_at=now,
-        expires_at=now + CLAIM_LIFE,
+        expires_at=now + rules.CLAIM_LIFE,
         place=wish.place,
     )
     return store.Finished(claim, wish.csr_der, chain_pem, issuing.certificate(address, chain_pem, now))
@@ -199,9 +198,7 @@ def admit(ctx: Context, principal: Principal, wish: Wish, *, replace: bool = Fal
 
 def _claim(ctx: Context, principal: Principal, wish: Wish, replace: bool) -> MadeClaim:
     def make() -> MadeClaim:
-        return service.make_claim(
-            ctx, principal, wish.device, wish.site, place=wish.place, life=CLAIM_LIFE, replaces=replace
-        )
+        return service.make_claim(ctx, principal, wish.device, wish.site, place=wish.place, replaces=replace)
 
     try:
         return make()

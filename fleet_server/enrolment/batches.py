@@ -50,7 +50,7 @@ def make_batch(
     *,
     district: str = "",
     valid_from: datetime | None = None,
-    life: timedelta = timedelta(days=1),
+    life: timedelta = rules.BATCH_LIFE,
     now: datetime | None = None,
 ) -> MadeBatch:
     """`number` claims for one technician, good for `life` from `valid_from` (now) on.

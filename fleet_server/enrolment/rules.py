@@ -12,13 +12,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import product
 
-CLAIM_LIFE = timedelta(hours=24)  # a day's round of the technician; `--expires` makes it minutes or weeks
+# How long each opens a request, while nobody has used it. Whoever needs longer says so, up to the longest.
+CLAIM_LIFE = timedelta(minutes=5)  # the technician stands there; a card that is carried asks for 24 hours
 CLAIM_LIFE_LONGEST = timedelta(days=30)
-KEY_LIFE = timedelta(days=365)  # of a registered key that nobody has used: posts lie in a store
-BATCH_MOST = 200  # claims: what a crew sets up in some days; a lost list opens no more doors than that
+BATCH_LIFE = timedelta(days=1)  # a round without a connection
 BATCH_LONGEST = timedelta(days=14)
-ALARMS_OF_A_CLAIM = 20  # each key that tries it is one; a thief's thousand would tell nothing more
+BATCH_MOST = 200  # claims: what a crew sets up in some days; a lost list opens no more doors than that
+KEY_LIFE = timedelta(days=365)  # of a registered key: posts lie in a store
+# How long a request that was opened waits to be decided, whatever the claim's life was.
 PENDING_LIFE = timedelta(days=7)  # long enough for a weekend and a holiday, short enough not to be forgotten
+ALARMS_OF_A_CLAIM = 20  # each key that tries it is one; a thief's thousand would tell nothing more
 # A renewal is due every sixty days; more are retries after lost answers, or a device gone wrong or bad: each
 # costs the ingest a signature and the city a certificate to revoke.
 ISSUED_A_DAY = 10

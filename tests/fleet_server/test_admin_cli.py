@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fleet_server.context import Context
 from fleet_server.enrolment import service as enrolment
 from provisioning.authority import Authority
 from tests.support.mosquitto import make_request
+from tests.support.server_context import ADMIN
 
 
 class Console:
@@ -70,9 +72,12 @@ def test_operators(console: Console, tmp_path: Path) -> None:
 
 
 def test_from_claim_to_certificate(console: Console) -> None:
-    [claim] = console.rows("claim", "new", "--device", "lamp-07", "--site", "Quay 4", "--expires", "5m")
+    [claim] = console.rows("claim", "new", "--device", "lamp-07", "--site", "Quay 4")
     assert [each["device"] for each in console.rows("claim", "list")] == ["lamp-07"]
     ctx = context(console)
+    [made] = enrolment.list_enrolments(ctx, ADMIN)
+    assert made.expires_at - made.created_at == timedelta(minutes=5)
+    assert claim["expires"] == made.expires_at.isoformat(timespec="seconds"), "it says when it ends"
     claim_id, _, secret = claim["claim"].partition(".")
     request, _ = make_request("city/lamp-07")
     enrolment.request_certificate(ctx, claim_id, secret, request)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from fastapi.testclient import TestClient
 from fleet_server.access import rules, service
 from fleet_server.access.asker import COOKIE
 from fleet_server.access.rules import CONSOLE, Role
-from fleet_server.api import create_app
+from tests.support.api import app_of
 from tests.support.server_context import make_context
 
 PASSWORD = "a lamp for every street"
@@ -22,7 +24,7 @@ SESSION = "/api/v1/session"
 def http(database_url: str, tmp_path: Path) -> Iterator[TestClient]:
     ctx = make_context(database_url, tmp_path)
     service.create_operator(ctx, CONSOLE, "ana", PASSWORD, (Role.OPERATOR,))
-    with TestClient(create_app(ctx), raise_server_exceptions=False) as client:
+    with TestClient(app_of(ctx), raise_server_exceptions=False) as client:
         yield client
     ctx.db.close()
 
@@ -111,9 +113,10 @@ def test_signing_out_without_a_session_is_no_error(http: TestClient) -> None:
 def test_claims_and_enrolments_over_http(http: TestClient) -> None:
     assert http.post("/api/v1/claims", json={}).status_code == 401
     sign_in(http)
-    made = http.post("/api/v1/claims", json={"device": "lamp-01", "site": "Quay 4", "expires_in_s": 300})
+    made = http.post("/api/v1/claims", json={"device": "lamp-01", "site": "Quay 4"})
     assert made.status_code == 201
-    claim_id = made.json()["enrolment"]["claim"]
+    claim_id, created, expires = itemgetter("claim", "created_at", "expires_at")(made.json()["enrolment"])
+    assert datetime.fromisoformat(expires) - datetime.fromisoformat(created) == timedelta(minutes=5)
     assert made.json()["token"].startswith(f"{claim_id}.")
     listed = http.get("/api/v1/claims")
     assert [each["claim"] for each in listed.json()] == [claim_id]
