@@ -122,6 +122,7 @@ def _check_server(file: Path, manifest: Manifest, keeper: Connection[Any]) -> Se
             remedy=f"Restore it into PostgreSQL {manifest.server_major} or later.",
         )
     if manifest.timescaledb is not None:
+        _check_superuser(file, keeper)
         offered = keeper.execute(
             "SELECT 1 FROM pg_available_extension_versions WHERE name = 'timescaledb' AND version = %s",
             (manifest.timescaledb,),
@@ -132,6 +133,21 @@ def _check_server(file: Path, manifest: Manifest, keeper: Connection[Any]) -> Se
                 remedy="Install exactly that version; update the extension after the restore.",
             )
     return server
+
+
+def _check_superuser(file: Path, keeper: Connection[Any]) -> None:
+    """TimescaleDB's own books are written by a superuser alone (its issues 2686, 4291)."""
+    row = keeper.execute(
+        "SELECT current_user, quote_ident(current_user), current_setting('is_superuser')"
+    ).fetchone()
+    assert row is not None
+    name, quoted, is_superuser = row
+    if is_superuser != "on":
+        raise ConfigurationError(
+            f"{file} is of TimescaleDB, which only a superuser may restore, and {name} is none.",
+            remedy=f"Have a superuser run ALTER ROLE {quoted} SUPERUSER; restore, and what is restored is"
+            f" {name}'s own; then ALTER ROLE {quoted} NOSUPERUSER;",
+        )
 
 
 def _look(keeper: Connection[Any], url: str, name: str) -> tuple[bool, bool]:
@@ -202,7 +218,7 @@ def _fresh(keeper: Connection[Any], name: str) -> Iterator[str]:
 
 def _fill(file: Path, manifest: Manifest, url: str, told: Told) -> None:
     """pg_restore, then every table against the manifest. Raises BackupUnusable, ConfigurationError."""
-    with connected(url, autocommit=True) as connection:
+    with connected(url, autocommit=True) as connection, _refusals(file):
         if manifest.timescaledb is not None:
             wanted = sql.Literal(manifest.timescaledb)
             connection.execute(sql.SQL("CREATE EXTENSION timescaledb VERSION {}").format(wanted))
@@ -210,7 +226,7 @@ def _fill(file: Path, manifest: Manifest, url: str, told: Told) -> None:
         _run(file, manifest, url, server_of(connection), told)
         if manifest.timescaledb is not None:
             connection.execute("SELECT timescaledb_post_restore()")
-    with connected(url) as connection:
+    with connected(url) as connection, _refusals(file):
         found = fingerprints(connection, told)
     wrong = differences(manifest.tables, found)
     if wrong:
@@ -219,6 +235,20 @@ def _fill(file: Path, manifest: Manifest, url: str, told: Told) -> None:
             f"{' and more' if len(wrong) > 5 else ''}.",
             remedy="Take another backup, or report this: the file's own hash is right.",
         )
+
+
+@contextmanager
+def _refusals(file: Path) -> Iterator[None]:
+    """What the server refuses, as a ConfigurationError in its words; a lost connection passes."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        raise
+    except psycopg.Error as refused:
+        raise ConfigurationError(
+            f"The server refuses to restore {file}: {first_line(refused)}.",
+            remedy="Nothing was changed. The reason above is PostgreSQL's.",
+        ) from refused
 
 
 def _run(file: Path, manifest: Manifest, url: str, server: Server, told: Told) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import psycopg
@@ -166,6 +167,44 @@ def test_what_is_damaged_is_refused_by_name_and_nothing_is_touched(
     assert file.name in str(refused.value)
     assert states(saved.url) == before
     assert databases(saved.server, database_of(saved.url)) == [database_of(saved.url)]
+
+
+def of_timescale(saved: Saved, folder: Path) -> Path:
+    """A copy of the backup that says it is of TimescaleDB."""
+    for path in (saved.made.file, manifest_of(saved.made.file)):
+        shutil.copy(path, folder)
+    file = folder / saved.made.file.name
+    _forged(lambda m: msgspec.structs.replace(m, timescaledb="0.0.1"), seal=True)(file)
+    return file
+
+
+def test_who_is_no_superuser_is_told_so_before_a_database_of_timescaledb_is_restored(
+    saved: Saved, fresh_url: str, tmp_path: Path
+) -> None:
+    file = of_timescale(saved, tmp_path)
+    with psycopg.connect(saved.server, autocommit=True) as keeper:
+        keeper.execute("CREATE ROLE \"Plain one\" LOGIN CREATEDB PASSWORD 'plain'")
+        try:
+            plain = urlsplit(fresh_url)
+            host = plain.netloc.rpartition("@")[2]
+            url = urlunsplit(plain._replace(netloc=f"Plain%20one:plain@{host}"))
+            with pytest.raises(ConfigurationError, match="only a superuser") as refused:
+                restore(file, url, quiet, replace=False, use_timescale=False)
+        finally:
+            keeper.execute('DROP ROLE "Plain one"')
+    assert 'ALTER ROLE "Plain one" SUPERUSER;' in str(refused.value.remedy)
+    with pytest.raises(ConfigurationError, match="does not offer"):
+        restore(file, fresh_url, quiet, replace=False, use_timescale=False)
+
+
+def test_what_the_server_refuses_is_told_in_its_words_and_leaves_nothing(
+    saved: Saved, fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = of_timescale(saved, tmp_path)
+    monkeypatch.setattr("fleet_server.database.restore._check_server", lambda *_: None)
+    with pytest.raises(ConfigurationError, match=r"refuses to restore .*timescaledb"):
+        restore(file, fresh_url, quiet, replace=False, use_timescale=False)
+    assert databases(saved.server, database_of(fresh_url)) == []
 
 
 def test_a_full_database_is_put_aside_only_when_told_and_unused(
