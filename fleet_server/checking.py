@@ -11,8 +11,11 @@ from fleet_server import at_rest
 from fleet_server.config import ServerConfig
 from fleet_server.database.findings import Finding, not_checked, sound, unsound
 from fleet_server.secrets_by_reference import OTHERS
+from provisioning import root_keys
+from provisioning.authority_files import FIRST_ROOT
 
 CONNECT_TIMEOUT_S = 5
+ROOT_KEY = "root's key"
 _LOCAL = ("", "localhost", "127.0.0.1", "::1")
 _TLS = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
@@ -22,6 +25,7 @@ def look(config: ServerConfig) -> list[Finding]:
     return [
         _file(config.file),
         _at_rest("data at rest", config.data_dir),
+        *root_keys_found(config.authority.directory),
         *(
             [_at_rest("database at rest", directory)]
             if (directory := config.database.embedded_directory) is not None
@@ -68,6 +72,41 @@ def _at_rest(check: str, folder: Path) -> Finding:
             )
         case None:
             return not_checked(check, f"{folder}: {found.how}", "Ask whoever runs this machine's storage.")
+
+
+def root_keys_found(authority: Path) -> list[Finding]:
+    """One for each root, also one that comes next or was retired. Its certificate alone is no secret."""
+    folders = sorted(each for each in authority.glob(f"{FIRST_ROOT}*") if each.is_dir())
+    if not authority.is_dir():
+        return [not_checked(ROOT_KEY, f"{authority} is not there yet: the first start makes an authority")]
+    if not folders:
+        return [sound(ROOT_KEY, f"not in {authority}")]
+    return [_root_key(authority, each) for each in folders]
+
+
+def _root_key(authority: Path, folder: Path) -> Finding:
+    file, away = (
+        folder / root_keys.KEY,
+        f"move {folder} to a medium that is kept offline (docs/certificates.md)",
+    )
+    try:
+        file.open("rb").close()
+    except FileNotFoundError:
+        return sound(ROOT_KEY, f"not in {folder}")
+    except OSError as refused:
+        return not_checked(ROOT_KEY, f"{file}: {refused.strerror}", "Run it as the authority's owner.")
+    match how := root_keys.kept(folder):
+        case root_keys.Kept.OPEN:
+            lock = f"lamppost ca lock-root --directory {authority} --root {folder}"
+            return unsound(
+                ROOT_KEY,
+                f"{file} lies open: whoever copies it can make an authority that the whole city trusts",
+                f"Run {lock}, make a backup (lamppost ca backup), and {away}.",
+            )
+        case root_keys.Kept.LOCKED:
+            return sound(ROOT_KEY, f"{file}: {how}, and still on this machine: {away}")
+        case _:
+            return sound(ROOT_KEY, root_keys.described(folder))
 
 
 def _tls(url: str) -> Finding:

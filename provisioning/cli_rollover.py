@@ -56,12 +56,14 @@ def add(command: Command) -> None:
     back.add_argument("--from", dest="file", type=Path, required=True, metavar="FILE")
     for each in (out, back):
         _add_passphrase(each, "of the backup")
-    _add_passphrase(command("lock-root", "encrypt a root's key that lies here open", _lock_root), "to be set")
+    lock = command("lock-root", "encrypt a root's key that lies open", _lock_root)
+    _add_passphrase(lock, "to be set")
     move = command("root-to-token", "put a root's key that is in a file into a token", _root_to_token)
     move.add_argument("uri", metavar="URI", help="a pkcs11: address")
     check = command("check-root", "prove that a root's key is there and signs", _check_root)
-    for each in (move, check):
+    for each in (lock, move, check):
         each.add_argument("--root", type=Path, metavar="DIR", help="the root's folder, from where it is kept")
+    for each in (move, check):
         _add_passphrase(each, "of the root's key")
 
 
@@ -159,7 +161,7 @@ def _restore(options: argparse.Namespace) -> Facts:
 
 
 def _lock_root(options: argparse.Namespace) -> Facts:
-    folder = rollover.root_folder(options.directory)
+    folder = _root_folder(options)
     if root_keys.kept(folder) is root_keys.Kept.TOKEN:
         raise BadSetting("the root's key is in a token, which its PIN locks")
     passphrase = _passphrase(options, "Passphrase for the root's key", twice=True)

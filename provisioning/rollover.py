@@ -111,11 +111,6 @@ def abandon(directory: Path, clock: Clock = utc_now) -> Authority:
     return told
 
 
-def root_folder(directory: Path) -> Path:
-    """Where the root's folder is as long as nobody has taken it away. Raises AuthorityError."""
-    return Authority.load_issuing(directory).files.root_key.parent
-
-
 def _following(authority: Authority, taken: Step, now: datetime | None = None) -> Described:
     """The description with the phase after this step; `now` None: without waiting. Raises RolloverRefused."""
     told = authority.described
