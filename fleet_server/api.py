@@ -76,9 +76,16 @@ OPEN = {
 
 def create_app(context: Context) -> FastAPI:
     """The API of `context`. Connects to nothing before it is started."""
+    config = context.config.api
+    app = build_app(config.max_body_bytes, config.behind_tls)
+    serve(app, context)
+    return app
+
+
+def build_app(max_body_bytes: int, behind_tls: bool) -> FastAPI:
+    """The API without a city behind it; `serve` gives it one, and not before the last one's is shut down."""
     app = FastAPI(title=TITLE, lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    _outfit(app, context)
-    app.state.live = LiveHub(context.db.url)
+    _outfit(app, max_body_bytes, behind_tls)
     app.include_router(health_routes.router)
     app.include_router(access_routes.router)
     counted = [Depends(signed_in), Depends(within_quota)]
@@ -98,30 +105,36 @@ def create_app(context: Context) -> FastAPI:
 def create_device_app(context: Context) -> FastAPI:
     """Enrolment over secure transport (RFC 7030) and nothing else; a device proves itself by its claim."""
     app = FastAPI(title=f"{TITLE} enrolment", docs_url=None, redoc_url=None, openapi_url=None)
-    _outfit(app, context)
+    _outfit(app, context.config.api.max_body_bytes, context.config.api.behind_tls)
+    serve(app, context)
     app.include_router(enrolment_routes.est_router)
     app.include_router(tunnel.router)
     return app
 
 
-def _outfit(app: FastAPI, context: Context) -> None:
+def serve(app: FastAPI, context: Context) -> None:
     app.state.context = context
     app.state.health = HealthDesk(context)
+    app.state.live = LiveHub(context.db.url)
+
+
+def _outfit(app: FastAPI, max_body_bytes: int, behind_tls: bool) -> None:
     problems.install(app)
     app.add_middleware(Head)
     app.add_middleware(
         Envelope,
-        max_body_bytes=context.config.api.max_body_bytes,
-        behind_tls=context.config.api.behind_tls,
+        max_body_bytes=max_body_bytes,
+        behind_tls=behind_tls,
         larger=technician_routes.LARGER_BODIES,
     )
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    listening = asyncio.create_task(app.state.live.run(), name="live events")
+    live: LiveHub = app.state.live
+    listening = asyncio.create_task(live.run(), name="live events")
     yield
-    app.state.live.close()
+    live.close()
     await _end(listening)
 
 

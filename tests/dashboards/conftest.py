@@ -9,11 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from fleet_server.access import rules, service
 from fleet_server.config import load_config
@@ -41,6 +49,7 @@ QUIET = [  # a browser that asks nobody for anything
     "--no-proxy-server",
 ]
 NAME, PASSWORD = "mara", "a long and quiet street"
+SESSIONS: dict[str, list[dict[str, Any]]] = {}  # Mara's, by the pages' address: a form for each window costs
 START_S = 120  # a browser, a city and everything else may be starting beside it
 
 
@@ -147,12 +156,19 @@ class Watched:
         if line.type == "error":
             self.complaints.append(line.text)
 
-    def sign_in(self, url: str) -> None:
-        self.page.goto(url)
-        self.page.fill("#name", NAME)
-        self.page.fill("#password", PASSWORD)
-        self.page.keyboard.press("Enter")
-        self.page.wait_for_selector(".head .city")
+    def sign_in(self, url: str, path: str = "/", *, anew: bool = False) -> None:
+        """Be Mara at `path`: by the form the first time (and where asked `anew`), then with her session."""
+        known = [] if anew else SESSIONS.get(url, [])
+        self.context.add_cookies(known)  # type: ignore[arg-type]  # its TypedDict is private
+        self.page.goto(url + path)
+        if urlsplit(self.page.url).path == "/sign-in":
+            self.page.fill("#name", NAME)
+            self.page.fill("#password", PASSWORD)
+            self.page.keyboard.press("Enter")
+            self.page.wait_for_url(lambda where: urlsplit(where).path != "/sign-in")
+            SESSIONS[url] = [dict(cookie) for cookie in self.context.cookies()]
+        if path == "/":
+            self.page.wait_for_selector(".head .city")
 
     def pick(self, name: str) -> None:
         """Click a lamppost in the map page's list and wait for what the server tells of it."""

@@ -28,7 +28,7 @@ def as_(role: Role) -> Principal:
 
 def enter(window: Watched, url: str, name: str, password: str = PASSWORD) -> Page:
     page = window.page
-    page.goto(f"{url}/sign-in")
+    page.goto(f"{url}/sign-in?next=/account")
     page.fill("#name", name)
     page.fill("#password", password)
     page.keyboard.press("Enter")

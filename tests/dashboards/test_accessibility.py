@@ -28,7 +28,7 @@ SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 def test_no_page_has_a_serious_finding(console: Console, browse: Open, scheme: str, size: str) -> None:
     width, height = SIZES[size]
     window = browse(width=width, height=height, scheme=scheme)
-    window.sign_in(console.url)
+    window.sign_in(console.url, "/account")
     found: dict[str, list[str]] = {}
     for name, (path, there) in PAGES.items():
         window.page.goto(console.url + path)

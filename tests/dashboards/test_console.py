@@ -203,7 +203,7 @@ def test_the_socket_is_for_pages_of_the_same_session_and_origin(console: Console
     own = httpx.get(socket, cookies=cookies)
     assert own.status_code == 200
     other = browse()
-    other.sign_in(console.url)
+    other.sign_in(console.url, anew=True)
     theirs = {c["name"]: c["value"] for c in other.context.cookies()}
     assert httpx.get(socket, cookies=theirs).status_code == 403
     upgrade = {

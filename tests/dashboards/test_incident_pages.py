@@ -53,8 +53,7 @@ def _others(console: Console) -> list[Unit]:
 
 
 def opened(window: Watched, console: Console, number: int) -> Page:
-    window.sign_in(console.url)
-    window.page.goto(f"{console.url}/incidents/{number}")
+    window.sign_in(console.url, f"/incidents/{number}")
     expect(window.page.locator("#incident-title")).not_to_have_text("")
     return window.page
 
@@ -74,9 +73,8 @@ def test_the_open_ones_come_first_and_the_counts_are_right(
     city: Console, troubled: Trouble, browse: Open
 ) -> None:
     window = browse()
-    window.sign_in(city.url)
+    window.sign_in(city.url, "/incidents")
     page = window.page
-    page.goto(f"{city.url}/incidents")
     rows = page.locator("[data-incident]")
     expect(rows).to_have_count(1)
     expect(page.locator(".incident-table")).to_contain_text("not acknowledged")
@@ -99,9 +97,8 @@ def test_the_open_ones_come_first_and_the_counts_are_right(
 
 def test_the_keyboard_walks_the_list_and_opens_one(city: Console, troubled: Trouble, browse: Open) -> None:
     window = browse()
-    window.sign_in(city.url)
+    window.sign_in(city.url, "/incidents?state=all")
     page = window.page
-    page.goto(f"{city.url}/incidents?state=all")
     expect(page.locator("[data-incident]")).to_have_count(3)
     page.keyboard.press("j")
     page.keyboard.press("j")
@@ -129,9 +126,8 @@ def test_without_any_the_page_says_since_when(city: Console, troubled: Trouble, 
 
 def test_a_new_incident_appears_without_a_reload(city: Console, troubled: Trouble, browse: Open) -> None:
     window = browse()
-    window.sign_in(city.url)
+    window.sign_in(city.url, "/incidents")
     page = window.page
-    page.goto(f"{city.url}/incidents")
     expect(page.locator("[data-incident]")).to_have_count(1)
     made = incident(city.city, "Episode at Zoo", [city.units["rathaus"]], minute(3), severity="minor")
     expect(page.locator(f"[data-incident='{made}']")).to_be_visible(timeout=15_000)
@@ -277,8 +273,7 @@ def test_the_database_away_is_told_and_nothing_is_lost(
 )
 def test_garbage_in_the_address_gets_a_clear_page(city: Console, browse: Open, path: str, words: str) -> None:
     window = browse()
-    window.sign_in(city.url)
-    window.page.goto(city.url + path)
+    window.sign_in(city.url, path)
     expect(window.page.locator(".work")).to_contain_text(words)
     assert "Traceback" not in window.page.content()
 

@@ -64,8 +64,7 @@ def city(console: Console) -> Console:
 
 
 def opened(window: Watched, console: Console, path: str = POST) -> Page:
-    window.sign_in(console.url)
-    window.page.goto(console.url + path)
+    window.sign_in(console.url, path)
     expect(window.page.locator("#post-title")).not_to_have_text("")
     return window.page
 
@@ -257,8 +256,7 @@ def test_what_changes_shows_without_a_reload(city: Console, browse: Open) -> Non
 )
 def test_garbage_in_the_address_gets_a_clear_page(city: Console, browse: Open, path: str, words: str) -> None:
     window = browse()
-    window.sign_in(city.url)
-    window.page.goto(city.url + path)
+    window.sign_in(city.url, path)
     expect(window.page.locator(".work")).to_contain_text(words, timeout=15_000)
     assert "Traceback" not in window.page.content()
 

@@ -87,9 +87,8 @@ def test_the_panel_has_the_short_of_it_and_the_way_to_the_page(console: Console,
 
 def test_an_unknown_lamppost_is_told_instead_of_another(console: Console, browse: Open) -> None:
     window = browse()
-    window.sign_in(console.url)
+    window.sign_in(console.url, "/?lamppost=demo/nope")
     page = window.page
-    page.goto(f"{console.url}/?lamppost=demo/nope")
     expect(page.locator("#missing-title")).to_have_text("There is no lamppost demo/nope")
     expect(page.locator("tr[aria-selected=true]")).to_have_count(0)
     page.click("text=Go on without it")

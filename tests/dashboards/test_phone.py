@@ -39,8 +39,7 @@ def narrow(page: Page) -> None:
 def test_a_lamppost_is_set_up_compared_and_let_in(console: Console, browse: Open) -> None:
     window = browse(width=390, height=844)
     page = window.page
-    window.sign_in(console.url)
-    page.goto(f"{console.url}/field")
+    window.sign_in(console.url, "/field")
     narrow(page)
     page.click("text=Set up a lamppost")
     page.fill("[name=device]", "lamp 77")
@@ -84,8 +83,7 @@ def test_a_post_is_measured_photographed_and_handed_over(
 ) -> None:
     window = browse(width=390, height=844, scheme="dark")
     page, lamp = window.page, Address("demo", "bahnhof-nord")
-    window.sign_in(console.url)
-    page.goto(f"{console.url}/field")
+    window.sign_in(console.url, "/field")
     page.fill("[name=name]", "bahnhof-nord")
     page.click(BUTTON.format("Open"))
     expect(page.locator(".verdict")).to_have_text("All is well")

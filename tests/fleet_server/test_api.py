@@ -25,6 +25,7 @@ from fleet_server.context import Context
 from fleet_server.errors import PROBLEMS
 from fleet_server.openapi import document
 from provisioning.authority import Authority
+from tests.support.api import app_of
 from tests.support.serve import free_ports
 from tests.support.server_context import make_context
 from tests.support.shared import REPOSITORY
@@ -41,12 +42,15 @@ def context(database_url: str, tmp_path: Path) -> Iterator[Context]:
 
 @pytest.fixture
 def app(context: Context) -> FastAPI:
+    """For a test that adds to it."""
     return create_app(context)
 
 
 @pytest.fixture
-def client(app: FastAPI) -> Iterator[TestClient]:
-    with TestClient(app, raise_server_exceptions=False) as made:
+def client(request: pytest.FixtureRequest, context: Context) -> Iterator[TestClient]:
+    """Of the test's own application, where it asks for one."""
+    own: FastAPI | None = request.getfixturevalue("app") if "app" in request.fixturenames else None
+    with TestClient(own or app_of(context), raise_server_exceptions=False) as made:
         yield made
 
 

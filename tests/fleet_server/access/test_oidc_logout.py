@@ -23,11 +23,11 @@ from fleet_server.access.errors import ProviderUnreachable, SignInBusy
 from fleet_server.access.oidc_rules import LOGOUT_EVENT, OLDEST_S, SKEW_S, NotBelieved, check_logout
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.access.service import SessionToken
-from fleet_server.api import create_app
 from fleet_server.config import OidcConfig
 from fleet_server.context import Context
 from fleet_server.people_rules import GroupGrant, session_longest
 from tests.fleet_server.access.test_oidc import CLIENT, NOW_S, PAGES, signed_with, visit
+from tests.support.api import app_of
 from tests.support.server_context import make_context
 
 PEOPLE = [
@@ -94,7 +94,7 @@ def now_s() -> float:
 
 def test_who_is_gone_over_there_is_out_here_and_nobody_else(ctx: Context, provider: Provider) -> None:
     ana, again, bea = (signed_in(ctx, subject) for subject in ("u1", "u1", "u2"))
-    with TestClient(create_app(ctx)) as http:
+    with TestClient(app_of(ctx)) as http:
 
         def tell(token: str) -> Any:
             return http.post("/api/v1/session/oidc-logout", data={"logout_token": token})
@@ -150,7 +150,7 @@ FORGED: dict[str, Callable[[Provider], str]] = {
 
 def test_nobody_else_signs_people_out(ctx: Context, provider: Provider) -> None:
     ana = signed_in(ctx, "u1")
-    with TestClient(create_app(ctx)) as http:
+    with TestClient(app_of(ctx)) as http:
         for name, forge in FORGED.items():
             answer = http.post("/api/v1/session/oidc-logout", data={"logout_token": forge(provider)})
             assert answer.status_code == 400, name
@@ -159,7 +159,7 @@ def test_nobody_else_signs_people_out(ctx: Context, provider: Provider) -> None:
             http.post("/api/v1/session/oidc-logout", data={"logout_token": "x" * 20_000}).status_code == 422
         )
         off = replace(ctx, config=replace(ctx.config, oidc=replace(ctx.config.oidc, issuer="")))
-    with TestClient(create_app(off)) as http:
+    with TestClient(app_of(off)) as http:
         token = provider.token(now_s())
         assert http.post("/api/v1/session/oidc-logout", data={"logout_token": token}).status_code == 404
     assert alive(ctx, ana) == [True]

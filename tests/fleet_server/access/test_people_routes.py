@@ -14,8 +14,8 @@ from fleet_server import migrations
 from fleet_server.access import service, two_person
 from fleet_server.access.errors import SecondPersonNeeded
 from fleet_server.access.rules import CONSOLE, Action, Role
-from fleet_server.api import create_app
 from fleet_server.context import Context
+from tests.support.api import app_of
 from tests.support.server_context import make_context
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
@@ -33,7 +33,7 @@ def ctx(database_url: str, tmp_path: Path) -> Iterator[Context]:
 
 
 def test_an_administrator_s_day_over_http(ctx: Context) -> None:
-    with TestClient(create_app(ctx), raise_server_exceptions=False) as http:
+    with TestClient(app_of(ctx), raise_server_exceptions=False) as http:
         signed = http.post("/api/v1/session", json={"name": "ana", "password": PASSWORD}).json()
         assert (signed["tenant"], signed["roles"]) == ("porto", ["admin"])
         http.cookies.clear()
@@ -117,7 +117,7 @@ def second_person(ctx: Context, http: TestClient) -> None:
 
 def test_behind_tls_no_sibling_host_plants_a_cookie(ctx: Context) -> None:
     secure = replace(ctx, config=replace(ctx.config, api=replace(ctx.config.api, behind_tls=True)))
-    with TestClient(create_app(secure), base_url="https://lamppost.example") as http:
+    with TestClient(app_of(secure), base_url="https://lamppost.example") as http:
         answer = http.post("/api/v1/session", json={"name": "ana", "password": PASSWORD})
         cookie = answer.headers["set-cookie"]
         assert cookie.startswith("__Host-lamppost_session=")

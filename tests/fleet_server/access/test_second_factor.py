@@ -19,9 +19,9 @@ from fleet_server.access import factor_store, rules, sealing, service, store, to
 from fleet_server.access.errors import CodeRefused, SecondFactorNeeded, SignInRefused, TooManyAttempts
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.access.sealing import CannotUnseal, UnfitKeyFile
-from fleet_server.api import create_app
 from fleet_server.context import Context
 from fleet_server.errors import Conflict
+from tests.support.api import app_of
 from tests.support.server_context import make_context
 from tests.support.waiting import wait_until
 
@@ -177,7 +177,7 @@ def authenticator(shown: dict[str, str]) -> pyotp.TOTP:
 
 def test_set_up_sign_in_recover_and_take_away_over_http(ctx: Context) -> None:
     clock = datetime.now(UTC)
-    with TestClient(create_app(ctx), raise_server_exceptions=False) as http:
+    with TestClient(app_of(ctx), raise_server_exceptions=False) as http:
         signed = http.post("/api/v1/session", json={"name": "ana", "password": PASSWORD}).json()
         old = signed["token"]
         away = http.post("/api/v1/session", json={"name": "ana", "password": PASSWORD}).json()["token"]

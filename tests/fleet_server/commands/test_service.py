@@ -15,7 +15,6 @@ from fastapi.testclient import TestClient
 
 from fleet_server.access import service as access
 from fleet_server.access.rules import CONSOLE, Principal, Role
-from fleet_server.api import create_app
 from fleet_server.auditor import service as auditor
 from fleet_server.commands import rules, service, upkeep
 from fleet_server.commands.errors import AskedDifferently
@@ -29,6 +28,7 @@ from fleet_server.errors import Forbidden, NotFound
 from fleet_server.tenants import service as tenants
 from fleet_server.twin import groups
 from tests.fleet_server.telemetry.support import NOW_MS, Desk, Post
+from tests.support.api import app_of
 from tests.support.server_context import ADMIN, OPERATOR, VIEWER
 from wire_contract.classes import Class
 from wire_contract.envelope import decode
@@ -45,7 +45,7 @@ ELSEWHERE = Principal("operator", "olga", frozenset({Role.OPERATOR}), tenant="el
 @pytest.fixture
 def http(context: Context) -> Iterator[TestClient]:
     access.create_operator(context, CONSOLE, "ana", PASSWORD, (Role.OPERATOR,))
-    with TestClient(create_app(context), raise_server_exceptions=False) as client:
+    with TestClient(app_of(context), raise_server_exceptions=False) as client:
         client.post("/api/v1/session", json={"name": "ana", "password": PASSWORD})
         yield client
 

@@ -10,10 +10,10 @@ from fastapi.testclient import TestClient
 
 from fleet_server.access import service as access
 from fleet_server.access.rules import CONSOLE, Role
-from fleet_server.api import create_app
 from fleet_server.context import Context
 from tests.fleet_server.decisions.street import MINUTE, Street
 from tests.fleet_server.telemetry.support import NOW
+from tests.support.api import app_of
 
 PASSWORD = "a lamp for every street"
 INCIDENTS = "/api/v1/incidents"
@@ -21,7 +21,7 @@ INCIDENTS = "/api/v1/incidents"
 
 def signed_in(context: Context, name: str, role: Role) -> Iterator[TestClient]:
     access.create_operator(context, CONSOLE, name, PASSWORD, (role,))
-    with TestClient(create_app(context), raise_server_exceptions=False) as client:
+    with TestClient(app_of(context), raise_server_exceptions=False) as client:
         client.post("/api/v1/session", json={"name": name, "password": PASSWORD})
         yield client
 
@@ -178,7 +178,7 @@ def test_a_viewer_may_look_only(viewer: TestClient, one: str) -> None:
 
 
 def test_nobody_looks_without_a_session(context: Context, one: str) -> None:
-    with TestClient(create_app(context), raise_server_exceptions=False) as client:
+    with TestClient(app_of(context), raise_server_exceptions=False) as client:
         assert client.get(INCIDENTS).status_code == 401
         assert client.get(one).status_code == 401
         assert client.post(f"{one}/close").status_code == 401

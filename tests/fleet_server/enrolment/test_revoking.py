@@ -14,7 +14,6 @@ from fleet_server import admin_cli
 from fleet_server.access.asker import signed_in
 from fleet_server.access.rules import Principal, Role
 from fleet_server.access.service import SignedIn
-from fleet_server.api import create_app
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
@@ -28,6 +27,7 @@ from provisioning.authority import Authority
 from provisioning.revocation import list_number
 from tests.fleet_server.enrolment.test_service import ONE, claim, enrolled
 from tests.fleet_server.enrolment.test_standing import renewed, shut_out
+from tests.support.api import app_of
 from tests.support.mosquitto import make_request
 from tests.support.server_context import ADMIN, OPERATOR, VIEWER
 from wire_contract.topics import Address
@@ -162,7 +162,7 @@ def test_a_decision_that_was_cut_short_is_made_up_for(ctx: Context, authority: A
 
 def test_over_http(ctx: Context) -> None:
     serial = f"{enrolled(ctx).serial_number:x}"
-    app = create_app(ctx)
+    app = app_of(ctx)
     app.dependency_overrides[signed_in] = lambda: SignedIn(
         OFFICER, datetime.now(UTC) + timedelta(hours=1), ("city",)
     )

@@ -21,7 +21,6 @@ from pyarrow import parquet
 
 from fleet_server.access import service as access
 from fleet_server.access.rules import CONSOLE, Principal, Role
-from fleet_server.api import create_app
 from fleet_server.context import Context
 from fleet_server.errors import DatabaseUnreachable, Forbidden, NotFound
 from fleet_server.telemetry import service
@@ -31,6 +30,7 @@ from fleet_server.telemetry.exports.download import TooManyDownloads
 from fleet_server.telemetry.rules import Resolution
 from fleet_server.telemetry.upkeep.rollups import roll_up
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
+from tests.support.api import app_of
 from tests.support.ports import free_port
 from tests.support.server_context import VIEWER
 from tests.support.waiting import wait_until
@@ -203,7 +203,7 @@ def served(context: Context) -> Iterator[httpx.Client]:
     """The API on a real port: what a broken connection is like, no test client tells."""
     access.create_operator(context, CONSOLE, "ana", PASSWORD, (Role.VIEWER,))
     port = free_port()
-    config = uvicorn.Config(create_app(context), port=port, log_level="critical", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app_of(context), port=port, log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from fleet_server.access import service as access
 from fleet_server.access.rules import CONSOLE, Role
-from fleet_server.api import create_app
 from fleet_server.context import Context
 from fleet_server.telemetry.upkeep.rollups import roll_up
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
+from tests.support.api import app_of
 from wire_contract.classes import Class
 from wire_contract.messages import Tombstone, TombstoneReason
 
@@ -29,7 +29,7 @@ EARLIER = (NOW - timedelta(days=2)).isoformat()
 @pytest.fixture
 def http(context: Context) -> Iterator[TestClient]:
     access.create_operator(context, CONSOLE, "ana", PASSWORD, (Role.OPERATOR,))
-    with TestClient(create_app(context), raise_server_exceptions=False) as client:
+    with TestClient(app_of(context), raise_server_exceptions=False) as client:
         client.post(f"{API}/session", json={"name": "ana", "password": PASSWORD})
         yield client
 
@@ -304,7 +304,7 @@ def test_garbage_is_told_apart(http: TestClient, posts: list[Post]) -> None:
 
 
 def test_nobody_is_told_anything(context: Context, posts: list[Post]) -> None:
-    with TestClient(create_app(context), raise_server_exceptions=False) as stranger:
+    with TestClient(app_of(context), raise_server_exceptions=False) as stranger:
         for path in TAGGED:
             assert stranger.get(API + path, headers={"If-None-Match": "*"}).status_code == 401
 

@@ -11,11 +11,11 @@ from psycopg.errors import NumericValueOutOfRange
 
 from fleet_server.access import service as access
 from fleet_server.access.rules import CONSOLE, Role
-from fleet_server.api import create_app
 from fleet_server.context import Context
 from fleet_server.devices import reported
 from fleet_server.setup_role import certify
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
+from tests.support.api import app_of
 from wire_contract.classes import Class
 from wire_contract.messages import TwinReported
 from wire_contract.topics import Up
@@ -26,7 +26,7 @@ PASSWORD = "a lamp for every street"
 @pytest.fixture
 def http(context: Context) -> Iterator[TestClient]:
     access.create_operator(context, CONSOLE, "ana", PASSWORD, (Role.OPERATOR,))
-    with TestClient(create_app(context), raise_server_exceptions=False) as client:
+    with TestClient(app_of(context), raise_server_exceptions=False) as client:
         client.post("/api/v1/session", json={"name": "ana", "password": PASSWORD})
         yield client
 

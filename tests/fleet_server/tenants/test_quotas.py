@@ -18,7 +18,6 @@ from fleet_server.access.asker import signed_in
 from fleet_server.access.rules import CONSOLE, Principal, Role
 from fleet_server.access.service import SignedIn
 from fleet_server.admin_cli import parser
-from fleet_server.api import create_app
 from fleet_server.clock import StreetClock
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
@@ -34,6 +33,7 @@ from fleet_server.tenants.gate import KEPT_S, Gate
 from fleet_server.tenants.rules import USUAL, Bucket, Quotas
 from tests.fleet_server.telemetry.support import NOW, NOW_MS
 from tests.fleet_server.tenants.two_cities import LISBOA, PORTO, build
+from tests.support.api import app_of
 from tests.support.postgres import _create, _drop, with_database
 from tests.support.server_context import ADMIN, make_context
 
@@ -132,7 +132,7 @@ def test_refused_requests_cost_nothing() -> None:
 
 
 def test_over_http_it_is_429_with_a_time_to_come_again(quotas: Context) -> None:
-    app = create_app(quotas)
+    app = app_of(quotas)
 
     def asker(request: Request) -> SignedIn:
         who = ANA if request.headers["x-who"] == "ana" else LIA

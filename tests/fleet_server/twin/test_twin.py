@@ -14,13 +14,13 @@ from edge_agent.core.twin import judging, report, take_in
 from fleet_server.access.asker import signed_in
 from fleet_server.access.rules import Principal, Role
 from fleet_server.access.service import SignedIn
-from fleet_server.api import create_app
 from fleet_server.context import Context
 from fleet_server.errors import OtherTenant
 from fleet_server.tenants import service as tenants
 from fleet_server.twin import fitting, group_store, groups, query, query_sql, reconciling, sending, service
 from fleet_server.twin.service import Wish
 from tests.fleet_server.telemetry.support import NOW, NOW_MS, Desk, Post
+from tests.support.api import app_of
 from tests.support.server_context import ADMIN
 from wire_contract.envelope import decode
 from wire_contract.messages import Presence, TwinDesired
@@ -32,7 +32,7 @@ TWIN = "/api/v1/devices/city/lamp-01/twin"
 
 @pytest.fixture
 def client(context: Context) -> Iterator[TestClient]:
-    app = create_app(context)
+    app = app_of(context)
     app.dependency_overrides[signed_in] = lambda: SignedIn(ADMIN, NOW)
     with TestClient(app, raise_server_exceptions=False) as made:
         yield made
