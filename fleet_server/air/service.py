@@ -165,11 +165,7 @@ def set_calibration(
     """
     authorize(principal, Action.CALIBRATIONS_CHANGE, str(address))
     begins = valid_from or ctx.clock.now()
-    if begins.tzinfo is None or not EARLIEST <= begins <= LATEST:
-        raise InvalidRequest("valid_from is a time with a zone.", remedy="Write 2026-11-20T12:00:00Z.")
-    problem = rules.calibration_problem(calibration)
-    if problem is not None:
-        raise InvalidRequest(f"{problem[0].upper()}{problem[1:]}.")
+    check_calibration(calibration, begins)
     unit = _unit(ctx, principal, address, calibration.channel, sensor_unit)
     device_id = devices.get_device(ctx, principal, address).record.id
     with ctx.db.session(principal.tenant) as session:
@@ -182,6 +178,15 @@ def set_calibration(
         record(session, principal, Action.CALIBRATIONS_CHANGE, str(address), after=after, personal=source)
     log.info("calibration %d of %s, unit %d, entered by %s", made, address, unit, in_log(principal))
     return new
+
+
+def check_calibration(calibration: Calibration, begins: datetime) -> None:
+    """Would it be taken, of a unit that has the channel? Raises InvalidRequest."""
+    if begins.tzinfo is None or not EARLIEST <= begins <= LATEST:
+        raise InvalidRequest("valid_from is a time with a zone.", remedy="Write 2026-11-20T12:00:00Z.")
+    problem = rules.calibration_problem(calibration)
+    if problem is not None:
+        raise InvalidRequest(f"{problem[0].upper()}{problem[1:]}.")
 
 
 def remove_calibration(ctx: Context, principal: Principal, calibration_id: int) -> None:

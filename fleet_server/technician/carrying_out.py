@@ -50,6 +50,12 @@ def carry_out(ctx: Context, principal: Principal, address: Address, work: Work, 
             assert_never(work)
 
 
+def check(work: Work, done_at: datetime) -> None:
+    """What can be said of it before it is carried out. Raises InvalidRequest."""
+    if isinstance(work, CalibrateWork):
+        air.check_calibration(*_entry(work, done_at))
+
+
 def _place(ctx: Context, principal: Principal, address: Address, work: PlaceWork) -> None:
     at: tuple[float, float] | Literal["keep"] = "keep"
     if work.latitude is not None and work.longitude is not None:
@@ -61,6 +67,13 @@ def _place(ctx: Context, principal: Principal, address: Address, work: PlaceWork
 def _calibrate(
     ctx: Context, principal: Principal, address: Address, work: CalibrateWork, done_at: datetime
 ) -> None:
+    entry, begins = _entry(work, done_at)
+    unit = work.sensor_unit or _unit_in_place(ctx, principal, address, work.channel, done_at)
+    air.set_calibration(ctx, principal, address, entry, begins, unit)
+
+
+def _entry(work: CalibrateWork, done_at: datetime) -> tuple[air.Calibration, datetime]:
+    """As the air slice takes it, and from when on. Raises InvalidRequest."""
     try:
         begins = datetime.fromisoformat(work.valid_from) if work.valid_from else done_at
     except ValueError:
@@ -73,8 +86,7 @@ def _calibrate(
         source=work.source,
         channel=work.channel,
     )
-    unit = work.sensor_unit or _unit_in_place(ctx, principal, address, work.channel, done_at)
-    air.set_calibration(ctx, principal, address, entry, begins, unit)
+    return entry, begins
 
 
 def _unit_in_place(

@@ -1,7 +1,8 @@
 """The site test as the city sees it: for a phone at the post, which cannot ask the lamppost itself.
 
 What `lamppost provision test` measures there stands in for what is told here: presence, clock, conditions,
-readings of the last minutes. Times are of the street clock.
+readings of the last minutes; and, once somebody has begun to measure, how long it takes until the city has
+stored a new sample. Times are of the street clock, but that one: a technician waits in real time.
 """
 
 from __future__ import annotations
@@ -15,34 +16,63 @@ from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import Freshness, PresenceState
 from fleet_server.devices.service import ConditionRecord, DeviceView, SensorUnitRecord
+from fleet_server.errors import InvalidRequest
 from fleet_server.telemetry import service as telemetry
 from fleet_server.telemetry.service import Resolution
 from provisioning.technician.picture import Course, picture
-from provisioning.technician.site_test import Line, SiteTest
+from provisioning.technician.site_test import ACK_SLOW_S, NOT_MEASURED, Line, SiteTest, ack_line
 from wire_contract.topics import Address
 
 SHOWN = timedelta(minutes=5)  # the picture of readings: five samples at one a minute
 CHANNELS_MOST = 12  # of a picture on a phone
+MEASURED_FOR = timedelta(minutes=9)  # the ledger says when a sample came for ten (telemetry.upkeep.fold)
+ACK = "first ack"  # as the test at the post calls it
 
 
-def site_check(ctx: Context, principal: Principal, address: Address) -> SiteTest:
-    """What is well and what is not, as of now. Raises Forbidden, NotFound."""
+def site_check(
+    ctx: Context, principal: Principal, address: Address, since: datetime | None = None
+) -> SiteTest:
+    """What is well and what is not, as of now.
+
+    since: when somebody began to measure the first ack, real time, in the last minutes; None: nobody did.
+    Raises Forbidden, NotFound, InvalidRequest.
+    """
     authorize(principal, Action.SITES_READ, str(address))
+    real = datetime.now(UTC)
+    if since is not None and not measures(since, real):
+        raise InvalidRequest(
+            f"The first ack is measured from an instant of the last {MEASURED_FOR.seconds // 60} minutes on.",
+            remedy="Test again.",
+        )
     seen = devices.get_device(ctx, principal, address)
     units = devices.sensors(ctx, principal, address)
     wrong = devices.conditions(ctx, principal, address)
     now = ctx.clock.now()
     courses = tuple(_courses(ctx, principal, units, now))
-    lines = [*_of_device(seen), *_of_readings(units, courses, seen), *_of_conditions(wrong)]
+    first_ack_s = None if since is None else _first_ack_s(ctx, principal, address, since)
+    ack = _of_ack(first_ack_s, None if since is None else (real - since).total_seconds())
+    lines = [*_of_device(seen), ack, *_of_readings(units, courses, seen), *_of_conditions(wrong)]
     return SiteTest(
         device=str(address),
         version=seen.record.agent_version,
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        made_at=real.isoformat(timespec="seconds"),
         span_s=SHOWN.total_seconds(),
         lines=tuple(lines),
         courses=courses,
-        first_ack_s=None,
+        first_ack_s=first_ack_s,
     )
+
+
+def measures(since: datetime, now: datetime) -> bool:
+    """Can the first ack after `since` still be told? Both real time."""
+    return since.tzinfo is not None and timedelta(0) <= now - since <= MEASURED_FOR
+
+
+def waits_for_ack(test: SiteTest, since: datetime | None) -> bool:
+    """It is measured just now: look again in some seconds."""
+    if since is None or test.first_ack_s is not None:
+        return False
+    return (datetime.fromisoformat(test.made_at) - since).total_seconds() < ACK_SLOW_S
 
 
 def drawn(test: SiteTest) -> str:
@@ -57,8 +87,24 @@ def _of_device(seen: DeviceView) -> Iterator[Line]:
     yield Line("presence", online, told, "" if online else "Power, antenna, then: lamppost agent doctor")
     clock = record.clock_ok is True
     yield Line("clock", clock, "set" if clock else "not set", "" if clock else "timedatectl set-ntp true")
+    yield Line("signal", True, f"{NOT_MEASURED}: it tells the city none; lamppost provision test does, there")
     waiting = sum(record.backlog.values())
     yield Line("waiting", True, f"{waiting} messages in its spool" if waiting else "nothing waits in it")
+
+
+def _first_ack_s(ctx: Context, principal: Principal, address: Address, since: datetime) -> float | None:
+    stored = telemetry.first_stored(ctx, principal, address, since)
+    return None if stored is None else round((stored - since).total_seconds(), 1)
+
+
+def _of_ack(first_ack_s: float | None, waited_s: float | None) -> Line:
+    """waited_s: since somebody began to measure; None: nobody did."""
+    if waited_s is None:
+        return Line(ACK, True, f"{NOT_MEASURED} in this test")
+    if first_ack_s is None and waited_s < ACK_SLOW_S:
+        told = f"nothing new is stored yet, after {waited_s:.0f} s"
+        return Line(ACK, False, told, f"Wait: up to {ACK_SLOW_S:.0f} s is well")
+    return ack_line(first_ack_s, waited_s)
 
 
 def _of_readings(

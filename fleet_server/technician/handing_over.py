@@ -35,12 +35,13 @@ KEY_FILE = "field.key"
 
 @dataclass(frozen=True)
 class Handover:
-    """What a person tells. Empty names: the account's."""
+    """What a person tells. Empty names: the account's. since: as `checking.site_check` takes it."""
 
     technician: str = ""
     received_by: str = ""
     note: str = ""
     height_m: float | None = None
+    since: datetime | None = None
 
 
 def written_report(ctx: Context, principal: Principal, address: Address, told: Handover) -> tuple[str, bytes]:
@@ -48,7 +49,7 @@ def written_report(ctx: Context, principal: Principal, address: Address, told: H
     InvalidRequest."""
     authorize(principal, Action.SITES_REPORT, str(address))
     record = devices.get_device(ctx, principal, address).record
-    test = checking.site_check(ctx, principal, address)
+    test = checking.site_check(ctx, principal, address, told.since)
     report = SiteReport(
         id=secrets.token_hex(16),
         device=str(address),

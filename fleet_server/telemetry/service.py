@@ -166,6 +166,16 @@ def latest(
     return views
 
 
+def first_stored(ctx: Context, principal: Principal, address: Address, after: datetime) -> datetime | None:
+    """When the first samples of a lamppost were stored after that instant, both in real time; None: none yet.
+
+    The ledger tells it, which keeps its rows for some minutes (`upkeep.fold.FOLD_AFTER`).
+    """
+    authorize(principal, Action.TELEMETRY_READ, str(address))
+    with ctx.db.session(principal.tenant) as session:
+        return store.first_stored(session, address, after, principal.within)
+
+
 def series(
     ctx: Context,
     principal: Principal,

@@ -71,7 +71,7 @@ def _facts(r: SiteReport) -> str:
 
 def _test(test: SiteTest) -> str:
     rows = "".join(
-        f'<tr class="{"yes" if line.ok else "no"}"><td>{"ok" if line.ok else "PROBLEM"}</td>'
+        f'<tr class="{"yes" if line.ok else "no"}"><td>{line.verdict}</td>'
         f"<td>{escape(line.name)}</td><td>{escape(line.detail)}"
         f"{f'<br>{escape(line.remedy)}' if line.remedy else ''}</td></tr>"
         for line in test.lines

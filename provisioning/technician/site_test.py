@@ -22,17 +22,26 @@ WIFI_WEAK_DBM = -75.0  # below it 802.11n falls to its lowest rates and loses fr
 CELL_WEAK_PERCENT = 25.0  # ModemManager's scale: about -100 dBm RSRP on LTE
 ACK_SLOW_S = 90.0  # the longest flush interval is 60 s; then the server answers within a second
 ASK_EVERY_S = 1.0
+NOT_MEASURED = "not measured"
 _WIRELESS = re.compile(r"^\s*(\w[\w.-]*):\s+\S+\s+[-\d.]+\s+(-?\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was looked at. `remedy` is empty where `ok`."""
+    """One thing that was looked at. `remedy` is empty where `ok`. What could not be measured is no failure,
+    and its detail begins with NOT_MEASURED."""
 
     name: str
     ok: bool
     detail: str
     remedy: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """In a word, for people."""
+        if self.detail.startswith(NOT_MEASURED):
+            return "-"
+        return "ok" if self.ok else "PROBLEM"
 
 
 @dataclass(frozen=True)
