@@ -24,8 +24,8 @@ UnitHour = tuple[int, datetime]
 # Without the hours whose samples, or minutes, retention has begun to remove.
 _HOURS = """
 WITH kept AS (
-    SELECT u.id, (SELECT max(l.kept_from) FROM retention_log l WHERE l.rows > 0 AND (l.what = 'unit_minute'
-                      OR (l.what = 'sample_' || u.retention AND l.tenant IN ('', d.tenant)))) AS since
+    SELECT u.id, (SELECT max(l.kept_from) FROM retention_log l WHERE l.what = 'unit_minute'
+                      OR (l.what = 'sample_' || u.retention AND l.tenant IN ('', d.tenant))) AS since
     FROM sensor_unit u JOIN device d ON d.id = u.device_id)
 SELECT h.sensor_unit, h.bucket FROM kept k JOIN unit_hour h ON h.sensor_unit = k.id
 WHERE k.since IS NULL OR h.bucket >= k.since ORDER BY 1, 2

@@ -66,6 +66,17 @@ _ENDED = """
 SELECT max(range_end) FROM timescaledb_information.chunks
 WHERE format('%%I.%%I', chunk_schema, chunk_name) = ANY(%s)
 """
+# The policy's last run removed every chunk that had ended by then less its days; the next begins at its end.
+_BY_POLICY = """
+SELECT date_trunc('hour', least(p.horizon, min(c.range_start)), 'UTC') FROM (
+    SELECT max(s.last_successful_finish - (j.config ->> 'drop_after')::interval) AS horizon
+    FROM timescaledb_information.jobs j JOIN timescaledb_information.job_stats s ON s.job_id = j.job_id
+    WHERE j.proc_name = 'policy_retention' AND j.hypertable_schema = current_schema()
+          AND j.hypertable_name = %(table)s AND s.last_successful_finish > '-infinity') p
+LEFT JOIN timescaledb_information.chunks c
+    ON c.hypertable_schema = current_schema() AND c.hypertable_name = %(table)s AND c.range_end > p.horizon
+GROUP BY p.horizon
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -202,6 +213,12 @@ def keep_policy(connection: psycopg.Connection[Any], table: str, days: int) -> N
                 " drop_after => make_interval(days => %s) + %s::interval)",
                 (table, days, GRACE),
             )
+
+
+def removed_by_policy(connection: psycopg.Connection[Any], table: str) -> datetime | None:
+    """Before this instant its policy has removed whatever there was; None: it has none, or that never ran."""
+    row = connection.execute(_BY_POLICY, {"table": table}).fetchone()
+    return None if row is None else row[0]
 
 
 @contextmanager

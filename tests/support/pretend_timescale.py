@@ -22,7 +22,7 @@ CREATE SCHEMA timescaledb_information;
 CREATE TABLE timescaledb_information.hypertables (hypertable_schema name, hypertable_name name);
 CREATE TABLE timescaledb_information.jobs (
     job_id serial, proc_name name, hypertable_schema name, hypertable_name name, config jsonb);
-CREATE TABLE timescaledb_information.chunks (chunk_schema name, chunk_name name, range_end timestamptz);
+CREATE TABLE timescaledb_information.job_stats (job_id integer, last_successful_finish timestamptz);
 CREATE SCHEMA _timescaledb_internal;
 CREATE TABLE pretended (id serial, what text);
 CREATE TYPE dimension_info AS (name name, width interval);
@@ -108,6 +108,25 @@ BEGIN
     UPDATE aggregate SET watermark = greatest(watermark, window_end) WHERE name = a.name;
 END $$;
 
+CREATE FUNCTION weeks_of(relation regclass) RETURNS SETOF timestamptz
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT DISTINCT time_bucket(''7 days'', %I) FROM %s ORDER BY 1',
+        CASE WHEN relation::text LIKE 'sample%' THEN 'time' ELSE 'bucket' END, relation);
+END $$;
+CREATE FUNCTION chunk_of(relation regclass, week timestamptz) RETURNS name
+LANGUAGE sql AS $$
+    SELECT format('chunk_%s_%s', relation, to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD'))::name
+$$;
+CREATE VIEW timescaledb_information.chunks AS
+SELECT h.hypertable_schema, h.hypertable_name, '_timescaledb_internal'::name AS chunk_schema,
+       chunk_of(h.hypertable_name::regclass, w) AS chunk_name, w AS range_start,
+       w + interval '7 days' AS range_end
+FROM (SELECT hypertable_schema, hypertable_name::text FROM timescaledb_information.hypertables
+      UNION ALL SELECT current_schema(), 'materialized_' || name FROM aggregate) h,
+     LATERAL weeks_of(h.hypertable_name::regclass) w;
+
 -- A chunk is a week's rows, copied: a table that can be locked and counted.
 CREATE FUNCTION show_chunks(relation regclass, older_than timestamptz) RETURNS SETOF regclass
 LANGUAGE plpgsql AS $$
@@ -119,17 +138,12 @@ BEGIN
     IF EXISTS (SELECT FROM aggregate WHERE name = relation::text) THEN
         relation := ('materialized_' || relation::text)::regclass;
     END IF;
-    FOR week IN EXECUTE format('SELECT DISTINCT time_bucket(''7 days'', %I) FROM %s ORDER BY 1',
-                               time_column, relation)
-    LOOP
+    FOR week IN SELECT weeks_of(relation) LOOP
         CONTINUE WHEN week + interval '7 days' > older_than;
-        chunk := format('chunk_%s_%s', relation, to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD'));
+        chunk := chunk_of(relation, week);
         EXECUTE format('DROP TABLE IF EXISTS _timescaledb_internal.%I', chunk);
         EXECUTE format('CREATE TABLE _timescaledb_internal.%I AS SELECT * FROM %s WHERE %I >= %L AND %I < %L',
                        chunk, relation, time_column, week, time_column, week + interval '7 days');
-        DELETE FROM timescaledb_information.chunks WHERE chunk_name = chunk;
-        INSERT INTO timescaledb_information.chunks
-        VALUES ('_timescaledb_internal', chunk, week + interval '7 days');
         RETURN NEXT format('_timescaledb_internal.%I', chunk)::regclass;
     END LOOP;
 END $$;

@@ -14,12 +14,10 @@ from typing import Any
 import psycopg
 from psycopg import Connection, sql
 
-from fleet_server.access.rules import WORKER
-from fleet_server.audit.recording import record_by
-from fleet_server.audit.rules import Happening
 from fleet_server.config import RetentionConfig
 from fleet_server.telemetry import partitions, timescale
 from fleet_server.telemetry.timescale import Dropped
+from fleet_server.telemetry.upkeep.noting import note, note_policy
 
 ADVISORY_LOCK = 7_265_010  # one worker at a time
 ROWS_A_TICK = 20_000  # a tick's deletes take about a second
@@ -71,9 +69,6 @@ _OLD_ROWS = {
             SELECT id FROM dead_letter WHERE received_at < %(horizon)s ORDER BY id LIMIT %(limit)s)
     """,
 }
-_NOTE = """
-INSERT INTO retention_log (at, what, tenant, rows, partitions, kept_from) VALUES (%s, %s, %s, %s, %s, %s)
-"""
 _OVERDUE_UNIT = """
 SELECT u.id FROM sensor_unit u JOIN device d ON d.id = u.device_id
 WHERE d.tenant = {tenant} AND u.retention = {name}
@@ -93,7 +88,7 @@ def retain(connection: Connection[Any], keep: RetentionConfig, now: datetime) ->
     if locked is None or not locked[0]:
         return 0
     try:
-        for table, days in _whole(connection, keep):
+        for table, days in _whole(connection, keep, now):
             if days:
                 _drop(connection, table, days, now)
         more = [_delete(connection, what, days, now) for what, days in _by_row(connection, keep) if days]
@@ -103,12 +98,13 @@ def retain(connection: Connection[Any], keep: RetentionConfig, now: datetime) ->
         connection.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_LOCK,))
 
 
-def _whole(connection: Connection[Any], keep: RetentionConfig) -> Iterator[tuple[str, int]]:
+def _whole(connection: Connection[Any], keep: RetentionConfig, now: datetime) -> Iterator[tuple[str, int]]:
     """Tables whose partitions or chunks go whole, and their days."""
     tables = {f"sample_{name}": keep.of_class(name) for name in ("short", "standard", "long")}
     tables["unit_minute"] = keep.minutes_days
     if timescale.aggregates(connection):
         for table, days in tables.items():
+            note_policy(connection, table, now)  # before a new policy makes the old one's past forgotten
             timescale.keep_policy(connection, table, days)
         tables |= {"unit_hour": keep.hours_days, "unit_day": keep.days_days}
     yield from tables.items()
@@ -140,7 +136,7 @@ def _drop_next(connection: Connection[Any], table: str, horizon: datetime, now: 
             connection.execute("SELECT set_config('lock_timeout', %s, true)", (WAIT_FOR_READERS,))
             dropped: Dropped | None = engine.drop_before(connection, table, horizon)
             if dropped is not None and dropped.rows:
-                _note(connection, now, table, "", dropped)
+                note(connection, now, table, "", dropped)
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         _log.info("%s: somebody reads what is to go; it is tried again later", table)
         return None
@@ -165,7 +161,7 @@ def _delete(connection: Connection[Any], what: str, days: int, now: datetime) ->
             if count == 0:
                 break
         if deleted:
-            _note(connection, now, what, "", Dropped(deleted, 0, horizon))
+            note(connection, now, what, "", Dropped(deleted, 0, horizon))
     return deleted >= ROWS_A_TICK
 
 
@@ -196,15 +192,5 @@ def _delete_of_tenant(connection: Connection[Any], tenant: str, name: str, days:
             up_to = sql.Literal(row[0])
             count = connection.execute(sql.SQL(_DELETE).format(**given, **unit, up_to=up_to)).rowcount
             deleted += count
-            _note(connection, now, f"sample_{name}", tenant, Dropped(count, 0, row[0]))
+            note(connection, now, f"sample_{name}", tenant, Dropped(count, 0, row[0]))
     return deleted >= ROWS_A_TICK
-
-
-def _note(connection: Connection[Any], now: datetime, what: str, tenant: str, dropped: Dropped) -> None:
-    """In the transaction that removes it, at its end: the audit log's lock is the last that is taken."""
-    values = (now, what, tenant, dropped.rows, dropped.partitions, dropped.kept_from)
-    connection.execute(_NOTE, values)
-    told = {"rows": dropped.rows, "partitions": dropped.partitions, "older_than": dropped.kept_from}
-    record_by(connection, WORKER, Happening.SAMPLES_REMOVED, what, after=told, tenant=tenant or None)
-    whose = f" of {tenant}" if tenant else ""
-    _log.info("retention: %d rows of %s%s before %s are gone", dropped.rows, what, whose, dropped.kept_from)

@@ -15,6 +15,7 @@ from psycopg import Connection
 
 from fleet_server.telemetry import timescale
 from fleet_server.telemetry.timescale import FOLDS, ROLLUP_COLUMNS
+from fleet_server.telemetry.upkeep.noting import note_policy
 
 MARKS_A_TICK = 5_000
 ADVISORY_LOCK = 7_265_002  # one worker at a time: two could write an older sum over a newer one
@@ -99,6 +100,8 @@ def _refresh(connection: Connection[Any]) -> int:
         return 0
     try:
         marks: list[Mark] = connection.execute(_LOOK, (MARKS_A_TICK,)).fetchall()
+        if marks:
+            note_policy(connection, "unit_minute", datetime.now(UTC))
         columns = _touched(connection, marks)
         for begins, ends in spans(columns[1], HOUR):
             timescale.refresh(connection, "unit_hour", begins, ends)

@@ -16,7 +16,9 @@ import pytest
 from psycopg import sql
 
 from fleet_server import migrations
+from fleet_server.telemetry import timescale
 from fleet_server.telemetry.ingest.rows import EXCLUDED
+from fleet_server.telemetry.timescale import keep_policy
 from fleet_server.telemetry.upkeep.districts import follow_districts
 from fleet_server.telemetry.upkeep.rollups import roll_up
 from tests.fleet_server.telemetry.support import Desk
@@ -55,8 +57,16 @@ def new_timescale_database() -> Iterator[str]:
 def put_jobs_to_sleep(connection: psycopg.Connection[Any]) -> None:
     """No policy acts by itself: a test compresses and refreshes what it wants."""
     connection.execute(
-        "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000"
+        "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs"
+        " WHERE job_id >= 1000 AND scheduled"
     )
+
+
+def _asleep(connection: psycopg.Connection[Any], table: str, days: int) -> None:
+    """The worker's retention adds policies, whose jobs run at once: in one transaction they never do."""
+    with connection.transaction():
+        keep_policy(connection, table, days)
+        put_jobs_to_sleep(connection)
 
 
 @dataclass
@@ -86,6 +96,7 @@ class Store:
 @contextmanager
 def opened(engine: str, request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Iterator[Store]:
     if engine == "timescale":
+        patch.setattr(timescale, "keep_policy", _asleep)
         with new_timescale_database() as url:
             migrations.upgrade(url)
             desk = Desk(url)

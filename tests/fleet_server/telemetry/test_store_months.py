@@ -105,7 +105,7 @@ def test_a_tick_of_retention_drops_each_month_once(
     """A device that drains what is older than its class is kept would make it go on for ever."""
     old = [ms(NOW - timedelta(days=days)) for days in (300, 200, 100)]
     desk.take(post.declare(), post.publish(Class.HISTORY, post.samples(old)))
-    drop_before, note = partitions.drop_before, retaining._note
+    drop_before, note = partitions.drop_before, retaining.note
 
     def refilled(*args: Any) -> None:
         note(*args)
@@ -119,7 +119,7 @@ def test_a_tick_of_retention_drops_each_month_once(
         return drop_before(connection, table, horizon)
 
     refill: list[datetime] = []
-    monkeypatch.setattr(retaining, "_note", refilled)
+    monkeypatch.setattr(retaining, "note", refilled)
     monkeypatch.setattr(partitions, "drop_before", after_a_refill)
     assert retain(desk.connection, RetentionConfig(0, 30, 0, 0, 0, 0, 0, 0), NOW) == 0
     assert len(refill) == 2, "the second time that it is the same month, that is enough"
