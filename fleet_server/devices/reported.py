@@ -137,7 +137,9 @@ def presence(cursor: Cursor[Any], device_id: int, said: Presence, now: datetime)
         "UPDATE device SET presence = %s, reported_version ="
         " CASE WHEN presence_session IS NOT DISTINCT FROM %s THEN reported_version END,"
         " presence_session = %s, presence_at = %s, epoch = %s,"
-        " agent_version = %s, clock_ok = %s, settings = %s, backlog = %s, cell = %s WHERE id = %s",
+        " agent_version = %s, clock_ok = %s, settings = %s, backlog = %s, cell = %s"
+        # by the street's clock: from when on it stands there
+        " FROM (SELECT set_config('lamppost.now', %s, true)) AS clock WHERE id = %s",
         (
             PresenceState.ONLINE,
             said.session,
@@ -149,6 +151,7 @@ def presence(cursor: Cursor[Any], device_id: int, said: Presence, now: datetime)
             Jsonb(said.settings),
             Jsonb(said.backlog),
             cell_told(said.settings),
+            now.isoformat(),
             device_id,
         ),
     )

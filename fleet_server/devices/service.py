@@ -58,6 +58,7 @@ def register(
     with ctx.db.session(principal.tenant) as session:
         tenants.need_room(session, address.tenant, [address.device])
         before = store.found(session, address)
+        store.say_when(session, ctx.clock.now())
         made = store.register(session, address, site, place)
         told = {"state": DeviceState.ACTIVE, "place": asdict(place)}
         former = None if before is None else {"state": before.state, "place": asdict(_place(before))}
@@ -75,6 +76,7 @@ def register_new(ctx: Context, principal: Principal, newcomers: Sequence[Newcome
         for tenant in sorted({each.address.tenant for each in newcomers}):
             names = [each.address.device for each in newcomers if each.address.tenant == tenant]
             tenants.need_room(session, tenant, names)
+        store.say_when(session, ctx.clock.now())
         made = store.register_new(session, newcomers)
         for each in newcomers:
             if each.address in made:
@@ -138,6 +140,7 @@ def change_place(
             place = replace(place, latitude=latitude, longitude=longitude)
         if district is not None:
             place = replace(place, district=district)
+        store.say_when(session, ctx.clock.now())
         store.change_place(session, address, checked_place(place))
         after = asdict(place)
         record(session, principal, Action.DEVICES_CHANGE, str(address), before=former, after=after)

@@ -163,6 +163,11 @@ def change_state(session: Session, address: Address, state: DeviceState) -> Devi
     return former
 
 
+def say_when(session: Session, now: datetime) -> None:
+    """The street's instant for what is changed in this transaction: from when on a place holds."""
+    session.execute(text("SELECT set_config('lamppost.now', :now, true)"), {"now": now.isoformat()})
+
+
 def place_of(session: Session, address: Address) -> Place | None:
     """Its declared place, locked until the transaction ends; None where there is no such device."""
     query = select(Device.latitude, Device.longitude, Device.district)

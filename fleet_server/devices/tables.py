@@ -54,6 +54,26 @@ class Device(SQLModel, table=True):
     cell: str = column(Text, default="''")  # the geohash that the device tells of itself
 
 
+class DevicePlace(SQLModel, table=True):
+    """Where a device stood, from `since` up to `until`: written by triggers of `device`, by nobody else.
+
+    The first one is since ever ('-infinity'), the present one until ever ('infinity').
+    """
+
+    __tablename__: ClassVar[str] = "device_place"
+    __table_args__ = (UniqueConstraint("device_id", "until", name="device_place_device_until_key"),)
+
+    id: int = identity()
+    device_id: int = column(Integer, ForeignKey("device.id", name="device_place_device_fkey"))
+    since: datetime = instant()  # street clock
+    until: datetime = instant()
+    latitude: float | None = nullable(Float)
+    longitude: float | None = nullable(Float)
+    cell: str = column(Text, default="''")
+    district: str = column(Text, default="''")
+    assumed: bool = column(Boolean, default="false")  # moves before the table was there are not known
+
+
 class DeviceCondition(SQLModel, table=True):
     """Something wrong with a device, current while `cleared_at` is NULL: one such row a code and subject."""
 

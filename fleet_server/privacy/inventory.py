@@ -131,6 +131,7 @@ NOBODY: dict[str, str] = {
     "device_condition": "code subject severity detail remedy source",
     "device_group": "tenant name settings settings_at",
     "device_group_member": "tenant",
+    "device_place": "cell district",
     "device_twin": "tenant tags_at own_at origin acknowledged_desired reported_at acks",
     "district_day": "tenant district channel unit",
     "district_dirty": "tenant district",

@@ -17,7 +17,7 @@ from fleet_server.sensorthings.entities import BY_NAME, Entity, Kind, Property
 from fleet_server.sensorthings.errors import NotOffered, bad
 from fleet_server.sensorthings.functions import FUNCTIONS, NOT_OFFERED, SPATIAL
 from fleet_server.sensorthings.geometry import Geometry, Line, Point, Polygon
-from fleet_server.sensorthings.relations import observations
+from fleet_server.sensorthings.relations import observations, observations_of_feature
 from fleet_server.sensorthings.syntax import (
     Arithmetic,
     Call,
@@ -75,9 +75,12 @@ class Scope:
 
 
 class Compiler:
-    """Of one request: `parameters` grows with each value. `places`: of lampposts, as the asker sees them."""
+    """Of one request: `parameters` grows with each value.
 
-    def __init__(self, option: str, now: datetime, places: Mapping[int, Geometry], prefix: str = "v") -> None:
+    places: as the asker sees them, by their id or by what a relation calls several, as PostgreSQL writes it.
+    """
+
+    def __init__(self, option: str, now: datetime, places: Mapping[str, Geometry], prefix: str = "v") -> None:
         self.parameters: dict[str, Any] = {}
         self._option, self._now, self._places, self._prefix = option, now, places, prefix
         self._aliases = 0
@@ -166,7 +169,7 @@ class Compiler:
             if navigation.many and single:
                 raise bad(self._option, path.at, f"{path} is of many: nothing is sorted by that")
             walked += 1
-            alias = self._join(path, path.names[:walked], entity, alias, scope)
+            alias = self._join(path.names[:walked], entity, alias, scope)
             entity = BY_NAME[navigation.target]
         name = "/".join(path.names[walked:])
         found = entity.properties.get(name)
@@ -174,7 +177,7 @@ class Compiler:
             raise self._unknown(path, entity, name)
         return _column(alias, found)
 
-    def _join(self, path: Path, names: tuple[str, ...], entity: Entity, alias: str, scope: Scope) -> str:
+    def _join(self, names: tuple[str, ...], entity: Entity, alias: str, scope: Scope) -> str:
         if names in scope.joined:
             return scope.joined[names]
         navigation = entity.navigations[names[-1]]
@@ -183,13 +186,9 @@ class Compiler:
         made = f"{self._prefix}t{self._aliases}"
         if target.relation:
             scope.tables.append(f"({target.relation}) {made}")
-        elif entity.name == "Datastream":
-            scope.tables.append(f"LATERAL ({observations(alias)}) {made}")
         else:
-            raise NotOffered(
-                f"{self._option}: {path} goes from a FeatureOfInterest to its Observations.",
-                remedy="Filter Observations, or Datastreams by their Observations.",
-            )
+            of_one = observations if entity.name == "Datastream" else observations_of_feature
+            scope.tables.append(f"LATERAL ({of_one(alias)}) {made}")
         scope.conditions.append(f"{made}.{navigation.theirs} = {alias}.{navigation.ours}")
         scope.joined[names] = made
         return made
@@ -260,22 +259,22 @@ class Compiler:
         return f"there is no function {node.function!r:.60}; there are {', '.join(names)}"
 
     def _spatial(self, node: Call, scope: Scope, single: bool) -> Sql:
-        """Asked of every lamppost's place beforehand; the row looks its lamppost's answer up."""
+        """Asked of every place beforehand, of equal ones once; the row looks its place's answer up."""
         if len(node.arguments) != 2:
             raise bad(self._option, node.at, f"{node.function} takes 2 arguments, not {len(node.arguments)}")
         first, second = (self._need(each, scope, Kind.GEOMETRY, single) for each in node.arguments)
         kind, ask = SPATIAL[node.function]
-        answers: dict[int, bool | float]
+        told: dict[Geometry, bool | float]
         if first.text and second.geometry is not None:
             row, other = first.text, second.geometry
-            answers = {device: ask(place, other) for device, place in self._places.items()}
+            told = {place: ask(place, other) for place in set(self._places.values())}
         elif second.text and first.geometry is not None:
             row, other = second.text, first.geometry
-            answers = {device: ask(other, place) for device, place in self._places.items()}
+            told = {place: ask(other, place) for place in set(self._places.values())}
         else:
             detail = f"{node.function} takes a place and a geometry such as geography'POINT(-8.61 41.15)'"
             raise bad(self._option, node.at, detail)
-        table = self.bind(json.dumps(answers), "jsonb")
+        table = self.bind(json.dumps({key: told[place] for key, place in self._places.items()}), "jsonb")
         return Sql(f"CAST({table} ->> CAST({row} AS text) AS {_SQL_TYPES[kind]})", kind)
 
 

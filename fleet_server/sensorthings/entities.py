@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Property:
-    """`column` of the relation; of a GEOMETRY the column that says which lamppost's place it is."""
+    """`column` of the relation; of a GEOMETRY the column that says which place it is, or which places."""
 
     column: str
     kind: Kind
@@ -73,6 +73,11 @@ def _texts(*names: str) -> dict[str, Property]:
 _ID = {"id": Property("id", Kind.NUMBER), "@iot.id": Property("id", Kind.NUMBER)}
 _TEXT_ID = {"id": Property("id", Kind.TEXT), "@iot.id": Property("id", Kind.TEXT)}
 _DESCRIBED = ("name", "description")
+_STRETCH = {
+    "properties/since": Property("since", Kind.INSTANT),
+    "properties/until": Property("until", Kind.INSTANT),
+    "properties/assumed": Property("assumed", Kind.BOOLEAN),
+}
 
 THING = Entity(
     "Thing",
@@ -85,8 +90,8 @@ THING = Entity(
         for name in ("tenant", "device", "district", "state", "site")
     },
     {
-        "Locations": _many("Location", "id"),
-        "HistoricalLocations": _many("HistoricalLocation", "id"),
+        "Locations": _many("Location", "thing_id"),
+        "HistoricalLocations": _many("HistoricalLocation", "thing_id"),
         "Datastreams": _many("Datastream", "thing_id"),
     },
     (*_DESCRIBED, "properties"),
@@ -101,8 +106,10 @@ LOCATION = Entity(
         "location": Property("id", Kind.GEOMETRY),
         "properties/precision": Property("precision", Kind.TEXT),
         "properties/district": Property("district", Kind.TEXT),
-    },
-    {"Things": _many("Thing", "id"), "HistoricalLocations": _many("HistoricalLocation", "id")},
+    }
+    | _STRETCH,
+    # of a former place, `thing_id` is empty: no lamppost stands there
+    {"Things": _many("Thing", "id", "thing_id"), "HistoricalLocations": _many("HistoricalLocation", "id")},
     (*_DESCRIBED, "encodingType", "location", "properties"),
 )
 HISTORICAL_LOCATION = Entity(
@@ -110,7 +117,7 @@ HISTORICAL_LOCATION = Entity(
     "HistoricalLocations",
     relations.HISTORICAL_LOCATIONS,
     _ID | {"time": Property("time", Kind.INSTANT)},
-    {"Thing": _one("Thing", "id"), "Locations": _many("Location", "id")},
+    {"Thing": _one("Thing", "thing_id"), "Locations": _many("Location", "id")},
     ("time",),
 )
 DATASTREAM = Entity(
@@ -120,7 +127,7 @@ DATASTREAM = Entity(
     _ID
     | _texts(*_DESCRIBED)
     | {
-        "observedArea": Property("thing_id", Kind.GEOMETRY),
+        "observedArea": Property("area", Kind.GEOMETRY),
         "phenomenonTime": Property("first_time", Kind.INSTANT),
         "unitOfMeasurement/name": Property("unit_name", Kind.TEXT),
         "unitOfMeasurement/symbol": Property("unit_symbol", Kind.TEXT),
@@ -184,7 +191,7 @@ OBSERVATION = Entity(
     },
     {
         "Datastream": _one("Datastream", "datastream_id"),
-        "FeatureOfInterest": _one("FeatureOfInterest", "thing_id"),
+        "FeatureOfInterest": _one("FeatureOfInterest", "feature_id"),
     },
     ("phenomenonTime", "result", "resultTime", "resultQuality", "parameters"),
     text_id=True,
@@ -193,9 +200,9 @@ FEATURE = Entity(
     "FeatureOfInterest",
     "FeaturesOfInterest",
     relations.FEATURES,
-    _ID | _texts(*_DESCRIBED) | {"feature": Property("id", Kind.GEOMETRY)},
-    {"Observations": _many("Observation", "thing_id")},
-    (*_DESCRIBED, "encodingType", "feature"),
+    _ID | _texts(*_DESCRIBED) | {"feature": Property("id", Kind.GEOMETRY)} | _STRETCH,
+    {"Observations": _many("Observation", "feature_id")},
+    (*_DESCRIBED, "encodingType", "feature", "properties"),
 )
 _ALL = (
     THING,

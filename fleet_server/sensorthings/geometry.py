@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -93,6 +94,17 @@ def _position(text: str) -> Position:
 
 def box(south: float, west: float, north: float, east: float) -> Polygon:
     return Polygon((((west, south), (east, south), (east, north), (west, north), (west, south)),))
+
+
+def around(geometries: Sequence[Geometry]) -> Geometry | None:
+    """The only one; of several the box that holds them, a line where it has no width; of none None."""
+    if len(geometries) < 2:
+        return geometries[0] if geometries else None
+    xs, ys = zip(*(position for each in geometries for position in _corners(each)), strict=True)
+    west, south, east, north = min(xs), min(ys), max(xs), max(ys)
+    if west == east or south == north:
+        return Line(((west, south), (east, north)))
+    return box(south, west, north, east)
 
 
 def geojson(geometry: Geometry) -> dict[str, object]:

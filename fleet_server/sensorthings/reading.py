@@ -18,9 +18,11 @@ from fleet_server.sensorthings.errors import bad
 from fleet_server.sensorthings.geometry import Geometry
 from fleet_server.sensorthings.resource import Resource
 from fleet_server.sensorthings.rules import (
+    ALL_TIME,
     PAGE_MOST,
     SKIP_MOST,
     Bounds,
+    area_of,
     bounds_after,
     observation_key,
     page_size,
@@ -46,12 +48,12 @@ class Page:
 
 
 class Reader:
-    """`all_time` holds every sample."""
+    """One request's."""
 
-    def __init__(self, rows: Rows, view: View, now: datetime, all_time: Bounds) -> None:
+    def __init__(self, rows: Rows, view: View, now: datetime) -> None:
         self.rows, self.view = rows, view
-        self._now, self.all_time = now, all_time
-        self._places: Mapping[int, Geometry] | None = None
+        self._now = now
+        self._places: dict[bool, Mapping[str, Geometry]] = {}  # by whether areas are among them
 
     # the path
 
@@ -96,11 +98,11 @@ class Reader:
         if known is None:
             return None
         datastream, at = known
-        if not self.all_time.begins <= at < self.all_time.ends:
+        if not ALL_TIME.begins <= at < ALL_TIME.ends:
             return None
         streams = self.rows.datastreams(Wanted(("t.id = CAST(:id AS bigint)",), {"id": datastream}))
         bounds = Bounds(at, at + timedelta(milliseconds=1))
-        found = self.rows.observations([(each, bounds) for each in streams], Wanted(limit=1))
+        found = self.rows.observations([(each, bounds) for each, _ in streams], Wanted(limit=1))
         if found and restriction is not None and found[0][restriction[0]] != restriction[1]:
             return None
         return found[0] if found else None
@@ -148,16 +150,21 @@ class Reader:
             order = tuple((term, direction.split()[0]) for term, direction in order)
         return Wanted(conditions, compiler.parameters | sorter.parameters, order)
 
-    def _places_for(self, nodes: Sequence[Node | None]) -> Mapping[int, Geometry]:
-        if not any(node is not None and asks_for_places(node) for node in nodes):
+    def _places_for(self, nodes: Sequence[Node | None]) -> Mapping[str, Geometry]:
+        asking = [node for node in nodes if node is not None and asks_for_places(node)]
+        if not asking:
             return {}
-        if self._places is None:
-            seen = (
-                (row["id"], place_of(row["latitude"], row["longitude"], row["cell"], self.view.sight))
+        areas = any(path.names[-1] == "observedArea" for node in asking for path in paths(node))
+        if areas not in self._places:
+            sight = self.view.sight
+            seen = {
+                row["key"]: place_of(row["latitude"], row["longitude"], row["cell"], sight)
                 for row in self.rows.places()
-            )
-            self._places = {device: place for device, place in seen if place is not None}
-        return self._places
+            }
+            if areas:
+                seen |= {row["key"]: area_of(row["area"], sight) for row in self.rows.areas()}
+            self._places[areas] = {key: place for key, place in seen.items() if place is not None}
+        return self._places[areas]
 
     def _observations(self, restriction: Restriction | None, options: Options) -> Page:
         conditions: tuple[str, ...] = ()
@@ -175,8 +182,8 @@ class Reader:
             raise bad("$skip", 0, f"more than {SKIP_MOST} of several datastreams", "Follow @iot.nextLink.")
         count = None
         if options.count:
-            count = sum(self.rows.observation_counts(self._always(streams), wanted).values())
-        left = [(each, bounds_after(each["id"], after, descending, self.all_time)) for each in streams]
+            count = sum(self.rows.observation_counts(streams, wanted).values())
+        left = [(each, bounds_after(each["id"], after, descending, within)) for each, within in streams]
         size = page_size(options)
         within = [(each, bounds) for each, bounds in left if bounds is not None]
         asked = replace(wanted, limit=size + 1, skip=options.skip) if size else replace(wanted, limit=0)
@@ -184,10 +191,11 @@ class Reader:
         leads = len(found) > size > 0 and (not options.orderby or descending is not None)
         return Page(found[:size], len(found) > size > 0, count, found[size - 1]["id"] if leads else "")
 
-    def _streams(self, restricted: Wanted, options: Options) -> tuple[list[Row], Wanted]:
-        """The datastreams that can have wanted observations, and what is still to be asked of each of those.
+    def _streams(self, restricted: Wanted, options: Options) -> tuple[list[tuple[Row, Bounds]], Wanted]:
+        """The datastreams that can have wanted observations, when, and what is still to be asked of those.
 
-        What $filter says of the datastream alone is asked once of it, not of its every observation.
+        What $filter says of the datastream and its place alone is asked once of it, not of its every
+        observation.
         """
         node = options.filter
         terms = node.terms if isinstance(node, Logic) and node.operator == "and" else (node,) if node else ()
@@ -198,10 +206,9 @@ class Reader:
             (*restricted.conditions, *conditions), {**restricted.parameters, **compiler.parameters}
         )
         left = None if not rest else rest[0] if len(rest) == 1 else Logic("and", rest)
-        return self.rows.datastreams(chosen), self.wanted(OBSERVATION, "o", replace(options, filter=left))
-
-    def _always(self, streams: Sequence[Row]) -> list[tuple[Row, Bounds]]:
-        return [(each, self.all_time) for each in streams]
+        by_place = any("feature_id" in condition for condition in chosen.conditions)
+        streams = self.rows.datastreams(chosen, by_place=by_place)
+        return streams, self.wanted(OBSERVATION, "o", replace(options, filter=left))
 
     def observations_of(
         self, navigation: Navigation, parents: Sequence[int], options: Options, size: int
@@ -211,13 +218,13 @@ class Reader:
         streams, wanted = self._streams(Wanted((condition,), {"parents": list(parents)}), options)
         wanted = replace(wanted, limit=size + 1 if size else 0, skip=options.skip)
         grouped: dict[int, list[Row]] = {}
-        for row in self.rows.observations(self._always(streams), wanted, each=True):
+        for row in self.rows.observations(streams, wanted, each=True):
             grouped.setdefault(row[navigation.theirs], []).append(row)
-        return grouped, self.rows.observation_counts(self._always(streams), wanted) if options.count else {}
+        return grouped, self.rows.observation_counts(streams, wanted) if options.count else {}
 
 
 def _of_datastream(node: Node) -> bool:
-    """Is it the same for every observation of a datastream?"""
+    """Is it the same for every observation of a datastream at one place?"""
     found = paths(node)
     return bool(found) and all(path.names[0] in OBSERVATION.navigations for path in found)
 

@@ -10,8 +10,14 @@ names what filters reach).
 from __future__ import annotations
 
 WITHIN = "(CAST(:within AS text) IS NULL OR d.tenant = :within)"
-_PLACED = f"(d.latitude IS NOT NULL OR d.cell <> '') AND {WITHIN}"
-_COARSE = "NOT (CAST(:exact AS boolean) AND d.latitude IS NOT NULL)"
+# `p`: a place of a lamppost's (`device_place`): the first one since '-infinity', the present one until
+# 'infinity'.
+_PLACED = "(p.latitude IS NOT NULL OR p.cell <> '')"
+_PRESENT = "p.until = 'infinity'"
+_COARSE = "NOT (CAST(:exact AS boolean) AND p.latitude IS NOT NULL)"
+# The first place: since the lamppost was registered.
+_SINCE = "CASE WHEN p.since = '-infinity' THEN least(d.created_at, p.until) ELSE p.since END"
+_STRETCH = f"{_SINCE} AS since, nullif(p.until, 'infinity') AS until, p.assumed"
 
 THINGS = f"""
     SELECT d.id, d.tenant || '/' || d.name AS name, d.tenant, d.name AS device, d.district, d.state,
@@ -20,20 +26,24 @@ THINGS = f"""
     FROM device d WHERE {WITHIN}
 """  # noqa: S608 - made of the constants above
 LOCATIONS = f"""
-    SELECT d.id, 'Place of ' || d.tenant || '/' || d.name AS name, d.latitude, d.longitude, d.cell,
-           d.district,
+    SELECT p.id, 'Place of ' || d.tenant || '/' || d.name AS name, p.latitude, p.longitude, p.cell,
+           p.district, {_STRETCH}, CASE WHEN {_PRESENT} THEN d.id END AS thing_id,
            CASE WHEN {_COARSE} THEN 'cell' ELSE 'declared' END AS precision,
-           CASE WHEN {_COARSE} THEN 'The public cell that the lamppost stands in, at most 1.2 by 0.6 km'
-                ELSE 'Where the lamppost stands, as people declared it' END AS description
-    FROM device d WHERE {_PLACED}
+           CASE WHEN {_COARSE} THEN 'The public cell that the lamppost ' ELSE 'Where the lamppost ' END
+               || CASE WHEN {_PRESENT} THEN 'stands' ELSE 'stood' END
+               || CASE WHEN {_COARSE} THEN ' in, at most 1.2 by 0.6 km' ELSE ', as people declared it' END
+               AS description
+    FROM device_place p JOIN device d ON d.id = p.device_id WHERE {_PLACED} AND {WITHIN}
 """  # noqa: S608 - made of the constants above
 HISTORICAL_LOCATIONS = f"""
-    SELECT d.id, d.created_at AS time FROM device d WHERE {_PLACED}
+    SELECT p.id, d.id AS thing_id, {_SINCE} AS time
+    FROM device_place p JOIN device d ON d.id = p.device_id WHERE {_PLACED} AND {WITHIN}
 """  # noqa: S608
 FEATURES = f"""
-    SELECT d.id, 'Air at ' || d.tenant || '/' || d.name AS name, d.latitude, d.longitude, d.cell,
+    SELECT p.id, 'Air at ' || d.tenant || '/' || d.name AS name, p.latitude, p.longitude, p.cell, {_STRETCH},
+           d.id AS thing_id, nullif(p.since, '-infinity') AS begins,
            'The street''s air around the lamppost' AS description
-    FROM device d WHERE {WITHIN}
+    FROM device_place p JOIN device d ON d.id = p.device_id WHERE {WITHIN}
 """  # noqa: S608
 SENSORS = f"""
     SELECT u.id, u.device_id AS thing_id, u.kind, u.serial, u.declared_at,
@@ -72,6 +82,17 @@ _BOUND = """
          ELSE (SELECT h.time FROM air_hour h WHERE h.device_id = u.device_id AND h.pollutant = l.property_id
                AND h.sensor_unit = u.id ORDER BY h.time {direction} LIMIT 1) {more} END
 """
+_FIRST = _BOUND.format(direction="ASC", more="")
+_LAST = _BOUND.format(direction="DESC", more="+ interval '1 hour'")
+# Where it was measured: one place nearly always; else those of its own time, the present one where there is
+# no observation. The ends are looked up of what has moved alone.
+_AREA = f"""
+    (SELECT jsonb_agg(jsonb_build_array(p.latitude, p.longitude, p.cell) ORDER BY p.until)
+     FROM device_place p
+     WHERE p.device_id = u.device_id AND {_PLACED}
+           AND CASE WHEN {_PRESENT} THEN true ELSE p.until > coalesce(({_FIRST}), 'infinity') END
+           AND CASE WHEN p.since = '-infinity' THEN true ELSE p.since <= coalesce(({_LAST}), 'infinity') END)
+"""  # noqa: S608
 DATASTREAMS = f"""
     SELECT s.id * 2 + l.level AS id, s.id AS series_id, l.level, l.property_id, s.sensor_unit_id AS sensor_id,
            u.device_id AS thing_id, s.slot, s.exponent, s.unit, s.channel,
@@ -83,9 +104,7 @@ DATASTREAMS = f"""
                 ELSE 'Hourly means, corrected for humidity or by calibration' END AS description,
            coalesce(n.name, s.unit) AS unit_name, coalesce(n.symbol, s.unit) AS unit_symbol,
            CAST(:ucum AS text) || s.unit AS unit_definition,
-           d.latitude, d.longitude, d.cell,
-           {_BOUND.format(direction="ASC", more="")} AS first_time,
-           {_BOUND.format(direction="DESC", more="+ interval '1 hour'")} AS last_time
+           {_AREA} AS area, {_FIRST} AS first_time, {_LAST} AS last_time
     FROM series s JOIN sensor_unit u ON u.id = s.sensor_unit_id JOIN device d ON d.id = u.device_id
     CROSS JOIN {_LEVELS}
     LEFT JOIN unnest(CAST(:property_ids AS text[]), CAST(:property_names AS text[])) AS p(id, name)
@@ -102,7 +121,9 @@ SCALED = (
 _FLAG = "CAST((x.flags >> (4 * {d}.slot)) & 15 AS integer)"
 MISSING = 9  # wire_contract.flags.Flag.MISSING: nothing was observed
 _COLUMNS = """
-    {d}.id AS datastream_id, {d}.thing_id AS thing_id,
+    {d}.id AS datastream_id,
+    (SELECT p.id FROM device_place p WHERE p.device_id = {d}.thing_id AND p.until > {time}
+     ORDER BY p.until LIMIT 1) AS feature_id,
     {d}.id || ':' || CAST(floor(extract(epoch FROM {time}) * 1000) AS bigint) AS id
 """
 
@@ -147,3 +168,20 @@ def corrected_observations(d: str) -> str:
 
 def observations(d: str) -> str:
     return f"{raw_observations(d)} UNION ALL {corrected_observations(d)}"
+
+
+def observations_of_feature(f: str) -> str:
+    """What was observed at the place whose row is `f` (columns as in FEATURES), while it was the place."""
+    return f"""
+        SELECT o.* FROM ({DATASTREAMS}) d CROSS JOIN LATERAL ({observations("d")}) o
+        WHERE d.thing_id = {f}.thing_id AND o.time >= coalesce({f}.begins, '-infinity')
+              AND o.time < coalesce({f}.until, 'infinity')
+    """  # noqa: S608
+
+
+# Datastreams by place, to choose and to bound what is read of them: a row a place of the lamppost's.
+BY_PLACE = f"""
+    SELECT s.*, s.id AS datastream_id, p.id AS feature_id, nullif(p.since, '-infinity') AS begins,
+           nullif(p.until, 'infinity') AS until
+    FROM ({DATASTREAMS}) s JOIN device_place p ON p.device_id = s.thing_id
+"""  # noqa: S608

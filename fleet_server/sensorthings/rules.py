@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from air_quality.place import ALPHABET, PRECISION, cell_bounds, cell_of
-from fleet_server.sensorthings.geometry import Geometry, Point, box
+from fleet_server.sensorthings.geometry import Geometry, Point, around, box
 from fleet_server.sensorthings.syntax import Options, Order, Path
+from wire_contract.limits import MAX_TIME_MS, MIN_TIME_MS
 
+Row = Mapping[str, Any]
 PAGE_DEFAULT = 100
 PAGE_MOST = 1_000  # a larger $top is answered with this many and a link to the next page
 EXPANDED_MOST = 20_000  # entities within the entities of one answer: a few megabytes
@@ -38,11 +42,18 @@ def place_of(latitude: float | None, longitude: float | None, cell: str, sight: 
     if latitude is not None and longitude is not None:
         if sight.exact:
             return Point((longitude, latitude))
-        cell = cell or cell_of(latitude, longitude)
+        # what is declared counts, as coarse as the lamppost itself tells it
+        cell = cell_of(latitude, longitude)[: len(cell) or None]
     cell = cell[:PRECISION]
     if not cell or not set(cell) <= set(ALPHABET):
         return None
     return box(*cell_bounds(cell))
+
+
+def area_of(spots: Sequence[tuple[float | None, float | None, str]], sight: Sight) -> Geometry | None:
+    """What holds all these places (latitude, longitude, cell) as the asker sees them: the one, or a box."""
+    places = {place_of(*spot, sight) for spot in spots} - {None}
+    return around([place for place in places if place is not None])
 
 
 def observation_key(text: str) -> tuple[int, datetime] | None:
@@ -80,20 +91,45 @@ class Bounds:
     ends: datetime
 
 
+ALL_TIME = Bounds(
+    datetime.fromtimestamp(MIN_TIME_MS / 1000, UTC), datetime.fromtimestamp((MAX_TIME_MS + 1) / 1000, UTC)
+)
+"""Holds every sample."""
+
+
+def stretch(begins: datetime | None, ends: datetime | None) -> Bounds:
+    """None: since ever, until ever."""
+    return Bounds(begins or ALL_TIME.begins, ends or ALL_TIME.ends)
+
+
+def joined(stretches: Sequence[tuple[Row, Bounds]]) -> list[tuple[Row, Bounds]]:
+    """Of each datastream (column `id`; they come in its order and then in time's): what goes on is one."""
+    found: list[tuple[Row, Bounds]] = []
+    for row, bounds in stretches:
+        if found and found[-1][0]["id"] == row["id"] and found[-1][1].ends == bounds.begins:
+            bounds = Bounds(found.pop()[1].begins, bounds.ends)
+        found.append((row, bounds))
+    return found
+
+
 def bounds_after(
-    datastream: int, after: tuple[int, datetime] | None, descending: bool | None, all_time: Bounds
+    datastream: int, after: tuple[int, datetime] | None, descending: bool | None, within: Bounds
 ) -> Bounds | None:
-    """What is left of a datastream after the page that ended with `after`; None: nothing.
+    """What is left of a datastream's stretch after the page that ended with `after`; None: nothing.
 
     descending as `time_order`: by time, then datastream; with None by datastream, then time.
     """
     if after is None:
-        return all_time
+        return within
     last, at = after
+    begins, ends = within.begins, within.ends
     if descending is None:
         if datastream < last:
             return None
-        return Bounds(at + _STEP, all_time.ends) if datastream == last else all_time
-    if descending:
-        return Bounds(all_time.begins, at if datastream <= last else at + _STEP)
-    return Bounds(at + _STEP if datastream <= last else at, all_time.ends)
+        begins = at + _STEP if datastream == last else begins
+    elif descending:
+        ends = at if datastream <= last else at + _STEP
+    else:
+        begins = at + _STEP if datastream <= last else at
+    left = Bounds(max(begins, within.begins), min(ends, within.ends))
+    return left if left.begins < left.ends else None

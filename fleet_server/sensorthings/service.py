@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -23,11 +22,10 @@ from fleet_server.sensorthings.expanding import shaped
 from fleet_server.sensorthings.parser import parse_options
 from fleet_server.sensorthings.reading import Page, Reader
 from fleet_server.sensorthings.resource import Resource, parse_resource
-from fleet_server.sensorthings.rules import Bounds, Sight
+from fleet_server.sensorthings.rules import Sight
 from fleet_server.sensorthings.shaping import View, checked_select, data_array, properties_of
 from fleet_server.sensorthings.store import Row, Rows
 from fleet_server.sensorthings.syntax import Options
-from fleet_server.spans import EARLIEST, LATEST
 
 _SPEC = "http://www.opengis.net/spec/iot_sensing/1.1/req/"
 # What is true: reading, without every function of places, and without creating, MQTT, batches.
@@ -58,7 +56,6 @@ CONFORMANCE = tuple(
         "request-data/pagination",
     )
 )
-ALL_TIME = Bounds(EARLIEST, LATEST + timedelta(milliseconds=1))
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ def read(
     options = parse_options(pairs)
     _check(resource, options)
     with ctx.db.session(principal.tenant) as session:
-        reader = Reader(Rows(session, sight), View(base, sight), ctx.clock.now(), ALL_TIME)
+        reader = Reader(Rows(session, sight), View(base, sight), ctx.clock.now())
         row, restriction = reader.follow(resource)
         if row is not None:
             return _one(reader, resource, row, options)

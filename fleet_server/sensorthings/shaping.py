@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from fleet_server.sensorthings.entities import Entity
 from fleet_server.sensorthings.errors import bad
-from fleet_server.sensorthings.geometry import Geometry, geojson
-from fleet_server.sensorthings.rules import Sight, place_of
+from fleet_server.sensorthings.geometry import geojson
+from fleet_server.sensorthings.rules import Sight, area_of, place_of
 
 Row = Mapping[str, Any]
 MEASUREMENT = "http://www.opengis.net/def/observationType/OGC-OM/2.0/OM_Measurement"
@@ -83,8 +83,19 @@ def _described(row: Row) -> dict[str, Any]:
     return {"name": row["name"], "description": row["description"]}
 
 
-def _place(row: Row, sight: Sight) -> Geometry | None:
-    return place_of(row["latitude"], row["longitude"], row["cell"], sight)
+def _place(row: Row, sight: Sight) -> Mapping[str, object]:
+    place = place_of(row["latitude"], row["longitude"], row["cell"], sight)
+    return NOWHERE if place is None else geojson(place)
+
+
+def _stretch(row: Row) -> dict[str, Any]:
+    """Since when and until when it was the place; until nothing: it is. assumed: moves are not known."""
+    until = row["until"]
+    return {
+        "since": instant(row["since"]),
+        "until": until and instant(until),
+        "assumed": row["assumed"] or None,
+    }
 
 
 def _without_blanks(**values: Any) -> dict[str, Any]:
@@ -104,11 +115,10 @@ def _thing(row: Row, _sight: Sight) -> dict[str, Any]:
 
 
 def _location(row: Row, sight: Sight) -> dict[str, Any]:
-    place = _place(row, sight)
     return _described(row) | {
         "encodingType": GEOJSON,
-        "location": NOWHERE if place is None else geojson(place),
-        "properties": _without_blanks(precision=row["precision"], district=row["district"]),
+        "location": _place(row, sight),
+        "properties": _without_blanks(precision=row["precision"], district=row["district"], **_stretch(row)),
     }
 
 
@@ -117,7 +127,7 @@ def _historical_location(row: Row, _sight: Sight) -> dict[str, Any]:
 
 
 def _datastream(row: Row, sight: Sight) -> dict[str, Any]:
-    place = _place(row, sight)
+    area = area_of(row["area"] or (), sight)
     observed = interval(row["first_time"], row["last_time"])
     return _described(row) | {
         "observationType": MEASUREMENT,
@@ -126,7 +136,7 @@ def _datastream(row: Row, sight: Sight) -> dict[str, Any]:
             "symbol": row["unit_symbol"],
             "definition": row["unit_definition"],
         },
-        "observedArea": None if place is None else geojson(place),
+        "observedArea": None if area is None else geojson(area),
         "phenomenonTime": observed,
         "resultTime": observed if row["level"] == 0 else None,
         "properties": {
@@ -167,10 +177,10 @@ def _observation(row: Row, _sight: Sight) -> dict[str, Any]:
 
 
 def _feature(row: Row, sight: Sight) -> dict[str, Any]:
-    place = _place(row, sight)
     return _described(row) | {
         "encodingType": GEOJSON,
-        "feature": NOWHERE if place is None else geojson(place),
+        "feature": _place(row, sight),
+        "properties": _without_blanks(**_stretch(row)),
     }
 
 

@@ -18,8 +18,16 @@ from sqlmodel import Session
 
 from fleet_server.sensorthings.entities import DATASTREAM, Entity, Navigation
 from fleet_server.sensorthings.errors import BadQuery, QueryTooLong
-from fleet_server.sensorthings.relations import WITHIN, corrected_observations, raw_observations
-from fleet_server.sensorthings.rules import ANSWER_S, STATEMENT_MS, Bounds, Sight
+from fleet_server.sensorthings.relations import BY_PLACE, WITHIN, corrected_observations, raw_observations
+from fleet_server.sensorthings.rules import (
+    ALL_TIME,
+    ANSWER_S,
+    STATEMENT_MS,
+    Bounds,
+    Sight,
+    joined,
+    stretch,
+)
 from fleet_server.sensorthings.vocabulary import sql_values
 
 Row = Mapping[str, Any]
@@ -115,17 +123,37 @@ class Rows:
         return {row["key"]: row["n"] for row in found}
 
     def places(self) -> list[Row]:
-        """Of every lamppost: id, latitude, longitude, cell."""
-        return self._run(f"SELECT id, latitude, longitude, cell FROM device d WHERE {WITHIN}", {})  # noqa: S608
-
-    def datastreams(self, wanted: Wanted) -> list[Row]:
-        """Those with observations that may be wanted, by id; conditions on the alias `t`."""
-        query = (
-            "SELECT t.id, t.thing_id, t.sensor_id, t.slot, t.exponent, t.level, t.property_id"  # noqa: S608
-            f" FROM (SELECT s.*, s.id AS datastream_id FROM ({DATASTREAM.relation}) s) t"
-            f" WHERE {wanted.where} ORDER BY t.id"
+        """Every place that a lamppost has or had: key, its id as text; latitude, longitude, cell."""
+        return self._run(
+            "SELECT CAST(p.id AS text) AS key, p.latitude, p.longitude, p.cell FROM device_place p"  # noqa: S608
+            f" JOIN device d ON d.id = p.device_id WHERE {WITHIN}",
+            {},
         )
-        return self._run(query, wanted.parameters)
+
+    def areas(self) -> list[Row]:
+        """Every area that a datastream was observed in: key, how it is looked up; area: its places."""
+        return self._run(
+            "SELECT DISTINCT CAST(t.area AS text) AS key, t.area"  # noqa: S608 - a constant
+            f" FROM ({DATASTREAM.relation}) t WHERE t.area IS NOT NULL",
+            {},
+        )
+
+    def datastreams(self, wanted: Wanted, *, by_place: bool = False) -> list[tuple[Row, Bounds]]:
+        """Those with observations that may be wanted, by id, and when; conditions on the alias `t`.
+
+        by_place: conditions may name `feature_id`. A datastream is there once for each stretch of time.
+        """
+        relation = f"SELECT s.*, s.id AS datastream_id FROM ({DATASTREAM.relation}) s"  # noqa: S608
+        kept = "t.id, t.thing_id, t.sensor_id, t.slot, t.exponent, t.level, t.property_id"
+        query = (
+            f"SELECT {kept}{', t.begins, t.until' if by_place else ''}"  # noqa: S608
+            f" FROM ({BY_PLACE if by_place else relation}) t WHERE {wanted.where}"
+            f" ORDER BY t.id{', t.begins NULLS FIRST' if by_place else ''}"
+        )
+        found = self._run(query, wanted.parameters)
+        if not by_place:
+            return [(row, ALL_TIME) for row in found]
+        return joined([(row, stretch(row["begins"], row["until"])) for row in found])
 
     def observations(
         self, datastreams: Sequence[tuple[Row, Bounds]], wanted: Wanted, *, each: bool = False
@@ -136,10 +164,19 @@ class Rows:
         """
         if not datastreams or wanted.limit == 0:
             return []
+        if each and len({row["id"] for row, _ in datastreams}) < len(datastreams):
+            return self._each_in_turn(datastreams, wanted)
         several = not each and len(datastreams) > 1
         if several and not wanted.order:
             return self._in_their_order(datastreams, wanted)
         return self._page(datastreams, wanted, each=each)
+
+    def _each_in_turn(self, datastreams: Sequence[tuple[Row, Bounds]], wanted: Wanted) -> list[Row]:
+        """Of each datastream by itself, where one is there with several stretches of time."""
+        grouped: dict[int, list[tuple[Row, Bounds]]] = {}
+        for row, bounds in datastreams:
+            grouped.setdefault(row["id"], []).append((row, bounds))
+        return [found for group in grouped.values() for found in self.observations(group, wanted)]
 
     def _in_their_order(self, datastreams: Sequence[tuple[Row, Bounds]], wanted: Wanted) -> list[Row]:
         """Datastream by datastream, a few at a time, until there are enough."""

@@ -1,12 +1,13 @@
-"""A small city that the SensorThings tests ask about: four lampposts, three of them measuring."""
+"""A small city that the SensorThings tests ask about: four lampposts, three of them measuring, one moved."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from fleet_server.access import service as access
 from fleet_server.access.rules import CONSOLE, Role
+from fleet_server.clock import StreetClock
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.service import Place
@@ -23,6 +24,10 @@ BEGINS = NOW - timedelta(hours=3)
 MINUTES = 180
 HARBOUR = (41.1496, -8.6109)
 OLD_TOWN = (41.1600, -8.6200)
+MOVED_TO = (41.1700, -8.6500)  # lamp-02, in the middle of what it measured
+REGISTERED = NOW - timedelta(days=2)
+MOVED = NOW - timedelta(minutes=95)
+FORMER, PRESENT = 2, 5  # ids of lamp-02's places
 CELL = "ez3f5k"  # of lamp-03, which nobody placed
 FLAGGED_MINUTE, MISSING_MINUTE = 5, 7
 
@@ -48,9 +53,12 @@ def build(context: Context, desk: Desk) -> Street:
     for post, place, site in zip(posts, places, sites, strict=True):
         devices.register(context, CONSOLE, Address("city", post.name), site, place)
     desk.connection.execute("UPDATE device SET cell = %s WHERE name = 'lamp-03'", (CELL,))
+    desk.connection.execute("UPDATE device SET created_at = %s", (REGISTERED,))
     _harbour(desk, posts[0])
     declare(desk, posts[1], kind="sds011", channels=(("pm2_5", "ug/m3"), ("pm10", "ug/m3")), serial="58d9")
     say(desk, posts[1], BEGINS, MINUTES, (20.0, 40.0), every=10)
+    earlier = replace(context, clock=StreetClock(wall_ms=lambda: MOVED.timestamp() * 1000))
+    devices.change_place(earlier, CONSOLE, posts[1].address, at=MOVED_TO, district="West")
     co2 = _co2(desk, posts[2])
     desk.connection.execute("UPDATE sensor_unit SET site = 'north wall' WHERE kind = 'mhz19b'")
     settle(desk)

@@ -10,7 +10,7 @@ import frost_sta_client as fsc  # type: ignore[import-untyped]
 import pytest
 import requests
 
-from tests.fleet_server.sensorthings.city import MINUTES, Street
+from tests.fleet_server.sensorthings.city import FORMER, MINUTES, MOVED_TO, OLD_TOWN, PRESENT, Street
 
 
 class Token(fsc.AuthHandler):  # type: ignore[misc]
@@ -108,6 +108,32 @@ def test_every_set_is_listed_and_each_is_found_by_its_id(
     for each in listed:
         assert dao.find(each.id) == each
         assert dao.find(each.id).self_link == each.self_link
+
+
+def test_a_lamppost_that_moved(city: fsc.SensorThingsService) -> None:
+    """Its history, and each observation where it was made."""
+    old, new = ([OLD_TOWN[1], OLD_TOWN[0]], [MOVED_TO[1], MOVED_TO[0]])
+    thing = city.things().find(2)
+    (now,) = list(thing.get_locations().query().list())
+    assert now.location["coordinates"] == new
+    history = thing.get_historical_locations().query().orderby("time", "asc").expand("Locations").list()
+    assert [each.locations.entities[0].location["coordinates"] for each in history] == [old, new]
+    features = {each.id: each for each in city.features_of_interest().query().list()}
+    for place, coordinates, last in ((FORMER, old, "10:20"), (PRESENT, new, "11:50")):
+        assert features[place].feature["coordinates"] == coordinates
+        made = features[place].get_observations().query().orderby("phenomenonTime", "desc").top(1).list()
+        newest = made.entities[0]
+        assert newest.phenomenon_time == f"2026-11-20T{last}:00.000Z"
+        assert (
+            city.observations()
+            .query()
+            .expand("FeatureOfInterest")
+            .filter(f"id eq '{newest.id}'")
+            .list()
+            .entities[0]
+            .feature_of_interest.feature["coordinates"]
+            == coordinates
+        )
 
 
 def test_corrected_hours_with_their_correction(city: fsc.SensorThingsService) -> None:

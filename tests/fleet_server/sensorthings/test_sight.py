@@ -14,7 +14,7 @@ from fleet_server.errors import Forbidden, NotFound
 from fleet_server.sensorthings import rules, service, store
 from fleet_server.sensorthings.entities import BY_SET
 from fleet_server.sensorthings.errors import QueryTooLong
-from tests.fleet_server.sensorthings.city import CELL, HARBOUR, Street
+from tests.fleet_server.sensorthings.city import CELL, HARBOUR, MOVED_TO, OLD_TOWN, Street
 from tests.support.server_context import VIEWER
 
 EXACT = f"geography'POINT({HARBOUR[1]} {HARBOUR[0]})'"
@@ -52,7 +52,11 @@ def test_a_partner_sees_cells_and_no_site(sta_context: Context, street: Street, 
     assert place["location"]["type"] == "Polygon"
     assert place["location"]["coordinates"][0][0] == [west, south]
     assert place["location"]["coordinates"][0][2] == [east, north]
-    assert place["properties"] == {"precision": "cell", "district": "Harbour"}
+    assert place["properties"] == {
+        "precision": "cell",
+        "district": "Harbour",
+        "since": "2026-11-18T12:00:00.000Z",
+    }
     told = cell_bounds(CELL)
     assert read(sta_context, partner, "Locations(3)")["location"]["coordinates"][0][0] == [told[1], told[0]]
     everything = json.dumps(
@@ -61,7 +65,14 @@ def test_a_partner_sees_cells_and_no_site(sta_context: Context, street: Street, 
             for name, entity in BY_SET.items()
         ]
     )
-    for secret in (*map(str, HARBOUR), "Harbour Street", "Cathedral", "O'Hara", "north wall"):
+    for secret in (
+        *map(str, HARBOUR),
+        *(json.dumps([longitude, latitude]) for latitude, longitude in (OLD_TOWN, MOVED_TO)),
+        "Harbour Street",
+        "Cathedral",
+        "O'Hara",
+        "north wall",
+    ):
         assert secret not in everything
 
 

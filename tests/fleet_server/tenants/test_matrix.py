@@ -414,11 +414,16 @@ def test_asking_for_another_tenant_by_name_finds_nothing(cities: Cities) -> None
         f"/api/v1/telemetry/export?device={LISBOA}/lamp-01",
         f"/api/v1/telemetry/export?device={PORTO}/lamp-01&device={LISBOA}/lamp-01",
         f"/sta/v1.1/Things({cities.other['device_id']})",
+        f"/sta/v1.1/Locations({cities.other['place_id']})",
+        f"/sta/v1.1/HistoricalLocations({cities.other['place_id']})",
+        f"/sta/v1.1/FeaturesOfInterest({cities.other['place_id']})/Observations",
         f"/sta/v1.1/Datastreams({2 * cities.other['series_id']})/Observations",
         f"/sta/v1.1/Observations('{2 * cities.other['series_id']}:{NOW_MS - 60_000}')",
     ):
         assert cities.ask(f"GET {address}", Role.ADMIN, cities.own).status_code == 404, address
     answer = cities.ask(f"GET /api/v1/telemetry/districts?tenant={LISBOA}", Role.ADMIN, cities.own)
     assert (answer.status_code, answer.json()["districts"]) == (200, [])
+    own = cities.ask(f"GET /sta/v1.1/Locations({cities.own['place_id']})", Role.ADMIN, cities.own)
+    assert "until" in own.json()["properties"], "a former place"
     like = "/sta/v1.1/Things?$filter=properties/tenant eq 'lisboa' or id gt 0"
     assert LISBOA not in cities.ask(f"GET {like}", Role.ADMIN, cities.own).json()["value"].__repr__()

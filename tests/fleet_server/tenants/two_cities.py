@@ -20,6 +20,8 @@ _STATEMENTS = (
         INSERT INTO device (tenant, name, state, site, district, latitude, longitude) VALUES
         (%(tenant)s, 'lamp-01', 'active', 'Site ' || %(tenant)s, 'District ' || %(tenant)s, 41, -8)
         RETURNING id"""),
+    ("", "UPDATE device SET latitude = 42 WHERE id = %(device_id)s"),
+    ("place_id", "SELECT min(id) FROM device_place WHERE device_id = %(device_id)s"),
     ("unit_id", """
         INSERT INTO sensor_unit (device_id, kind, serial, layout, declared_at) VALUES
         (%(device_id)s, 'pms5003', 'Serial ' || %(tenant)s, '[["pm2_5", "ug/m3", -1]]', %(now)s)
