@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from fleet_server.admin_commands import console
 from fleet_server.audit_commands import reached
@@ -52,7 +53,6 @@ def parser() -> argparse.ArgumentParser:
         if name == "export":
             one.add_argument("--to", type=Path, required=True, metavar="FILE")
         if name == "erase":
-            one.add_argument("--reason", default="", metavar="TEXT", help="no name: it stays")
             one.add_argument("--yes", action="store_true", help="do not ask")
     return made
 
@@ -75,19 +75,26 @@ def _find(options: argparse.Namespace) -> Answer:
 
 
 def _export(options: argparse.Namespace) -> Answer:
-    with reached(options) as ctx:
+    rows: Counter[str] = Counter()
+    with reached(options) as ctx, _new_file(options.to) as opened:
         copy = service.export(ctx, console(), options.names)
-    _save(options.to, copy)
-    told = {"file": str(options.to), "places": {place: len(rows) for place, rows in copy.items()}}
-    lines = [f"{place:<34}{len(rows)} rows" for place, rows in copy.items()]
-    return Answer(0 if copy else 1, told, [*lines, f"written to {options.to}"])
+        opened.writelines(service.as_json(_counted(copy, rows)))
+    lines = [f"{place:<34}{number:>7} rows" for place, number in rows.items()]
+    told = {"file": str(options.to), "places": dict(rows)}
+    return Answer(0 if rows else 1, told, [*lines, f"written to {options.to}"])
+
+
+def _counted(copy: Iterator[tuple[str, Any]], rows: Counter[str]) -> Iterator[tuple[str, Any]]:
+    for place, row in copy:
+        rows[place] += 1
+        yield place, row
 
 
 def _erase(options: argparse.Namespace) -> Answer:
     if not options.yes:
         _confirm(options.names)
     with reached(options) as ctx:
-        done = service.erase(ctx, console(), options.names, options.reason)
+        done = service.erase(ctx, console(), options.names, options.why)
     told = {"tombstone": done.tombstone, "account_shut": done.account_shut, "places": _rows(done.places)}
     shut = ["the account is shut for good"] if done.account_shut else []
     return Answer(0, told, [*_lines(done.places), *shut, f"{done.tombstone} stands in the person's place"])
@@ -100,12 +107,17 @@ def _confirm(names: Sequence[str]) -> None:
         raise InvalidRequest("Not confirmed, nothing was changed.", remedy="In a script, say --yes.")
 
 
-def _save(file: Path, copy: dict[str, Any]) -> None:
-    """A new file, the owner's alone. Raises InvalidRequest."""
+@contextmanager
+def _new_file(file: Path) -> Iterator[TextIO]:
+    """A new file, the owner's alone; none where it could not be written to its end. Raises InvalidRequest."""
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, COPY_FILE_MODE)
-        with os.fdopen(handle, "w", encoding="utf-8") as opened:
-            json.dump(copy, opened, indent=2, ensure_ascii=False)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as opened:
+                yield opened
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise InvalidRequest(f"{file} cannot be written: {error.strerror}.") from error
 

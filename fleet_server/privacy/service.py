@@ -7,9 +7,10 @@ person's name beside them gives way to a tombstone, and the audit log keeps its 
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,10 +24,22 @@ from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest, NotFound
 from fleet_server.masking import in_log
-from fleet_server.privacy import rules, store
+from fleet_server.privacy import finding, rules, store
 from fleet_server.privacy.inventory import PLACES, How, Kept, Place
 
-__all__ = ["PLACES", "Erased", "Found", "How", "Kept", "Place", "erase", "export", "find", "inventory"]
+__all__ = [
+    "PLACES",
+    "Erased",
+    "Found",
+    "How",
+    "Kept",
+    "Place",
+    "as_json",
+    "erase",
+    "export",
+    "find",
+    "inventory",
+]
 
 log = logging.getLogger(__name__)
 
@@ -67,20 +80,40 @@ def find(ctx: Context, principal: Principal, names: Sequence[str]) -> list[Found
     return found
 
 
-def export(ctx: Context, principal: Principal, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """A copy, by `table.column`: rows as they lie, without secrets. Leaves a line. Raises InvalidRequest."""
+def export(ctx: Context, principal: Principal, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A copy for the person: (`table.column`, a row as it lies, without secrets), place by place.
+
+    Every row, however many, and few of them in memory. That it was taken leaves a line before the first.
+    Raises InvalidRequest at once.
+    """
     given = _begin(principal, Action.PRIVACY_READ, names)
     with ctx.db.session() as session:
-        scoped = _scoped(session, given)
-        copy = {
-            f"{found.place.table}.{found.place.column}": list(
-                store.copies(session, found.place, given, found.place.table in scoped)
-            )
-            for found in _find(session, given)
-        }
-        told = {"asked": "export", "rows": sum(map(len, copy.values()))}
+        told = {"asked": "export", "rows": sum(each.rows for each in _find(session, given))}
         record(session, principal, Action.PRIVACY_READ, names[0], after=told, tenant=principal.tenant)
-    return copy
+    return _rows(ctx, given)
+
+
+def _rows(ctx: Context, given: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    with ctx.db.session() as session:
+        store.one_snapshot(session)
+        scoped = _scoped(session, given)
+        for place in _reached(session, given):
+            for row in store.copies(session, place, given, place.table in scoped):
+                yield f"{place.table}.{place.column}", row
+
+
+def as_json(rows: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """The copy as one JSON object, in pieces: by place a list of its rows."""
+    yield "{"
+    last = None
+    for place, row in rows:
+        if place != last:
+            yield f"{'' if last is None else '],'}{json.dumps(place)}:[\n"
+        else:
+            yield ",\n"
+        yield json.dumps(row, ensure_ascii=False)
+        last = place
+    yield "}" if last is None else "]}"
 
 
 def erase(ctx: Context, principal: Principal, names: Sequence[str], reason: str = "") -> Erased:
@@ -139,7 +172,7 @@ def _begin(principal: Principal, action: Action, names: Sequence[str]) -> dict[s
     if problem is not None:
         raise InvalidRequest(f"{problem[0].upper()}{problem[1:]}.")
     cleaned = [name.strip() for name in names]
-    return {"names": cleaned, "pattern": rules.pattern(cleaned), "within": principal.within}
+    return finding.parameters(cleaned) | {"within": principal.within}
 
 
 def _find(session: Session, given: dict[str, Any]) -> list[Found]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
+from fleet_server.privacy import finding, rules
 from fleet_server.privacy.inventory import SECRETS, How, Place
 
-ROWS_MOST = 10_000  # of one place in a copy
+ROWS_AT_ONCE = 500  # in memory: the longest is a twin with all its tags, tens of kB
 # what belongs to an account and goes with it; `:names` are its names
 _OF_ACCOUNT = (
     "operator_session", "sign_in_ticket", "second_factor", "recovery_code", "operator_identity",
@@ -26,29 +28,64 @@ def has_tenant(session: Session) -> set[str]:
     return set(session.execute(query).scalars())
 
 
+def one_snapshot(session: Session) -> None:
+    """Every query of this transaction sees the same rows, and changes none. To be called first."""
+    session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+
+
 def count(session: Session, place: Place, given: dict[str, Any], scoped: bool) -> int:
-    """How many rows of it speak of the person. given: names, pattern, within (a tenant or None)."""
-    query = f"SELECT count(*) FROM {place.table} t WHERE {_match(place)}{_within(scoped)}"  # noqa: S608
+    """How many rows of it speak of the person. given: `finding.parameters`, within (a tenant or None)."""
+    query = f"SELECT count(*) FROM {place.table} t WHERE {finding.match(place)}{_within(scoped)}"  # noqa: S608
     return int(session.execute(text(query), given).scalar_one())
 
 
 def copies(session: Session, place: Place, given: dict[str, Any], scoped: bool) -> Iterator[dict[str, Any]]:
-    """The rows, without secrets."""
+    """Every row, without secrets, in the order of the table's key; `ROWS_AT_ONCE` of them in memory."""
     query = (
         f"SELECT to_jsonb(t) - CAST(:secrets AS text[]) FROM {place.table} t"  # noqa: S608 - constants
-        f" WHERE {_match(place)}{_within(scoped)} LIMIT :most"
+        f" WHERE {finding.match(place)}{_within(scoped)} ORDER BY {_key(session, place.table)}"
     )
-    values = {**given, "secrets": list(SECRETS), "most": ROWS_MOST}
-    for (row,) in session.execute(text(query), values):
+    values = {**given, "secrets": list(SECRETS)}
+    for (row,) in session.execute(text(query), values, execution_options={"yield_per": ROWS_AT_ONCE}):
         yield row if isinstance(row, dict) else json.loads(row)
+
+
+def _key(session: Session, table: str) -> str:
+    query = text(
+        "SELECT string_agg('t.' || quote_ident(a.attname), ', ' ORDER BY array_position(i.indkey, a.attnum))"
+        " FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)"
+        " WHERE i.indrelid = CAST(:table AS regclass) AND i.indisprimary"
+    )
+    return str(session.execute(query, {"table": table}).scalar() or "t.ctid")
 
 
 def erase(session: Session, place: Place, given: dict[str, Any], scoped: bool) -> int:
     """Put the tombstone in the person's place; given: `tombstone` besides. How many rows."""
-    where = f"{_match(place)}{_within(scoped)}"
+    where = f"{finding.match(place)}{_within(scoped)}"
+    if place.how is How.JSON:
+        return _erase_json(session, place, given, where)
     statement = f"UPDATE {place.table} t SET {_erased(place)} WHERE {where}"  # noqa: S608 - constants
     gone: Any = session.execute(text(statement), given)
     return int(gone.rowcount)
+
+
+def _erase_json(session: Session, place: Place, given: dict[str, Any], where: str) -> int:
+    """Text by text of each document: what stands between them, and numbers, are nobody's name."""
+    column, done = place.column, 0
+    found = re.compile(given["pattern"])
+    query = text(f"SELECT t.ctid, t.{column} FROM {place.table} t WHERE {where} FOR UPDATE")  # noqa: S608
+    change = text(
+        f"UPDATE {place.table} SET {column} = CAST(:document AS jsonb) WHERE ctid = CAST(:row AS tid)"  # noqa: S608
+    )
+    rows = session.execute(query, given, execution_options={"yield_per": ROWS_AT_ONCE})
+    for some in rows.partitions():
+        changed = [
+            {"row": row, "document": json.dumps(rules.replaced(document, found, given["tombstone"]))}
+            for row, document in some
+        ]
+        session.execute(change, changed)
+        done += len(changed)
+    return done
 
 
 def end_account(session: Session, names: Sequence[str]) -> int:
@@ -89,36 +126,19 @@ def forget_beside(session: Session, before: datetime, most: int, only: str | Non
     return int(gone.rowcount)
 
 
-def _match(place: Place) -> str:
-    column = f"t.{place.column}"
-    match place.how:
-        case How.NAME:
-            return f"{column} = ANY(:names)"
-        case How.TEXT:
-            return f"{column} ~* :pattern"
-        case How.JSON:
-            return f"{column}::text ~* :pattern"
-        case How.BESIDE:
-            return f"t.salt IS NOT NULL AND ({column} = ANY(:names) OR {column} ~* :pattern)"
-        case How.BYTES:
-            names = "unnest(CAST(:names AS text[])) n"
-            return f"EXISTS (SELECT FROM {names} WHERE position(convert_to(n, 'UTF8') IN {column}) > 0)"
-
-
 def _erased(place: Place) -> str:
     match place.how:
         case How.NAME:
             also = f", {place.also}" if place.also else ""
             return f"{place.column} = :tombstone{also}"
         case How.TEXT:
-            return f"{place.column} = regexp_replace(t.{place.column}, :pattern, :tombstone, 'gi')"
-        case How.JSON:
-            changed = f"regexp_replace(t.{place.column}::text, :pattern, :tombstone, 'gi')"
-            return f"{place.column} = CAST({changed} AS jsonb)"
+            return f"{place.column} = regexp_replace(t.{place.column}, :pattern, :tombstone, 'g')"
         case How.BESIDE:
             return f"{place.column} = :tombstone, salt = NULL, erased_at = now()"
         case How.BYTES:
             return f"{place.column} = ''"
+        case How.JSON:
+            raise AssertionError("text by text, not by one statement")
 
 
 def _within(scoped: bool) -> str:

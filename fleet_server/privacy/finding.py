@@ -1,0 +1,85 @@
+"""SQL that says whether a row of a place speaks of somebody. Table and column names are constants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fleet_server.privacy import rules
+from fleet_server.privacy.inventory import How, Kept, Place
+
+# A site report is HTML with its data, of which everything that people read in it is made, as JSON in a script
+# (provisioning/technician/report.py).
+_DATA_BEGINS, _DATA_ENDS = '<script type="application/json"', "</script>"
+
+
+def parameters(names: Sequence[str]) -> dict[str, Any]:
+    """What `match` asks the database to be given."""
+    return {
+        "names": list(names),
+        "forms": rules.forms(names),
+        "in_documents": rules.in_documents(names),
+        "pattern": rules.pattern(names),
+        "whole": rules.whole(names),
+    }
+
+
+def match(place: Place) -> str:
+    """A condition over the table `t`."""
+    column = f"t.{place.column}"
+    match place.how:
+        case How.NAME:
+            return f"({_name(column, accounts=place.kept is Kept.ACCOUNT)})"
+        case How.TEXT:
+            return f"{column} ~ :pattern"
+        case How.JSON:
+            return f"({_json(column)})"
+        case How.BESIDE:
+            in_json = f"starts_with({column}, '{{') AND strpos({column}, chr(92)) > 0"
+            found = f"{column} ~ :pattern OR ({in_json} AND {_decoded(column)} ~ :pattern)"
+            return f"(t.salt IS NOT NULL AND ({column} = ANY(:forms) OR {found}))"
+        case How.BYTES:
+            return f"({_document(column)})"
+
+
+def _name(column: str, *, accounts: bool) -> str:
+    """An account's name is exact. What people typed in full may have other blanks, or a word beside it."""
+    exact = f"{column} = ANY(:forms)"
+    return (
+        exact if accounts else rf"{exact} OR {column} ~ :whole OR ({column} ~ '\s' AND {column} ~ :pattern)"
+    )
+
+
+def _json(column: str) -> str:
+    """Of the decoded texts and keys: in JSON's own text a letter may follow a line break as `\\nAna`."""
+    texts = f"jsonb_path_query({column}, 'strict $.** ? (@.type() == \"string\")') AS told"
+    objects = f"jsonb_path_query({column}, 'strict $.** ? (@.type() == \"object\")') AS told"
+    return (
+        f"EXISTS (SELECT FROM {texts} WHERE told #>> '{{}}' ~ :pattern)"  # noqa: S608
+        f" OR EXISTS (SELECT FROM {objects}, jsonb_object_keys(told) AS name WHERE name ~ :pattern)"
+    )
+
+
+def _document(column: str) -> str:
+    begins = f"position(convert_to('{_DATA_BEGINS}', 'UTF8') IN {column})"
+    rest = f"substring({column} FROM {begins})"
+    data = f"substring({rest} FROM 1 FOR position(convert_to('{_DATA_ENDS}', 'UTF8') IN {rest}))"
+    told = _decoded(f"convert_from({data}, 'UTF8')")
+    spelled = (
+        "EXISTS (SELECT FROM unnest(CAST(:in_documents AS text[])) n"
+        f" WHERE position(convert_to(n, 'UTF8') IN {column}) > 0)"
+    )
+    return f"{spelled} OR ({begins} > 0 AND {told} ~ :pattern)"
+
+
+def _decoded(value: str) -> str:
+    """JSON's text with its escapes undone, whole or cut off: a blank for control characters and for what is
+    no escape. A backslash that was escaped waits as U+0001, which JSON has none of."""
+    undone = rf"replace({value}, '\\', chr(1))"
+    for escape, instead in (
+        (r'\\(["/])', r"\1"),
+        (r"\\([bfnrt]|u00[01][0-9a-fA-F]|u[dD][89a-fA-F][0-9a-fA-F]{2})", " "),
+        (r"\\(?!u[0-9a-fA-F]{4})", " "),
+    ):
+        undone = f"regexp_replace({undone}, '{escape}', '{instead}', 'g')"
+    return f"replace(unistr({undone}), chr(1), chr(92))"
