@@ -38,6 +38,7 @@ from provisioning.authority_files import (
 from provisioning.errors import AuthorityExists, AuthorityOutOfTime, BadSetting
 from provisioning.root_keys import MakeRootKey
 from provisioning.storage import PUBLIC_FILE_MODE, private_directory, write_atomically
+from wire_contract.authorities import issuing_name
 from wire_contract.topics import Address
 
 DEVICE_DAYS = 90  # standards.md section 6: renewed at two thirds, so a month offline costs nothing
@@ -118,7 +119,7 @@ class Authority:
             certificates.validity(now, certificates.ROOT_LIFE),
         )  # fmt: skip
         issuing = certificates.authority_certificate(
-            f"{city} issuing authority", issuing_key.public_key(), root, root_key,
+            issuing_name(city, 1), issuing_key.public_key(), root, root_key,
             certificates.validity(now, certificates.ISSUING_LIFE, root),
         )  # fmt: skip
         for folder in (files.directory, files.root_key.parent, files.issuing_key.parent):

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
 from provisioning import backup, pkcs11_uri, rollover, root_keys
 from provisioning.authority import Authority
-from provisioning.authority_files import AuthorityFiles, described
+from provisioning.authority_files import AuthorityFiles, described, directly_issued
 from provisioning.cli_secrets import (
     NEW_PIN_VARIABLE,
     PIN_VARIABLE,
@@ -26,9 +28,14 @@ Facts = Mapping[str, Any]
 Command = Callable[[str, str, Callable[[argparse.Namespace], Facts]], argparse.ArgumentParser]
 
 STEPS = ("prepare", "switch", "retire", "abandon")
+STILL_BELIEVED = (
+    "by what trusts the root alone (curl, other programs, the server's own roles); not by the broker, nor by "
+    "lampposts once they have heard of it. If its key was stolen: roll-root"
+)
 AFTER = {
     Step.PREPARE: "the broker, the server and lampposts learn to trust it; then: switch",
-    Step.SWITCH: "after 91 days, when every lamppost has a certificate by the new one: retire",
+    Step.SWITCH: "make a broker's certificate of your own again (server-cert); after 91 days, when every "
+    "lamppost has a certificate by the new one: retire",
     Step.RETIRE: "nothing: make a backup",
     Step.ABANDON: "nothing: all is as it was",
 }
@@ -112,13 +119,22 @@ def _further(options: argparse.Namespace) -> Facts:
         case Step.SWITCH:
             return _told(Step.SWITCH, rollover.switch(options.directory, early=options.early))
         case Step.RETIRE:
-            return _told(Step.RETIRE, rollover.retire(options.directory, early=options.early))
+            return _retire(options)
         case _:
             told = described(AuthorityFiles(options.directory))
             key = root_keys.described(options.directory / told.next_root) if told.next_root else ""
             facts = _told(Step.ABANDON, rollover.abandon(options.directory))
             stays = key.startswith(root_keys.Kept.TOKEN)
             return {**facts, "left_over": f"the key {key}; delete it there"} if stays else facts
+
+
+def _retire(options: argparse.Namespace) -> Facts:
+    former = AuthorityFiles(options.directory, described(AuthorityFiles(options.directory)).former)
+    after = rollover.retire(options.directory, early=options.early)
+    gone = x509.load_pem_x509_certificate(former.issuing_certificate.read_bytes())
+    facts = _told(Step.RETIRE, after)
+    its_root_stays = any(directly_issued(gone, each) for each in after.trusted())
+    return {**facts, "still_believed": STILL_BELIEVED} if its_root_stays else facts
 
 
 def _root(options: argparse.Namespace) -> root_keys.Root:

@@ -28,6 +28,7 @@ from provisioning.errors import BadSetting, RolloverRefused
 from provisioning.rollover_rules import Phase, Step, left, step
 from provisioning.root_keys import MakeRootKey, Root
 from provisioning.storage import PUBLIC_FILE_MODE, private_directory, write_atomically
+from wire_contract.authorities import issuing_name
 
 OldRoot = Callable[[], Root]
 Lists = Sequence[x509.CertificateRevocationList]
@@ -156,7 +157,7 @@ def _make_issuing(
 
     def signed_by(issuer: x509.Certificate, issuer_key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         return certificates.authority_certificate(
-            f"{authority.city} issuing authority {_number(name)}", key.public_key(), issuer, issuer_key,
+            issuing_name(authority.city, _number(name)), key.public_key(), issuer, issuer_key,
             certificates.validity(now, certificates.ISSUING_LIFE, issuer),
         )  # fmt: skip
 

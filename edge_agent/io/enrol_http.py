@@ -14,6 +14,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPSHandler, Request, build_opener
 
 from edge_agent.errors import ClockUnknown, EnrolmentPending, EnrolmentRefused, EnrolmentUnreachable
+from edge_agent.io.city_tls import city_context
 from edge_agent.io.first_time import FirstTime
 from edge_agent.ports import Plea
 
@@ -43,7 +44,7 @@ class EstEnroller:
         if ca_file and not Path(ca_file).exists():
             raise EnrolmentUnreachable(f"enrolment.ca_file {ca_file} is not there")
         try:
-            self._context = ssl.create_default_context(cafile=ca_file or None)
+            self._context = city_context(ca_file or None)
             if identity is not None:
                 self._context.load_cert_chain(*identity)
         except (ssl.SSLError, OSError) as error:

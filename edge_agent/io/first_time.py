@@ -17,6 +17,7 @@ from edge_agent.config_keys import AgentConfig
 from edge_agent.core.first_time import doubt, floor_s, is_behind
 from edge_agent.errors import ClockUnknown
 from edge_agent.io.certificate_dates import validity
+from edge_agent.io.city_tls import city_context
 
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME (OpenSSL 1.1.0 and later, x509_vfy.h)
 TIMEOUT_S = 20.0
@@ -90,7 +91,7 @@ class FirstTime:
         parts = urlsplit(self._url)
         try:
             trusted = next((each for each in self._ca_files if each.is_file()), None)
-            context = ssl.create_default_context(cafile=trusted)
+            context = city_context(trusted)
             context.verify_flags |= NO_CHECK_TIME
             connection = HTTPSConnection(parts.netloc, timeout=TIMEOUT_S, context=context)
             try:

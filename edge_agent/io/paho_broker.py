@@ -31,6 +31,7 @@ from edge_agent.errors import (
     LinkLost,
     NotEnrolled,
 )
+from edge_agent.io.city_tls import city_context
 from edge_agent.io.first_time import FirstTime
 from edge_agent.io.websocket_tunnel import open_tunnel
 from edge_agent.io.wire_meter import WireMeter
@@ -73,10 +74,8 @@ def tls_context(address: BrokerAddress) -> ssl.SSLContext:
             raise BrokerUntrusted(f"{path}: this user may not read it", remedy) from error
         except OSError as error:
             raise NotEnrolled(f"{path} is not there: this device has no certificate yet") from error
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_verify_locations(address.ca_file)
+        context = city_context(address.ca_file)
         context.load_cert_chain(address.certificate_file, address.key_file)
         if address.first_time is not None:
             address.first_time.relax(context)

@@ -270,10 +270,13 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "due in" in run("roll-issuing", "switch")[1]["error"]
     assert run("roll-issuing", "switch", "--early")[1]["signs"] == "CN=Porto issuing authority 2"
     assert run("show")[1]["rollover"] == "switched"
-    assert run("roll-issuing", "retire", "--early")[0] == 0
+    assert "roll-root" in run("roll-issuing", "retire", "--early")[1]["still_believed"]
     assert run("roll-root", "prepare", *by, "--new-passphrase-file", str(secret))[0] == 0
     assert "ENCRYPTED" in (directory / "root-2" / "root.key").read_text()
     assert run("roll-root", "abandon")[1]["phase"] == "steady"
+    run("roll-root", "prepare", *by, "--new-passphrase-file", str(secret))
+    assert "server-cert" in run("roll-root", "switch", "--early")[1]["then"]
+    assert "still_believed" not in run("roll-root", "retire", "--early")[1], "its root has gone, too"
     out = str(tmp_path / "backup")
     assert run("backup", "--out", out, *by)[0] == 0
     assert "not empty" in run("restore", "--from", out, *by)[1]["error"]
@@ -348,6 +351,21 @@ def test_a_living_lamppost_passes_from_root_to_root_and_loses_nothing(
     kept(server)
     assert read == set(range(1, max(read) + 1)), "every reading, through three restarts and two authorities"
     assert not may_connect(broker, IdentityFiles(away.ca_file, away.certificate_file, away.key_file))
+
+
+@pytest.mark.system
+def test_a_retired_issuing_authoritys_certificate_opens_the_broker_no_more(broker: MosquittoBroker) -> None:
+    """Its root is still trusted; but there is no revocation list of it."""
+    former = broker.device_identity(ADDRESS)
+    directory = broker.authority.files.directory
+    rollover.prepare(directory, root(directory, None))
+    broker.authority = rollover.switch(directory, early=True)
+    broker.restart()
+    following = broker.device_identity(ADDRESS)
+    assert (may_connect(broker, former), may_connect(broker, following)) == (True, True)
+    broker.authority = rollover.retire(directory, early=True)
+    broker.restart()
+    assert (may_connect(broker, former), may_connect(broker, following)) == (False, True)
 
 
 @pytest.mark.parametrize("lost", [(), ("authority.json",), ("authority.json", "trust.pem")])
