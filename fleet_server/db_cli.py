@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
         "--all", action="store_true", help="every hour's rollups, every page (minutes to hours)"
     )
     verify.add_argument("--drill", action="store_true", help="restore FILE into a server that is thrown away")
+    verify.add_argument(
+        "--on", metavar="URL", help="the drill's server, postgresql://…: what is made there is dropped"
+    )
     return made
 
 

@@ -151,8 +151,12 @@ def _folder_of(into: str) -> Path | None:
     if into.startswith(("postgresql://", "postgres://")):
         return None
     if "://" in into:
-        raise ConfigurationError(f"--into {into} is neither a folder nor postgresql://….")
+        raise ConfigurationError(f"{into} is neither a folder nor postgresql://….")
     return Path(into.removeprefix("embedded:")).absolute()
+
+
+def _postgresql(url: str) -> str:
+    return "postgresql://" + url.split("://", 1)[1]
 
 
 @contextmanager
@@ -163,7 +167,7 @@ def _target(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
         with _reached(options, may_make=True) as context:
             yield context.db.url, str(context.config.database.embedded_directory or "the configured server")
     elif (directory := _folder_of(into)) is None:
-        yield into.replace("postgres://", "postgresql://", 1), "that server"
+        yield _postgresql(into), "that server"
     else:
         server = EmbeddedServer(directory)
         if directory.exists() and answers(server.url()):
@@ -220,9 +224,16 @@ def _restored(file: Path, done: Restored, where: str, beside: Path | None) -> An
 def verify(options: argparse.Namespace) -> Answer:
     if options.file is None and options.drill:
         raise InvalidRequest("--drill is for a backup.", remedy="lamppost db verify FILE --drill")
+    if options.on is not None and not options.drill:
+        raise InvalidRequest("--on is for --drill.", remedy="lamppost db verify FILE --drill --on URL")
+    if options.on is not None and _folder_of(options.on) is not None:
+        raise InvalidRequest(
+            "--on is the postgresql://… of a server.", remedy="Without it, the drill brings its own."
+        )
     with _progress(options) as progress:
         if options.file is not None:
-            findings = looking.look_at_backup(options.file, progress.told, drill=options.drill)
+            on = options.on and _postgresql(options.on)
+            findings = looking.look_at_backup(options.file, progress.told, drill=options.drill, on=on)
         else:
             with _reached(options) as context:
                 now = context.clock.now()

@@ -18,14 +18,15 @@ from fleet_server.database.findings import Finding, Verdict, named, not_checked,
 from fleet_server.database.fingerprints import hold_tables
 from fleet_server.database.manifest import Manifest
 from fleet_server.database.programs import program
-from fleet_server.database.restore import restore
-from fleet_server.database.state import connected, server_of
+from fleet_server.database.restore import drop_database, restore
+from fleet_server.database.state import connected, server_of, with_database
 from fleet_server.embedded_programs import MAJOR
 from fleet_server.embedded_server import EmbeddedServer
-from fleet_server.errors import ConfigurationError, LamppostError
+from fleet_server.errors import LamppostError
 
 Told = Callable[[str], None]
 
+DRILL = "lamppost_drill"  # the database of a drill on a server; what a killed one left goes with the next
 # Nothing of it outlives the drill.
 DRILL_SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
@@ -58,8 +59,8 @@ def look_within(
     return found
 
 
-def look_at_backup(file: Path, told: Told, *, drill: bool) -> list[Finding]:
-    """Manifest, hash, table of contents; with `drill` a restore into a server that is thrown away."""
+def look_at_backup(file: Path, told: Told, *, drill: bool, on: str | None = None) -> list[Finding]:
+    """Manifest, hash, table of contents; with `drill` a restore that is thrown away, on the server `on`."""
     found: list[Finding] = []
     try:
         manifest = manifests.read(file)
@@ -74,7 +75,7 @@ def look_at_backup(file: Path, told: Told, *, drill: bool) -> list[Finding]:
     found.append(sound("file", f"{manifest.bytes:,} bytes, as they were written"))
     found.append(_contents(file, manifest))
     if drill:
-        found.append(_drill(file, manifest, told))
+        found.append(_drill(file, manifest, told, on))
     else:
         found.append(not_checked("restore", "not tried", "lamppost db verify FILE --drill"))
     return found
@@ -96,22 +97,39 @@ def _contents(file: Path, manifest: Manifest) -> Finding:
     return sound(check, f"all {len(manifest.tables)} tables")
 
 
-def _drill(file: Path, manifest: Manifest, told: Told) -> Finding:
+def _drill(file: Path, manifest: Manifest, told: Told, on: str | None) -> Finding:
+    """A drill that was asked for and could not be done is no proof: it counts against the backup."""
     check = "restore"
-    if manifest.timescaledb is not None or manifest.server_major > MAJOR:
-        return not_checked(
+    if on is None and (manifest.timescaledb is not None or manifest.server_major > MAJOR):
+        return unsound(
             check,
-            "the embedded PostgreSQL cannot hold it"
+            "not tried: the embedded PostgreSQL cannot hold it"
             f" (PostgreSQL {manifest.server_major}, TimescaleDB {manifest.timescaledb or 'none'})",
-            "lamppost db restore FILE --into postgresql://… on a server like the old one",
+            "lamppost db verify FILE --drill --on postgresql://… (a server like the old one; what is made"
+            " there is dropped)",
         )
+    try:
+        if on is not None:
+            _restore_on(on, file, manifest, told)
+        else:
+            _restore_embedded(file, told)
+    except LamppostError as failed:
+        return unsound(check, failed.detail, failed.remedy)
+    return sound(check, f"restored, {manifest.rows:,} rows in {len(manifest.tables)} tables are the same")
+
+
+def _restore_embedded(file: Path, told: Told) -> None:
     with tempfile.TemporaryDirectory(prefix="lamppost-drill-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL may run as another account: its own folder in it is closed
-        try:
-            with EmbeddedServer(Path(folder) / "postgres", DRILL_SETTINGS) as server:
-                restore(file, server.url(), told, replace=False, use_timescale=False)
-        except (BackupUnusable, ConfigurationError) as failed:
-            return unsound(check, failed.detail, failed.remedy)
-        except LamppostError as failed:
-            return not_checked(check, str(failed))
-    return sound(check, f"restored, {manifest.rows:,} rows in {len(manifest.tables)} tables are the same")
+        with EmbeddedServer(Path(folder) / "postgres", DRILL_SETTINGS) as server:
+            restore(file, server.url(), told, replace=False, use_timescale=False)
+
+
+def _restore_on(server: str, file: Path, manifest: Manifest, told: Told) -> None:
+    """Into a database of its own there, which is dropped."""
+    url = with_database(server, DRILL)
+    drop_database(url)
+    try:
+        restore(file, url, told, replace=False, use_timescale=manifest.timescaledb is not None)
+    finally:
+        drop_database(url)

@@ -194,6 +194,12 @@ def _drop_leftovers(keeper: Connection[Any], name: str) -> None:
         _drop(keeper, left)
 
 
+def drop_database(url: str) -> None:
+    """The one that the URL names, if it is there. Raises DatabaseUnreachable."""
+    with connected(with_database(url, MAINTENANCE), autocommit=True) as keeper:
+        _drop(keeper, database_of(url))
+
+
 def _drop(keeper: Connection[Any], name: str) -> None:
     keeper.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -224,10 +230,11 @@ def _fill(file: Path, manifest: Manifest, url: str, told: Told) -> None:
             connection.execute(sql.SQL("CREATE EXTENSION timescaledb VERSION {}").format(wanted))
             connection.execute("SELECT timescaledb_pre_restore()")
         _run(file, manifest, url, server_of(connection), told)
-        if manifest.timescaledb is not None:
-            connection.execute("SELECT timescaledb_post_restore()")
+        asleep = _open_to_timescale(connection) if manifest.timescaledb is not None else []
     with connected(url) as connection, _refusals(file):
         found = fingerprints(connection, told)
+        for job in asleep:
+            connection.execute("SELECT alter_job(%s, scheduled => true)", (job,))
     wrong = differences(manifest.tables, found)
     if wrong:
         raise BackupUnusable(
@@ -235,6 +242,22 @@ def _fill(file: Path, manifest: Manifest, url: str, told: Told) -> None:
             f"{' and more' if len(wrong) > 5 else ''}.",
             remedy="Take another backup, or report this: the file's own hash is right.",
         )
+
+
+def _open_to_timescale(connection: Connection[Any]) -> list[int]:
+    """After pg_restore. Returns the jobs that would run at once, and sleep until the tables are compared.
+
+    In one transaction: the scheduler that it starts waits for it. A retention policy would remove from an old
+    backup what was due since, and the comparison would find it missing.
+    """
+    with connection.transaction():
+        connection.execute("SELECT timescaledb_post_restore()")
+        found = connection.execute(
+            "SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000 AND scheduled"
+        ).fetchall()
+        for job in found:
+            connection.execute("SELECT alter_job(%s, scheduled => false)", job)
+    return [job for (job,) in found]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -24,9 +25,12 @@ from fleet_server.database.manifest import Manifest, manifest_of
 from fleet_server.database.restore import restore
 from fleet_server.database.state import database_of
 from fleet_server.errors import ConfigurationError, Conflict
+from fleet_server.telemetry import timescale
 from fleet_server.telemetry.upkeep.retain import retain
-from tests.fleet_server.database.conftest import HOURS, POSTS, Saved, databases
+from tests.fleet_server.database.conftest import HOURS, POSTS, Saved, databases, drop
+from tests.fleet_server.telemetry.stores import ENGINES, Store, assert_all_agree, opened, stored
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
+from tests.support.postgres import with_database
 from wire_contract.classes import Class
 
 
@@ -260,3 +264,75 @@ def test_a_backup_is_looked_at_without_a_restore_and_with_one(saved: Saved, tmp_
     file = tmp_path / saved.made.file.name
     _flip(file)
     assert not all_sound(looking.look_at_backup(file, quiet, drill=False))
+
+
+def test_a_drill_on_a_server_leaves_nothing_there(saved: Saved) -> None:
+    with psycopg.connect(saved.server, autocommit=True) as keeper:
+        keeper.execute(
+            f"CREATE DATABASE {looking.DRILL} TEMPLATE template0".encode()
+        )  # of one that was killed
+    drilled = looking.look_at_backup(saved.made.file, quiet, drill=True, on=saved.server)
+    assert drilled[-1].detail.startswith("restored"), drilled
+    assert databases(saved.server, looking.DRILL) == []
+
+
+def test_a_drill_that_cannot_be_done_is_no_proof(saved: Saved, tmp_path: Path) -> None:
+    file = of_timescale(saved, tmp_path)
+    assert all_sound(looking.look_at_backup(file, quiet, drill=False))
+    found = looking.look_at_backup(file, quiet, drill=True)
+    assert not all_sound(found)
+    assert "--on postgresql://" in found[-1].remedy
+    gone = looking.look_at_backup(file, quiet, drill=True, on="postgresql://x@127.0.0.1:1/x")
+    assert not all_sound(gone)
+    assert "does not answer" in gone[-1].detail
+
+
+@pytest.mark.parametrize("engine", [ENGINES[0], ENGINES[2]])
+def test_every_store_comes_back_with_its_rollups_and_goes_on(
+    engine: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Compressed chunks, aggregates and policies with it; older than its policies keep."""
+    keep = RetentionConfig(*[20] * 8)
+    with opened(engine, request, monkeypatch) as store:
+        post = Post()
+        store.desk.register(post)
+        store.desk.connection.execute("UPDATE device SET district = 'Harbour'")
+        times = [NOW_MS - quarter * 360 * MINUTE_MS for quarter in range(4 * 45, 0, -1)]
+        store.desk.take(post.declare(), post.publish(Class.HISTORY, post.samples(times)))
+        store.settle()
+        store.compress()
+        if engine == "timescale":
+            for table in timescale.TABLES:
+                timescale.keep_policy(store.desk.connection, table, 20)
+        rollups = {view: stored(store.desk, view) for view in ("rollup_1m", "rollup_1h", "rollup_1d")}
+        made = back_up(store.url, tmp_path, "city", (), quiet)
+        assert (made.manifest.timescaledb is None) == (engine == "partitions")
+        server = with_database(store.url, "postgres")
+        url = with_database(store.url, f"lamppost_again_{os.getpid()}")
+        try:
+            restore(made.file, url, quiet, replace=False, use_timescale=engine == "timescale")
+            assert states(url) == made.manifest.tables
+            back = Desk(url)
+            if engine == "timescale":
+                asleep = (
+                    "SELECT count(*) FROM timescaledb_information.jobs WHERE job_id >= 1000 AND scheduled"
+                )
+                assert back.one(asleep) == 0, "as it was saved"
+            again = Store(engine, url, back)
+            assert timescale.aggregates(back.connection) == (engine == "timescale")
+            assert {view: stored(back, view) for view in rollups} == rollups
+            found = looking.look_at_database(url, quiet, NOW, everything=True)
+            assert all_sound(found), found
+            late = post.publish(Class.HISTORY, post.samples([times[3] + 7 * MINUTE_MS, NOW_MS]))
+            assert back.take(late).counts["samples"] == 2
+            again.settle()
+            assert_all_agree(back)
+            while retain(back.connection, keep, NOW):
+                pass
+            assert all_sound(looking.look_at_database(url, quiet, NOW, everything=True))
+            back.close()
+            if engine == "timescale":
+                drilled = looking.look_at_backup(made.file, quiet, drill=True, on=server)
+                assert drilled[-1].detail.startswith("restored"), drilled
+        finally:
+            drop(server, database_of(url))
