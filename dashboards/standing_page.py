@@ -3,6 +3,8 @@ certificates, one of them revoked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -13,12 +15,13 @@ from fleet_server.access.service import SignedIn, permitted
 from fleet_server.devices import service as devices
 from fleet_server.enrolment import service as enrolment
 from fleet_server.enrolment.service import revoking
-from fleet_server.errors import Forbidden, InputError, InvalidRequest, LamppostError
+from fleet_server.errors import Forbidden, InputError, InvalidRequest, LamppostError, LinkError
+from fleet_server.limits import service as limits
 from fleet_server.technician.service import address_of
 
 AREA = "map"
 ACTIONS = ("devices:change", "devices:decommission", "certificates:revoke")
-STATES = ("active", "quarantined", "decommissioned")
+STATES = ("active", "quarantined", "decommissioned")  # what a person may choose
 
 
 def register(desk: Desk) -> None:
@@ -48,7 +51,7 @@ class _Pages:
             raise InvalidRequest("There is no such state.", remedy=f"It is one of {', '.join(STATES)}.")
         try:
             await self._ask(enrolment.change_state, who.principal, address, enrolment.DeviceState(wanted))
-        except InputError as refused:
+        except (InputError, LinkError) as refused:  # also: changed, and the list cannot be written
             return await self._page(who, address, refused)
         return RedirectResponse(f"/standing/{address}?done=1", 303)
 
@@ -71,12 +74,20 @@ class _Pages:
         self, who: SignedIn, address: devices.Address, problem: LamppostError | None = None, done: str = ""
     ) -> Response:
         found = await self._ask(devices.get_device, who.principal, address)
-        certificates = await self._ask(revoking.certificates, who.principal, address)
+        certificates = await self._certificates(who, address)
+        held_until = await self._ask(limits.held_until, who.principal, address)
         changes, ends, revokes = (permitted(who.principal, action, str(address)) for action in ACTIONS)
-        body = view.page(found, certificates, changes, ends, revokes)
+        body = view.page(found, certificates, held_until, changes, ends, revokes)
         return await self._desk.answer(
             who, address.device, body, area=AREA, problem=problem, done=done, wide=True
         )
+
+    async def _certificates(self, who: SignedIn, address: devices.Address) -> Sequence[revoking.Known] | None:
+        """None: the authority's files cannot be read. The lamppost can be shut out all the same."""
+        try:
+            return await self._ask(revoking.certificates, who.principal, address)
+        except LinkError:
+            return None
 
 
 def _address(request: Request) -> devices.Address:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from html import escape
 
 from dashboards import times
@@ -18,6 +19,11 @@ WORDS = {
     "quarantined": "shut out for now: its certificates are on hold",
     "decommissioned": "shut out for good: its certificates are revoked",
 }
+SHUT_OUT = ("quarantined", "decommissioned")
+NOT_OUT_YET = (
+    "a certificate still opens the door, as the revocation list could not be written; the server tries again"
+    " each minute"
+)
 FOR_GOOD = (
     "Its certificates are revoked; it comes back by a new claim alone. Where two people have to agree, this"
     " asks the second one: do the same again once they have."
@@ -36,21 +42,26 @@ REASONS = {
 
 def page(
     device: DeviceView,
-    certificates: Sequence[revoking.Known],
+    certificates: Sequence[revoking.Known] | None,
+    held_until: datetime | None,
     may_change: bool,
     may_end: bool,
     may_revoke: bool,
 ) -> str:
-    """may_end: shut it out for good. may_revoke: one of its certificates."""
+    """certificates: None where the authority's files cannot be read. held_until: it floods, and is let in
+    again by itself then. may_end: shut it out for good. may_revoke: one of its certificates."""
     address = str(device.record.address)
     return (
-        _state(device, may_change, may_end)
+        _state(device, certificates or (), held_until, may_change, may_end)
         + _certificates(address, certificates, may_revoke)
         + _back(address)
     )
 
 
-def _certificates(address: str, found: Sequence[revoking.Known], may_revoke: bool) -> str:
+def _certificates(address: str, found: Sequence[revoking.Known] | None, may_revoke: bool) -> str:
+    if found is None:
+        unread = "They cannot be shown: the authority's files cannot be read now. The server's log says why."
+        return section("Certificates", f'<p class="muted">{escape(unread)}</p>')
     rows = [
         (
             f"<code>{escape(each.certificate.serial)}</code>",
@@ -70,36 +81,45 @@ def _revoke(address: str, of: revoking.Known) -> str:
         return ""
     serial = of.certificate.serial
     inner = "<p>For good. The broker ends its connection within seconds.</p>" + choice(
-        "Why", "reason", REASONS.items()
+        "For the revocation list", "reason", REASONS.items()
     )
     form_ = form(f"/standing/{address}/revoke", inner, "Revoke it", hidden={"serial": serial}, kind="bad")
     return asked_back(f"Revoke {serial[:8]}", form_)
 
 
-def _state(device: DeviceView, may_change: bool, may_end: bool) -> str:
+def _state(
+    device: DeviceView,
+    certificates: Sequence[revoking.Known],
+    held_until: datetime | None,
+    may_change: bool,
+    may_end: bool,
+) -> str:
     record = device.record
     state, address = str(record.state), str(record.address)
-    head = section(
-        "How it stands",
-        facts(
-            (
-                ("State", f'<span class="state">{escape(WORDS.get(state, state))}</span>'),
-                ("Site", escape(record.site) or "-"),
-                ("Last heard of", times.shown(record.newest_sample_at)),
-            )
-        ),
-    )
+    told = [
+        ("State", f'<span class="state">{escape(WORDS.get(state, state))}</span>'),
+        ("Site", escape(record.site) or "-"),
+        ("Last heard of", times.shown(record.newest_sample_at)),
+    ]
+    if held_until is not None:
+        told.insert(1, ("It floods", f"let in again by itself: {times.shown(held_until)}"))
+    standings = [str(each.standing) for each in certificates]
+    if state in SHUT_OUT and "good" in standings:
+        told.insert(1, ("Not out yet", escape(NOT_OUT_YET)))
+    head = section("How it stands", facts(told))
     parts = []
     at = f"/standing/{address}"
     if state == "decommissioned":
         new = link("/field/claim", "a new claim")
         return f"{head}<p>It comes back by {new} alone, one that replaces it.</p>"
-    if may_change and state != "active":
-        parts.append(form(at, "", "Let it in", hidden={"state": "active"}, kind="primary"))
-    if may_change and state != "quarantined":
+    if may_change and (state != "active" or "on hold" in standings):
+        words = "<p>A certificate of it is on hold.</p>" if state == "active" else ""
+        parts.append(form(at, words, "Let it in", hidden={"state": "active"}, kind="primary"))
+    if may_change and (state != "quarantined" or held_until is not None):
+        button = "Shut it out for now" if held_until is None else "Keep it out"
         words = "<p>A stolen or broken one: the broker refuses it until it is let in again.</p>"
-        quarantine = form(at, words, "Shut it out for now", hidden={"state": "quarantined"}, kind="bad")
-        parts.append(asked_back("Shut it out for now", quarantine))
+        quarantine = form(at, words, button, hidden={"state": "quarantined"}, kind="bad")
+        parts.append(asked_back(button, quarantine))
     if may_end:
         words = f"<p>{FOR_GOOD}</p>"
         end = form(at, words, "Shut it out for good", hidden={"state": "decommissioned"}, kind="bad")

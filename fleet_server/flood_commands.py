@@ -17,6 +17,7 @@ examples:
   lamppost fleet floods list                    the newest first
   lamppost fleet floods list --limit 20 --json
   lamppost fleet lamppost activate lamp-07      let it in before its time is over
+  lamppost fleet lamppost quarantine lamp-07    keep it out when its time is over
 """
 LIST_MOST = 10_000
 

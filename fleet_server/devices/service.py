@@ -12,7 +12,7 @@ from typing import Literal
 
 from sqlmodel import Session
 
-from fleet_server.access.rules import Action, Principal
+from fleet_server.access.rules import WORKER, Action, Principal
 from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
@@ -93,28 +93,51 @@ def state_of(ctx: Context, principal: Principal, address: Address) -> DeviceStat
         return store.state_of(session, address)
 
 
-def change_state(
+def state_within(session: Session, address: Address) -> DeviceState | None:
+    """As `state_of`, for a slice that is in a transaction of its own and has authorized."""
+    return store.state_of(session, address)
+
+
+def change_state(ctx: Context, principal: Principal, address: Address, state: DeviceState) -> DeviceView:
+    """Activate, quarantine or decommission. Raises NotFound."""
+    [changed] = change_states(ctx, principal, [address], state)
+    return changed
+
+
+def change_states(
     ctx: Context,
     principal: Principal,
-    address: Address,
+    addresses: Sequence[Address],
     state: DeviceState,
-    also: Callable[[Session], Mapping[str, object]] = lambda _: {},
-) -> DeviceView:
-    """Activate, quarantine or decommission. Raises NotFound.
+    check: Callable[[Session, Mapping[Address, DeviceState]], None] = lambda *_: None,
+    also: Callable[[Session, Address], Mapping[str, object]] = lambda *_: {},
+) -> list[DeviceView]:
+    """As `change_state`, for all of them or none, in one transaction.
 
-    also: what else is done in the same transaction; returns what the audit log is told of it.
+    check: may refuse, of the states as they were; nothing is written before it. also: what else is done for
+    each in the same transaction; returns what the audit log is told of it.
     """
-    authorize(principal, Action.DEVICES_CHANGE, str(address))
+    for address in addresses:
+        authorize(principal, Action.DEVICES_CHANGE, str(address))
+    for_good = state is DeviceState.DECOMMISSIONED
+    action = Action.DEVICES_DECOMMISSION if for_good else Action.DEVICES_CHANGE
     with ctx.db.session(principal.tenant) as session:
-        former = store.change_state(session, address, state)
-        if former is None:
-            raise _no_such(address)
-        session.flush()
-        before, after = {"state": former}, {"state": state, **also(session)}
-        for_good = state is DeviceState.DECOMMISSIONED
-        action = Action.DEVICES_DECOMMISSION if for_good else Action.DEVICES_CHANGE
-        record(session, principal, action, str(address), before=before, after=after)
-        return _view(_need(session, address), ctx.clock.now())
+        formers = {}
+        for address in sorted(set(addresses), key=str):  # in one order: two people do not wait for each other
+            former = store.lock_state(session, address)
+            if former is None:
+                raise _no_such(address)
+            formers[address] = former
+        check(session, formers)
+        for address, former in formers.items():
+            told = also(session, address)
+            if former is state and principal == WORKER:
+                continue  # it repeats what was cut short: no decision
+            store.change_state(session, address, state)
+            before, after = {"state": former}, {"state": state, **told}
+            record(session, principal, action, str(address), before=before, after=after)
+        now = ctx.clock.now()
+        return [_view(_need(session, address), now) for address in addresses]
 
 
 def change_place(

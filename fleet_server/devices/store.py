@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, text, update
 from sqlmodel import Session, col, select
 
 from fleet_server.devices.rules import DeviceState, Place, PresenceState
@@ -151,16 +151,17 @@ def state_of(session: Session, address: Address) -> DeviceState | None:
     return None if state is None else DeviceState(state)
 
 
-def change_state(session: Session, address: Address, state: DeviceState) -> DeviceState | None:
-    """What it was before; None where there is no such device."""
-    query = select(Device).where(Device.tenant == address.tenant, Device.name == address.device)
-    device = session.exec(query.with_for_update()).one_or_none()
-    if device is None:
-        return None
-    former = DeviceState(device.state)
-    device.state = state
-    session.add(device)
-    return former
+def lock_state(session: Session, address: Address) -> DeviceState | None:
+    """Its state, which nobody else changes until the transaction ends; what refers to the device may come
+    meanwhile. None where there is no such device."""
+    query = select(Device.state).where(Device.tenant == address.tenant, Device.name == address.device)
+    state = session.exec(query.with_for_update(key_share=True)).one_or_none()
+    return None if state is None else DeviceState(state)
+
+
+def change_state(session: Session, address: Address, state: DeviceState) -> None:
+    query = update(Device).where(col(Device.tenant) == address.tenant, col(Device.name) == address.device)
+    session.execute(query.values(state=state))
 
 
 def say_when(session: Session, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -76,7 +77,9 @@ class MadeClaim(BaseModel):
 
 
 class StateChange(BaseModel):
-    state: DeviceState
+    """`quarantined`: out until it is active again. `decommissioned`: for good; a new claim brings it back."""
+
+    state: Literal["active", "quarantined", "decommissioned"]
 
 
 class Rejection(BaseModel):
@@ -135,7 +138,7 @@ def change_state(ctx: Ctx, asker: Asker, address: DeviceAddress, body: StateChan
 
     What it sent while it was quarantined is replayed once it is active. A decommissioned lamppost stays out.
     """
-    return device_view(standing.change_state(ctx, asker, address, body.state))
+    return device_view(standing.change_state(ctx, asker, address, DeviceState(body.state)))
 
 
 def view(found: Enrolment) -> EnrolmentView:

@@ -309,13 +309,6 @@ def certificates(session: Session, tenant: str, device: str) -> list[Certificate
     return [made for each in found if (made := certificate_of(each)) is not None]
 
 
-def revoked_unexpired(session: Session, now: datetime) -> list[Certificate]:
-    """Those that are not to open the door, of every lamppost."""
-    k = tables.Certificate
-    found = session.execute(select(k).where(col(k.revoked_at).is_not(None), col(k.not_after) > now)).scalars()
-    return [made for each in found if (made := certificate_of(each)) is not None]
-
-
 def certificate(session: Session, serial: str) -> Certificate | None:
     k = tables.Certificate
     return certificate_of(session.execute(select(k).where(col(k.serial) == serial)).scalar_one_or_none())

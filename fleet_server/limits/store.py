@@ -100,10 +100,57 @@ def open_floods(connection: Connection[Any], since: datetime, now: datetime, lim
 
 
 def move(
-    connection: Connection[Any], flood: int, state: State, *, until: datetime | None, ended: datetime | None
-) -> None:
-    connection.execute(
-        "UPDATE flood SET state = %s, until = %s, ended_at = %s WHERE id = %s", (state, until, ended, flood)
+    connection: Connection[Any],
+    flood: int,
+    former: State,
+    state: State,
+    *,
+    until: datetime | None,
+    ended: datetime | None,
+) -> bool:
+    """False where it is not in the state `former` any more: a person was faster."""
+    return (
+        connection.execute(
+            "UPDATE flood SET state = %s, until = %s, ended_at = %s WHERE id = %s AND state = %s",
+            (state, until, ended, flood, former),
+        ).rowcount
+        == 1
+    )
+
+
+@dataclass(frozen=True)
+class Open:
+    id: int
+    device_id: int
+    state: State
+    until: datetime | None
+
+
+def open_of(session: Session, address: Address, *, lock: bool = False) -> Open | None:
+    """The lamppost's open flood; locked: nobody else moves it until the transaction ends."""
+    query = (
+        "SELECT f.id, f.device_id, f.state, f.until FROM flood f JOIN device d ON d.id = f.device_id"
+        " WHERE d.tenant = :tenant AND d.name = :name AND f.state IN ('seen', 'held')"
+    )
+    held = " FOR UPDATE OF f" if lock else ""
+    row = session.execute(
+        text(query + held), {"tenant": address.tenant, "name": address.device}
+    ).one_or_none()
+    return None if row is None else Open(row.id, row.device_id, State(row.state), row.until)
+
+
+def end(session: Session, flood: Open, state: State, condition: str, now: datetime, street: datetime) -> None:
+    """It is over, and so is the condition that told of it."""
+    session.execute(
+        text("UPDATE flood SET state = :state, ended_at = :now WHERE id = :id"),
+        {"state": state, "now": now, "id": flood.id},
+    )
+    session.execute(
+        text(
+            "UPDATE device_condition SET cleared_at = greatest(raised_at, CAST(:street AS timestamptz))"
+            " WHERE device_id = :device AND code = :code AND source = 'server' AND cleared_at IS NULL"
+        ),
+        {"street": street, "device": flood.device_id, "code": condition},
     )
 
 

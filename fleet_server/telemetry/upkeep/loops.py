@@ -21,6 +21,7 @@ from fleet_server.auditor import upkeep as audit
 from fleet_server.commands import upkeep as commands
 from fleet_server.context import Context
 from fleet_server.decisions.deciding import VERDICTS_A_TICK, decide
+from fleet_server.enrolment import relisting, standing
 from fleet_server.errors import DatabaseUnreachable
 from fleet_server.limits.service import FLOODS_A_TICK, follow_floods
 from fleet_server.privacy import upkeep as privacy
@@ -126,7 +127,13 @@ LOOPS = (
     Loop("forget old requests", 600.0, lambda b: access.forget_old(b.context), access.ROWS_A_TICK),
     Loop("forget surpassed readings", 60.0, lambda b: forget_surpassed(b.connection), LATEST_A_TICK),
     Loop("months ahead", 600.0, lambda b: months_ahead(b.connection, b.context.clock.now()), MAX_VIEWS),
-    Loop("floods", 5.0, lambda b: follow_floods(b.connection, b.context), FLOODS_A_TICK + 1),
+    Loop(
+        "floods",
+        5.0,
+        lambda b: follow_floods(b.connection, b.context, standing.change_state),
+        FLOODS_A_TICK + 1,
+    ),
+    Loop("revocation list", 60.0, lambda b: relisting.list_again(b.context), 1),
     Loop("settings", 1.0, lambda b: reconcile(b.context.db), TWINS_A_TICK),
     Loop("dynamic groups", 60.0, lambda b: regroup(b.context.db, b.group, b.begin_group), 1),
     Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from fleet_server.auditor import service as auditor
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
@@ -22,7 +23,7 @@ from fleet_server.flood_commands import flood_list
 from fleet_server.limits import service, store
 from fleet_server.limits.gauge import LOOK_EVERY_S, MINUTE_S, Gauge
 from fleet_server.limits.rules import TABLE, Event, Own, Rate, Shares, State, diagram, pause, step
-from fleet_server.limits.service import follow_floods, list_floods
+from fleet_server.limits.service import list_floods
 from fleet_server.telemetry.ingest.intake import Incoming
 from fleet_server.telemetry.ingest.worker import IngestWorker
 from fleet_server.tenants import service as tenants
@@ -36,6 +37,10 @@ OTHER = Address("city", "lamp-02")
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MUCH = Rate(30_000, 1_000_000)
 FIRST = timedelta(minutes=15)
+
+
+def follow_floods(connection: psycopg.Connection[Any], ctx: Context, now: datetime) -> int:
+    return service.follow_floods(connection, ctx, standing.change_state, now)
 
 
 def messages(address: Address, count: int, size: int = 10, channel: Up = Up.LIVE) -> list[Incoming]:
@@ -177,6 +182,109 @@ def test_many_that_are_out_do_not_keep_the_next_one_in(ctx: Context, monkeypatch
         store.seen(connection, {OTHER: MUCH}, NOW)
         follow_floods(connection, ctx, NOW)
     assert devices.get_device(ctx, OPERATOR, OTHER).record.state is DeviceState.QUARANTINED
+
+
+@dataclass(frozen=True)
+class Street:
+    """One lamppost, its flood, and what the worker would see of it."""
+
+    ctx: Context
+    connection: psycopg.Connection[Any]
+
+    def counted(self) -> None:
+        store.seen(self.connection, {ONE: MUCH}, NOW)
+
+    def person(self, state: DeviceState) -> None:
+        standing.change_state(self.ctx, OPERATOR, ONE, state)
+
+    def worker(self, now: datetime) -> None:
+        follow_floods(self.connection, self.ctx, now)
+
+    def worker_and(self, state: DeviceState, now: datetime, *, first: bool) -> None:
+        """A person decides while the worker acts: before it changes the lamppost's state, or after that."""
+
+        def change(*told: Any) -> None:
+            if first:
+                self.person(state)
+            standing.change_state(*told)
+            if not first:
+                self.person(state)
+
+        service.follow_floods(self.connection, self.ctx, change, now)
+
+    def told(self) -> tuple[DeviceState, int, list[str], list[tuple[Any, ...]]]:
+        """Its state, certificates on hold, conditions, open floods."""
+        listed = Authority.load_issuing(self.ctx.authority_directory).revocation_list()
+        conditions = devices.conditions(self.ctx, OPERATOR, ONE, current=True, limit=10)
+        return (
+            devices.get_device(self.ctx, OPERATOR, ONE).record.state,
+            sum(revocation.on_hold(each) for each in listed),
+            [each.code for each in conditions],
+            _open(self.connection),
+        )
+
+
+OUT: tuple[DeviceState, int, list[str], list[tuple[Any, ...]]] = (DeviceState.QUARANTINED, 1, [], [])
+IN: tuple[DeviceState, int, list[str], list[tuple[Any, ...]]] = (DeviceState.ACTIVE, 0, [], [])
+
+
+@pytest.fixture
+def street(ctx: Context) -> Iterator[Street]:
+    enrolled(ctx, ONE)
+    with ctx.db.raw(autocommit=True) as connection:
+        yield Street(ctx, connection)
+
+
+def test_who_is_held_and_quarantined_by_a_person_stays_out(street: Street) -> None:
+    """Stolen, and it floods: the person hears that it is out, and the flood's end does not let it in."""
+    street.counted()
+    street.worker(NOW)
+    assert service.held_until(street.ctx, OPERATOR, ONE) == NOW + FIRST
+    street.person(DeviceState.QUARANTINED)
+    assert street.told() == OUT
+    assert service.held_until(street.ctx, OPERATOR, ONE) is None
+    street.worker(NOW + FIRST)
+    assert street.told() == OUT
+    [line] = auditor.lines(street.ctx, ADMIN, auditor.Wanted(action="devices:change", who=OPERATOR.name), 10)
+    assert line.after == {"state": "quarantined", "flood": "left"}
+    street.counted()  # what was under way when its connection was cut
+    street.worker(NOW + FIRST)
+    assert street.told() == OUT
+    street.person(DeviceState.ACTIVE)
+    assert street.told() == IN
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_person_who_decides_while_the_worker_acts_is_right(street: Street, first: bool) -> None:
+    street.counted()
+    street.worker_and(DeviceState.QUARANTINED, NOW, first=first)
+    assert street.told() == OUT
+    street.worker(NOW + FIRST)
+    assert street.told() == OUT
+    street.person(DeviceState.ACTIVE)
+    street.counted()
+    street.worker(NOW)
+    street.worker_and(DeviceState.QUARANTINED, NOW + 2 * FIRST, first=first)
+    assert street.told() == OUT
+    street.worker(NOW + 9 * FIRST)
+    assert street.told() == OUT
+
+
+def test_what_is_let_in_without_the_authority_is_let_in_by_a_later_look(street: Street) -> None:
+    street.counted()
+    street.worker(NOW)
+    folder = street.ctx.authority_directory
+    away = folder.rename(folder.with_name("away"))
+    lines = len(auditor.lines(street.ctx, ADMIN, auditor.Wanted(), 100))
+    for _ in range(3):
+        street.worker(NOW + FIRST)
+    assert len(auditor.lines(street.ctx, ADMIN, auditor.Wanted(), 100)) == lines + 1, "no line for each try"
+    away.rename(folder)
+    assert street.told() == (DeviceState.ACTIVE, 1, ["flood"], [("held", NOW + FIRST)])
+    street.worker(NOW + FIRST)
+    assert street.told() == IN
+    [flood] = list_floods(street.ctx, OPERATOR, before_id=2**62, limit=10)
+    assert flood.state is State.RELEASED
 
 
 class _NoLink:
