@@ -27,7 +27,8 @@ def test_an_upgrade_says_from_where_to_where(
     config = str(config_of(empty_database_url, tmp_path))
     migrations.upgrade(empty_database_url, "0006", use_timescale=False)
     assert db_cli.main(["upgrade", "--check", "--config", config]) == 1
-    assert capsys.readouterr().out.startswith(f"{len(steps_from('0006'))} steps are pending:\n0007  Incidents")
+    pending = f"{len(steps_from('0006'))} steps are pending:\n0007  Incidents"
+    assert capsys.readouterr().out.startswith(pending)
     assert db_cli.main(["upgrade", "--config", config, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["at"], told["newest"], told["upgraded"]) == ("0006", newest_step(), True)
