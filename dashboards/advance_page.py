@@ -73,12 +73,12 @@ class _Pages:
         return await self._desk.answer(who, "Claims in advance", body, area=AREA)
 
     async def revoke(self, request: Request, who: SignedIn) -> Response:
-        batch, reason = request.path_params["batch"], (await forms.given(request)).one("reason")
+        batch, reason = request.path_params["batch"], (await forms.given(request)).one(forms.WHY)
         await self._ask(batches.revoke, who.principal, batch, reason)
         return RedirectResponse("/batches?done=revoke", 303)
 
     async def resume(self, request: Request, who: SignedIn) -> Response:
-        batch, reason = request.path_params["batch"], (await forms.given(request)).one("reason")
+        batch, reason = request.path_params["batch"], (await forms.given(request)).one(forms.WHY)
         await self._ask(batches.resume, who.principal, batch, reason)
         return RedirectResponse("/batches?done=resume", 303)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from dashboards import times
-from dashboards.forms import Given
+from dashboards.forms import WHY, Given
 from dashboards.parts import asked_back, field, form, further, link, section, table
 from fleet_server.enrolment.service import Enrolment, batches
 
@@ -51,11 +51,10 @@ def _state(of: batches.Batch) -> str:
 def _change(of: batches.Batch) -> str:
     if str(of.state) == "revoked":
         return ""
-    reason = field("Why", "reason", most=500)
-    end = form(f"/batches/{of.id}/revoke", reason, "Revoke it", kind="bad")
+    end = form(f"/batches/{of.id}/revoke", "", "Revoke it", kind="bad")
     body = asked_back(f"Revoke {of.technician}'s", end)
     if str(of.state) == "suspended":
-        again = form(f"/batches/{of.id}/resume", reason, "Resume it")
+        again = form(f"/batches/{of.id}/resume", "", "Resume it")
         body += asked_back(f"Resume {of.technician}'s", again)
     return body
 
@@ -87,7 +86,7 @@ def _new(typed: Given) -> str:
         + field("Good from (empty: now)", "from", typed.one("from"), kind="datetime-local")
         + field("Days", "days", typed.one("days") or DAYS, kind="number", required=True)
     )
-    made = form("/batches", inner, "Make the claims", kind="primary")
+    made = form("/batches", inner, "Make the claims", kind="primary", why=typed.one(WHY))
     return asked_back("Make claims in advance", made, open_=bool(typed.fields))
 
 
@@ -136,5 +135,5 @@ def _add(typed: Given) -> str:
         f' maxlength="4096" required spellcheck="false">{escape(typed.one("key"))}</textarea></label>'
         + field("Days", "days", typed.one("days") or KEY_DAYS, kind="number", required=True)
     )
-    added = form("/keys", inner, "Register it", kind="primary")
+    added = form("/keys", inner, "Register it", kind="primary", why=typed.one(WHY))
     return asked_back("Register a key", added, open_=bool(typed.fields))

@@ -108,7 +108,7 @@ def _forms(of: Request, name: str, may_decide: bool) -> str:
     if not may_decide:
         return '<p class="muted">An approver or an administrator decides.</p>'
     note = field("Note", "note", most=500, hint="kept with your name")
-    refuse = form(f"{at}/refuse", note, "Refuse", kind="bad")
+    refuse = form(f"{at}/refuse", note, "Refuse", kind="bad", why=None)
     if str(of.state) == "approved":
         return asked_back("Refuse after all", refuse)
-    return form(f"{at}/approve", note, "Agree", kind="primary") + asked_back("Or refuse", refuse)
+    return form(f"{at}/approve", note, "Agree", kind="primary", why=None) + asked_back("Or refuse", refuse)

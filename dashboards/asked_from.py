@@ -1,4 +1,4 @@
-"""Where the browser is that a page acts for now."""
+"""Where the browser is that a page acts for now, and why it is told to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from nicegui import context
 _of_form: ContextVar[str] = ContextVar("address of the browser whose form is answered", default="")
 
 
+_why: ContextVar[str] = ContextVar("reason that stands in the form that is answered", default="")
+
+
 @contextmanager
 def answering(address: str) -> Iterator[None]:
     """Within, a form of the browser at this IP address is answered: NiceGUI knows no client of it."""
@@ -19,6 +22,20 @@ def answering(address: str) -> Iterator[None]:
         yield
     finally:
         _of_form.reset(before)
+
+
+@contextmanager
+def saying_why(reason: str) -> Iterator[None]:
+    before = _why.set(reason)
+    try:
+        yield
+    finally:
+        _why.reset(before)
+
+
+def asked_why() -> str:
+    """What stood in the form that is answered; "": nothing did, or there is no form."""
+    return _why.get()
 
 
 def asked_from() -> str:

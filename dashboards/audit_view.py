@@ -58,7 +58,7 @@ def listing(found: Listing) -> str:
     more = ""
     if found.before is not None:
         more = further("/audit", {**found.asked, "before": str(found.before)}, "Older lines")
-    verify = form("/audit/verify", "", "Verify the log")
+    verify = form("/audit/verify", "", "Verify the log", why=None)
     return (
         f'{_filter(found.asked)}<section class="bare">{lines}{more}</section>'
         + (_downloads(found.asked) if found.may_export else "")
@@ -237,7 +237,7 @@ def verified(verdict: Verdict, may_walk: bool) -> str:
         )
     again = ""
     if may_walk:
-        again = form("/audit/verify", "", "Walk every line again", hidden={"full": "yes"})
+        again = form("/audit/verify", "", "Walk every line again", hidden={"full": "yes"}, why=None)
     return (
         words + section("What was looked at", facts(rows) + again) + f"<p>{link('/audit', 'All lines')}</p>"
     )

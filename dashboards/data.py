@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from air_quality.place import BadCell, cell_centre
 from dashboards import words
-from dashboards.asked_from import asked_from
+from dashboards.asked_from import asked_from, asked_why
 from dashboards.model import Condition, Detail, Lamppost, Pending, Place, Reading, Sensor
 from fleet_server.access import service as access
 from fleet_server.access.service import SignedIn, two_person
@@ -76,8 +76,10 @@ class Services:
     ) -> T:
         """One step of signing in, in a thread kept for it. Raises SignInBusy beside its own refusals."""
 
+        why = asked_why()
+
         def attempt() -> T:
-            with auditor.of_pages(self._context, address):
+            with auditor.of_pages(self._context, address, why):
                 return function(self._context, *args, **kwargs)
 
         return await asyncio.get_running_loop().run_in_executor(self._doorkeepers, attempt)
@@ -186,10 +188,10 @@ class Services:
         return await self._call(function, self._context, *args, **kwargs)
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        address = asked_from()
+        address, why = asked_from(), asked_why()
 
         def act() -> T:
-            with auditor.of_pages(self._context, address):
+            with auditor.of_pages(self._context, address, why):
                 return function(*args, **kwargs)
 
         return await asyncio.get_running_loop().run_in_executor(self._lookers, act)

@@ -9,10 +9,11 @@ from fastapi import Request
 from nicegui import app
 from starlette.responses import RedirectResponse, Response
 
-from dashboards.asked_from import answering
+from dashboards.asked_from import answering, saying_why
 from dashboards.sessions import Sessions
 from dashboards.sign_in import unavailable_page
 from fleet_server.access.service import SignedIn
+from fleet_server.auditor import service as auditor
 from fleet_server.errors import InvalidRequest, LamppostError, LinkError, TooLarge, problem_of
 
 Handler = Callable[[Request, SignedIn], Awaitable[Response]]
@@ -22,6 +23,8 @@ FIELDS_MOST = 96  # every scope of a token has a box
 AWAY = "A part of the server does not answer just now."
 LOOK = "Look in a moment whether it was done, and do it again if not."
 NUMBER_MOST = 2**31 - 1  # of what the database numbers with four bytes
+WHY = "why"  # the field that every form has for the reason
+_PLAIN = "application/x-www-form-urlencoded"
 
 
 def route(method: str, path: str, handler: Handler, known: Sessions, refused: Refused) -> None:
@@ -33,7 +36,8 @@ def route(method: str, path: str, handler: Handler, known: Sessions, refused: Re
             return RedirectResponse("/sign-in", 303)
         with answering(request.client.host if request.client else ""):
             try:
-                return await handler(request, who)
+                with saying_why(await _why(request)):
+                    return await handler(request, who)
             except LinkError:
                 return (
                     unavailable_page()
@@ -86,6 +90,14 @@ async def given(request: Request) -> Given:
     async with request.form(max_files=0, max_fields=FIELDS_MOST) as form:
         fields = tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
     return Given(fields)
+
+
+async def _why(request: Request) -> str:
+    """The reason that was typed; "" where the form has files, and no such field. Raises InvalidRequest,
+    TooLarge."""
+    if not request.headers.get("content-type", "").startswith(_PLAIN):
+        return ""
+    return auditor.checked_reason((await given(request)).one(WHY))
 
 
 def number(text: str, what: str, most: int = NUMBER_MOST) -> int:

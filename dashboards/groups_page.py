@@ -117,7 +117,7 @@ class _Pages:
         command = given.one("command")
         if command not in OFFERED:
             raise InvalidRequest("There is no such command.", remedy="Choose one of the list.")
-        wanted = Ask(CommandName(command), reason=given.one("reason"))
+        wanted = Ask(CommandName(command), reason=given.one(forms.WHY))
         told = await self._ask(commands.ask_group, who.principal, name, wanted, given.number("rate"))
         return RedirectResponse(f"/bulk/{told.id}", 303)
 
@@ -140,7 +140,7 @@ class _Pages:
         """One setting; an empty value takes it away. Raises InvalidRequest."""
         key, registry = given.one("key"), await self._ask(twin.registry, who.principal)
         value = settings_view.value_of(given.one("value"), key, registry)
-        return Wish(twin.patch_of({key: value}, "the setting"), reason=given.one("reason"))
+        return Wish(twin.patch_of({key: value}, "the setting"))
 
     async def _settings(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from dashboards import settings_view, times
-from dashboards.forms import Given
+from dashboards.forms import WHY, Given
 from dashboards.lamppost_orders import OFFERED
 from dashboards.parts import asked_back, choice, facts, field, form, further, link, section, table
 from fleet_server.commands.service import Bulk, CommandRecord, groups
@@ -47,7 +47,7 @@ def listing(found: Sequence[groups.Group], may_change: bool, typed: Given = EMPT
             kind="number",
         )
     )
-    new = form("/groups", inner, "Make it", kind="primary")
+    new = form("/groups", inner, "Make it", kind="primary", why=typed.one(WHY))
     asked = asked_back("Make a group", new, open_=bool(typed.fields)) if may_change else ""
     listed = table("Groups", head, rows, none)
     return (
@@ -102,10 +102,8 @@ def _members(of: groups.Group, found: groups.Members, may_change: bool) -> str:
 
 
 def _tell(at: str, members: int) -> str:
-    inner = (
-        choice("Tell them to", "command", OFFERED.items())
-        + field("Why", "reason", most=500, hint="kept with your name")
-        + field("So many a minute", "rate", RATE, kind="number", required=True)
+    inner = choice("Tell them to", "command", OFFERED.items()) + field(
+        "So many a minute", "rate", RATE, kind="number", required=True
     )
     words = f"<p>{members} lampposts, without who is shut out or has too much to do already.</p>"
     return section("Tell all of them", words + form(f"{at}/tell", inner, "Tell them", kind="primary"))

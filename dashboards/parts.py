@@ -10,6 +10,9 @@ from html import escape
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from dashboards.forms import WHY
+from fleet_server.auditor.service import REASON_MOST_CHARACTERS
+
 T = TypeVar("T")
 
 
@@ -47,9 +50,18 @@ def link(href: str, words: str) -> str:
 
 
 def form(
-    action: str, inner: str, button: str, *, hidden: Mapping[str, str] | None = None, kind: str = ""
+    action: str,
+    inner: str,
+    button: str,
+    *,
+    hidden: Mapping[str, str] | None = None,
+    kind: str = "",
+    why: str | None = "",
 ) -> str:
-    """One that changes something. kind: "primary", "bad"."""
+    """One that changes something. kind: "primary", "bad". why: what stands in the field of that name, by
+    which the audit log and the second person learn the reason; None: it has none."""
+    if why is not None:
+        inner += field("Why", WHY, why, most=REASON_MOST_CHARACTERS, hint="not needed; kept with your name")
     kept = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in (hidden or {}).items()

@@ -9,7 +9,7 @@ from html import escape
 
 from dashboards import times
 from dashboards.action_words import ROLES, role
-from dashboards.forms import Given
+from dashboards.forms import WHY, Given
 from dashboards.parts import asked_back, checks, facts, field, form, further, link, once, section, table
 from fleet_server.access.service import EVERY_TENANT, HUMAN_ROLES, ListedSession, Operator
 
@@ -69,7 +69,7 @@ def _adding(tenant: str, typed: Given) -> str:
         + '<label class="check"><input type="checkbox" name="machine" value="1"><span>A machine: no password,'
         " it acts by tokens alone</span></label>"
     )
-    made = form("/people", inner, "Add", kind="primary")
+    made = form("/people", inner, "Add", kind="primary", why=typed.one(WHY))
     return asked_back("Add a person", made, open_=bool(typed.fields))
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from dashboards.forms import Given
+from dashboards.forms import WHY, Given
 from dashboards.parts import asked_back, field, form, table
 from fleet_server.errors import InvalidRequest
 from fleet_server.twin.service import Setting
@@ -32,13 +32,12 @@ def change(at: str, registry: Sequence[Setting], typed: Given = EMPTY) -> str:
             "Setting", "key", typed.one("key"), most=128, required=True, among=[each.key for each in registry]
         )
         + field("Value (empty: take it away)", "value", typed.one("value"), most=200)
-        + field("Why", "reason", typed.one("reason"), most=500, hint="kept with your name")
     )
     rows = [
         (f"<code>{escape(each.key)}</code>", escape(each.changes), escape(each.allows)) for each in registry
     ]
     known = table("What can be set", ("Setting", "What it changes", "Allowed"), rows, "")
-    set_it = form(at, inner, "Set it", kind="primary")
+    set_it = form(at, inner, "Set it", kind="primary", why=typed.one(WHY))
     return asked_back("Change a setting", set_it, open_=bool(typed.fields)) + asked_back(
         "What can be set", known
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from dashboards import times
-from dashboards.forms import Given
+from dashboards.forms import WHY, Given
 from dashboards.parts import asked_back, facts, field, form, further, link, section, table
 from fleet_server.tenants.service import NAMES, Quotas, TenantRecord
 
@@ -53,6 +53,7 @@ def listing(found: Sequence[TenantRecord], after: str, may_change: bool, typed: 
         + field("Title", "title", typed.one("title"), most=100, hint="Câmara Municipal do Porto"),
         "Name it",
         kind="primary",
+        why=typed.one(WHY),
     )
     asked = asked_back("Name a tenant", new, open_=bool(typed.fields)) if may_change else ""
     body += further("/tenants", {"after": after}, "Further tenants") if after else ""
@@ -97,7 +98,7 @@ def one(of: TenantRecord, may_change: bool, typed: Given = EMPTY) -> str:
     inner += "".join(
         field(f"{words(name)} (empty: the usual)", name, kept.one(name), kind="number") for name in NAMES
     )
-    change = form(f"/tenants/{of.name}", inner, "Change it", kind="primary")
+    change = form(f"/tenants/{of.name}", inner, "Change it", kind="primary", why=typed.one(WHY))
     return head + section("Quotas", f'{quotas}<p class="muted">{NOTE}</p>') + section("Change", change)
 
 

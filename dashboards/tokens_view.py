@@ -8,7 +8,7 @@ from html import escape
 
 from dashboards import times
 from dashboards.action_words import action
-from dashboards.forms import Given
+from dashboards.forms import WHY, Given
 from dashboards.parts import asked_back, checks, field, form, further, link, once, section, table
 from fleet_server.access.service import EVERY_TENANT, ApiToken
 
@@ -69,7 +69,7 @@ def _new(offered: Sequence[str], tenant: str, typed: Given) -> str:
         + field("Days until it ends", "days", typed.one("days") or DAYS, kind="number", required=True)
         + checks("It may", "scope", scopes, typed.all("scope"))
     )
-    made = form("/tokens", inner, "Make the token", kind="primary")
+    made = form("/tokens", inner, "Make the token", kind="primary", why=typed.one(WHY))
     return asked_back("Make a token", made, open_=bool(typed.fields))
 
 

@@ -38,7 +38,7 @@ examples:
   lamppost fleet enrolments accept 12 --fingerprint 1f0a-...-77c3
   lamppost fleet lamppost list
   lamppost fleet place set lamp-07 --at 41.1496,-8.6109 --district Harbour
-  lamppost fleet lamppost quarantine lamp-07     stolen? this shuts it out within seconds
+  lamppost fleet lamppost quarantine lamp-07 --reason "stolen"     shuts it out within seconds
   lamppost fleet calibration set lamp-07 --slope 0.62 --humidity -0.05 --offset 3.1 --from 2026-11-01
   lamppost fleet incidents list --state open
   lamppost fleet incidents ack 12
@@ -47,7 +47,8 @@ examples:
   lamppost fleet retention list
 
 It acts on the database of the server's configuration (--config, --data), running or not. Whoever may read
-that configuration may do everything here; what is done is kept under the name of the system user.
+that configuration may do everything here; what is done is kept under the name of the system user, with the
+--reason that every command takes which changes something.
 """
 
 
@@ -144,7 +145,6 @@ def _enrolments(group: Commands[argparse.ArgumentParser]) -> None:
     admit.add_argument("--replace", action="store_true", help="also names that exist; theirs are revoked")
     reject = add_command(group, "reject", "refuse it for good", run.enrolments_reject)
     reject.add_argument("id", type=int)
-    reject.add_argument("--reason", default="", metavar="TEXT")
 
 
 def _lampposts(group: Commands[argparse.ArgumentParser]) -> None:
@@ -207,7 +207,7 @@ def _incidents(group: Commands[argparse.ArgumentParser]) -> None:
     span.add_argument("--for", dest="span", type=duration, metavar="TIME", help="30m, 2h, 7d at most")
     span.add_argument("--off", action="store_true", help="end the silence")
     note = add_command(group, "note", "add a note to its history", on.incidents_note)
-    close = add_command(group, "close", "say that it is over", on.incidents_close)
+    close = add_command(group, "close", "say that it is over", on.incidents_close, why="")
     for each in (shown, ack, silence, note, close):
         each.add_argument("id", type=int)
     note.add_argument("text")

@@ -89,7 +89,7 @@ def enrolments_accept(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 
 def enrolments_reject(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    return [_enrolment(enrolment.reject(ctx, console(), options.id, options.reason))]
+    return [_enrolment(enrolment.reject(ctx, console(), options.id, options.why))]
 
 
 def lamppost_list(ctx: Context, _: argparse.Namespace) -> list[Row]:

@@ -25,7 +25,7 @@ To shut a lamppost out with all that it has: lamppost fleet lamppost quarantine 
 def add(group: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
     """The group's commands; `command(group, name, what, act)` makes one."""
     listed = command(group, "list", "those that a lamppost was given, the newest first", certificates_list)
-    revoke = command(group, "revoke", "revoke one for good", certificates_revoke)
+    revoke = command(group, "revoke", "revoke one for good", certificates_revoke, why="--why")
     for each in (listed, revoke):
         each.add_argument("name", metavar="[TENANT/]NAME")
     revoke.add_argument("serial", metavar="SERIAL", help="hexadecimal, as the list shows it")

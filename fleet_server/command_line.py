@@ -12,7 +12,7 @@ from typing import Any
 
 from fleet_server.config import load_config
 from fleet_server.errors import ConfigurationError, LamppostError
-from fleet_server.origin import coming_from
+from fleet_server.origin import REASON_MOST_CHARACTERS, coming_from, reason_problem
 
 Commands = argparse._SubParsersAction  # the type argparse gives no public name
 
@@ -27,18 +27,34 @@ class Answer:
 
 
 Act = Callable[[argparse.Namespace], Answer]
+# a command of such a name leaves no line in the audit log, so there is nothing to give a reason for
+LOOKING = {"backup", "file", "inventory", "keys", "list", "log", "preview", "scopes", "show", "verify"}
 
 
 def add_command(
-    commands: Commands[argparse.ArgumentParser], name: str, what: str, act: Any
+    commands: Commands[argparse.ArgumentParser], name: str, what: str, act: Any, *, why: str = "--reason"
 ) -> argparse.ArgumentParser:
-    """A command with the options that each has; `act` is kept as `options.act`."""
+    """A command with the options that each has; `act` is kept as `options.act`.
+
+    why: what the option is called by which `options.why` is given; "": the command has a reason of its own.
+    """
     one = commands.add_parser(name, help=what, description=what)
     one.set_defaults(act=act)
     one.add_argument("--config", type=Path, metavar="FILE", help="the server's configuration (server.toml)")
     one.add_argument("--data", type=Path, metavar="DIR", help="the server's data directory")
     one.add_argument("--json", action="store_true", help="answer in JSON, without progress")
+    if why and name not in LOOKING:
+        told = f"why, for the audit log and the second person (at most {REASON_MOST_CHARACTERS} characters)"
+        one.add_argument(why, dest="why", default="", type=_reason, metavar="TEXT", help=told)
     return one
+
+
+def _reason(text: str) -> str:
+    reason = text.strip()
+    problem = reason_problem(reason)
+    if problem is not None:
+        raise argparse.ArgumentTypeError(f"a reason {problem}")
+    return reason
 
 
 def answered(name: str, options: argparse.Namespace, act: Act, *, stopped: str = "stopped") -> int:
@@ -49,7 +65,7 @@ def answered(name: str, options: argparse.Namespace, act: Act, *, stopped: str =
     """
     try:
         options.loaded = load_config(options.config, data_dir=options.data)
-        with coming_from("command"):
+        with coming_from("command", reason=getattr(options, "why", "")):
             answer = act(options)
     except LamppostError as refused:
         if options.json:

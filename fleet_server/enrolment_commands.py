@@ -58,7 +58,6 @@ def add_batch(group: Any, command: Make) -> None:
     ):
         made = command(group, name, what, batch_change)
         made.add_argument("id", metavar="BATCH")
-        made.add_argument("--reason", default="", metavar="TEXT")
         made.set_defaults(change=act)
 
 
@@ -98,7 +97,7 @@ def batch_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
 
 
 def batch_change(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    return [_batch(options.change(ctx, console(), options.id, options.reason))]
+    return [_batch(options.change(ctx, console(), options.id, options.why))]
 
 
 def keys_add(ctx: Context, options: argparse.Namespace) -> list[Row]:

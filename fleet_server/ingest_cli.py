@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     commands = dead.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _list(add_command(commands, "list", "the newest first", run.dead_list))
     _show(add_command(commands, "show", "one letter: why, and what is in it", run.dead_show))
-    _replay(add_command(commands, "replay", "try again, after the fix", run.dead_replay))
+    _replay(add_command(commands, "replay", "try again, after the fix", run.dead_replay, why="--why"))
     return made
 
 

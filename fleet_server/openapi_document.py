@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from fleet_server.envelope import PROBLEM_TYPE
+from fleet_server.parameters import REASON_SCHEMA, takes_reason
 
 VERSION = "1"
 DESCRIPTION = (
@@ -54,6 +55,8 @@ def describe(app: FastAPI, without_login: set[tuple[str, str]]) -> dict[str, Any
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 _complete(operation, (method.upper(), path) not in without_login)
+                if takes_reason(method.upper(), path):
+                    operation.setdefault("parameters", []).append(REASON_SCHEMA)
         app.openapi_schema = document
     return app.openapi_schema
 

@@ -126,9 +126,10 @@ def add_approvals(group: Any, command: Make) -> None:
     listed = command(group, "list", "what waits for a second person; the newest first", approval_list)
     listed.add_argument("--state", choices=list(map(str, State)), metavar="STATE", help=", ".join(State))
     shown = command(group, "show", "one request", approval_show)
-    approve = command(group, "approve", "agree, as another person than who asked", approval_decide)
+    agree = "agree, as another person than who asked"
+    approve = command(group, "approve", agree, approval_decide, why="--note")
     approve.set_defaults(decide=two_person.approve)
-    refuse = command(group, "refuse", "do not agree", approval_decide)
+    refuse = command(group, "refuse", "do not agree", approval_decide, why="--note")
     refuse.set_defaults(decide=two_person.refuse)
     withdraw = command(
         group, "withdraw", "take back what was asked from this command line", approval_withdraw
@@ -139,7 +140,6 @@ def add_approvals(group: Any, command: Make) -> None:
         each.add_argument("--as", dest="person", required=True, metavar="NAME", help="who decides; signs in")
         each.add_argument("--password-file", type=Path, metavar="FILE", help="first line is the password")
         each.add_argument("--tenant", default="", metavar="NAME", help="where they act; without, the first")
-        each.add_argument("--note", default="", metavar="TEXT")
 
 
 def operator_add(ctx: Context, options: argparse.Namespace) -> list[Row]:
@@ -233,7 +233,7 @@ def approval_show(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 def approval_decide(ctx: Context, options: argparse.Namespace) -> list[Row]:
     with signed_in(ctx, options.person, options.password_file, options.tenant) as person:
-        return [_request(options.decide(ctx, person.principal, options.id, options.note))]
+        return [_request(options.decide(ctx, person.principal, options.id, options.why))]
 
 
 def approval_withdraw(ctx: Context, options: argparse.Namespace) -> list[Row]:

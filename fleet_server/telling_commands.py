@@ -48,7 +48,6 @@ def add(group: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
     bundle.add_argument("name", metavar="[TENANT/]NAME")
     for each in (send, bundle):
         each.add_argument("--lines", type=int, metavar="N", help=f"of logs: how many ({rules.LINES})")
-        each.add_argument("--reason", default="", metavar="TEXT", help="kept with it, and in the audit log")
         each.add_argument("--expires", type=duration, default=EXPIRY, metavar="TIME", help="5m, 7d (24h)")
         each.add_argument(
             "--timeout", type=duration, default=TIMEOUT, metavar="TIME", help="once it began (15m)"
@@ -61,7 +60,6 @@ def add(group: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
     shown = command(group, "show", "one, with what came of it", show)
     file = command(group, "file", "save what it brought", fetch)
     canceled = command(group, "cancel", "take it back, while no lamppost has begun with it", cancel)
-    canceled.add_argument("--reason", default="", metavar="TEXT")
     for each in (shown, file, canceled):
         each.add_argument("id", help="a number" + (", or a bulk's id" if each is canceled else ""))
     for each in (bundle, file):
@@ -125,16 +123,16 @@ def fetch(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 def cancel(ctx: Context, options: argparse.Namespace) -> list[Row]:
     if len(options.id) == 16:
-        found = service.cancel_bulk(ctx, console(), options.id, options.reason)
+        found = service.cancel_bulk(ctx, console(), options.id, options.why)
         counts: Row = {str(state): n for state, n in found.counts.items()}
         return [{"bulk": found.id, **counts}]
-    return [_row(service.cancel(ctx, console(), _number(options.id), options.reason))]
+    return [_row(service.cancel(ctx, console(), _number(options.id), options.why))]
 
 
 def _ask(options: argparse.Namespace, name: CommandName, key: str) -> Ask:
     lines = getattr(options, "lines", None)
     arguments = {} if lines is None else {"lines": str(lines)}
-    return Ask(name, arguments, options.reason, options.expires, options.timeout, key)
+    return Ask(name, arguments, options.why, options.expires, options.timeout, key)
 
 
 def _awaited(

@@ -92,7 +92,6 @@ def _add_wish(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--etag", metavar="N", help="the etag you have seen: refused where it has changed since"
     )
-    made.add_argument("--reason", default="", metavar="TEXT", help="why, for the audit log")
 
 
 def _add_tenant(made: argparse.ArgumentParser) -> None:
@@ -261,7 +260,7 @@ def _wish(options: argparse.Namespace) -> Wish:
     if not patch:
         raise InvalidRequest("Give KEY=VALUE, or --unset KEY: what is to change?")
     etag = (options.etag or "").strip('"')
-    return Wish(service.patch_of(patch, "values"), False, f'"{etag}"' if etag else "", None, options.reason)
+    return Wish(service.patch_of(patch, "values"), False, f'"{etag}"' if etag else "", None)
 
 
 def _value(key: str, text: str) -> Value:

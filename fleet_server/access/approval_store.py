@@ -66,6 +66,13 @@ def insert(
     return made
 
 
+def explain(session: Session, number: int, reason: str) -> None:
+    session.execute(
+        text("UPDATE second_person_request SET reason = :reason WHERE id = :id"),
+        {"reason": reason, "id": number},
+    )
+
+
 def use(session: Session, wanted: Wanted, after: State, now: datetime) -> Request | None:
     """An agreement to exactly this becomes `after`, once: two that come together queue. None: no such.
 

@@ -3,10 +3,11 @@
 Which actions it takes is policy: those of policies annotated `@two_person("yes")` in policies.cedar. A
 service that does such a thing calls `need` after it has authorized:
 
-    two_person.need(ctx, principal, Action.PRIVACY_ERASE, name, two_person.digest(name=name, reason=reason))
+    two_person.need(ctx, principal, Action.PRIVACY_ERASE, name, two_person.digest(name=name))
 
 The first time this raises SecondPersonNeeded with the request's number. Once another person, signed in and
-never a token, has approved it, the same call by the same person with the same arguments passes, once.
+never a token, has approved it, the same call by the same person with the same arguments passes, once. Its
+reason is no part of what is agreed to; where none is given then, the one that the approver read counts.
 
 Configuration, [access] two_person: "auto" holds where two accounts of the tenant that stand apart
 (`apart_rules.py`) could agree, and for a week after there were two, so that a city of one administrator is
@@ -37,12 +38,13 @@ from fleet_server.audit.rules import Outcome
 from fleet_server.context import Context
 from fleet_server.errors import Conflict, Forbidden, NotFound
 from fleet_server.masking import initials
+from fleet_server.origin import REASON_MOST_CHARACTERS, agreed_to, origin
 
 log = logging.getLogger(__name__)
 
 __all__ = ["Request", "State", "actions", "approve", "digest", "get", "listed", "need", "refuse", "withdraw"]
 
-TEXT_MOST_CHARACTERS = 500
+TEXT_MOST_CHARACTERS = REASON_MOST_CHARACTERS
 LIST_MOST = 1000
 _ANOTHER = "Have a third person agree."
 
@@ -86,8 +88,9 @@ def need(
     """Returns where one person is enough, or another has agreed to exactly this; that agreement is then used
     up.
 
-    arguments: `digest(...)` of what is to be done. what, reason: for who decides. session: the transaction
-    of the change, so that a change that fails leaves the agreement in force. Raises SecondPersonNeeded.
+    arguments: `digest(...)` of what is to be done. what, reason: for who decides; reason "": the origin's.
+    session: the transaction of the change, so that a change that fails leaves the agreement in force.
+    Raises SecondPersonNeeded.
     """
     whose = tenant_of(principal, resource) if tenant is None else tenant
     instant = sessions.real(now)
@@ -99,7 +102,7 @@ def need(
     with ctx.db.session() as own:
         if session is None and _used(own, wanted, instant):
             return
-        request = _asked(own, principal, wanted, (what, reason), instant)
+        request = _asked(own, principal, wanted, (what, reason or origin().reason), instant)
     raise SecondPersonNeeded(
         f"Nothing was done: another person has to agree to request {request.id} first.",
         remedy=f"They do: lamppost fleet approvals approve {request.id} --as NAME. Then do the same again.",
@@ -161,6 +164,7 @@ def _used(session: Session, wanted: Wanted, now: datetime) -> bool:
         initials(found.decided_by),
         initials(wanted.asked_by),
     )
+    agreed_to(wanted.action, wanted.resource, found.reason)
     return True
 
 
@@ -169,11 +173,14 @@ def _asked(
 ) -> Request:
     """The request: the open one for exactly this, or a new one."""
     approval_store.expire(session, now)
-    found = approval_store.same(session, wanted)
-    if found is not None:
-        return found
     what, reason = (text[:TEXT_MOST_CHARACTERS] for text in told)
-    made = approval_store.insert(session, wanted, what, reason, now, now + REQUEST_LIFE)
+    made = approval_store.same(session, wanted)
+    if made is None:
+        made = approval_store.insert(session, wanted, what, reason, now, now + REQUEST_LIFE)
+    elif reason and not made.reason and made.state is State.WAITING:  # nobody has read it without
+        approval_store.explain(session, made.id, reason)
+    else:
+        return made
     record(
         session, principal, wanted.action, wanted.resource,
         after={"request": made.id}, reason=reason, tenant=wanted.tenant, outcome=Outcome.REFUSED,
@@ -182,6 +189,7 @@ def _asked(
 
 
 def _decide(ctx: Context, principal: Principal, number: int, event: Event, note: str) -> Request:
+    note = note or origin().reason
     with ctx.db.session(principal.tenant) as session:
         approval_store.expire(session, sessions.real(None))
         found = _seen(session, principal, number, lock=True)

@@ -50,6 +50,7 @@ def record(
     """Write one line when `session` commits; nothing where it does not.
 
     tenant: whose line it is; None: the resource's, where that is a "tenant/device", else the principal's.
+    reason: why; "": what the request says (`origin.py`), so most callers give none.
     personal: values by name; "resource" among them stands for the resource itself.
     """
     made = _draft(principal, action, resource, before, after, reason, personal, tenant, outcome)
@@ -86,8 +87,9 @@ def _draft(
     outcome: Outcome,
 ) -> Draft:
     here = origin()
-    values = rules.personal_values(principal, action, resource, here.address, reason, personal or {})
     whose = _tenant(principal, resource) if tenant is None else tenant
+    why = reason or here.why(action, resource, whose)
+    values = rules.personal_values(principal, action, resource, here.address, why, personal or {})
     entry = rules.Entry(principal, action, resource, whose, before, after, outcome, here.way, here.request_id)
     salts = [secrets.token_bytes(rules.SALT_BYTES) for _ in values]
     return rules.draft(entry, datetime.now(UTC), values, salts)

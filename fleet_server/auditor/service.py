@@ -27,10 +27,11 @@ from fleet_server.auditor.rules import MOST, LineView, Wanted, view
 from fleet_server.auditor.verdicts import Verdict
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound
-from fleet_server.origin import coming_from
+from fleet_server.origin import REASON_MOST_CHARACTERS, checked_reason, coming_from
 
 __all__ = [
     "MOST",
+    "REASON_MOST_CHARACTERS",
     "Checkpoint",
     "Fault",
     "FaultKind",
@@ -39,6 +40,7 @@ __all__ = [
     "Verdict",
     "Verified",
     "Wanted",
+    "checked_reason",
     "checkpoint_over",
     "export",
     "export_csv",
@@ -257,9 +259,9 @@ def _check_span(begins: datetime | None, ends: datetime | None) -> None:
 
 
 @contextmanager
-def of_pages(ctx: Context, address: str) -> Iterator[None]:
+def of_pages(ctx: Context, address: str, reason: str = "") -> Iterator[None]:
     """What the pages ask for within, on behalf of a browser at this IP address; refusals are written down."""
-    with coming_from("pages", address):
+    with coming_from("pages", address, reason=reason):
         try:
             yield
         except Forbidden as refused:

@@ -23,6 +23,7 @@ from fleet_server.enrolment.certificate_rules import Reason, Standing, standing,
 from fleet_server.enrolment.store import Certificate
 from fleet_server.errors import NotFound
 from fleet_server.masking import in_log
+from fleet_server.origin import origin
 from wire_contract.topics import Address
 
 __all__ = ["Known", "Reason", "Revoked", "Standing", "certificates", "revoke"]
@@ -92,13 +93,18 @@ def revoke(
         ]
         if changed:
             record(
-                session, principal, Action.CERTIFICATES_REVOKE, str(address), reason=reason,
+                session, principal, Action.CERTIFICATES_REVOKE, str(address), reason=_told(reason),
                 before={"state": before.standing},
                 after={"state": known.standing, "serial": found.serial, "good": others.count(Standing.GOOD)},
             )  # fmt: skip
     if changed:
         log.info("certificate %s of %s revoked (%s) by %s", found.serial, address, reason, in_log(principal))
     return Revoked(known, changed, what_follows(str(address), others, changed=changed))
+
+
+def _told(reason: Reason) -> str:
+    """RFC 5280's word, and what who asked says beside it."""
+    return ": ".join(each for each in (str(reason), origin().reason) if each)
 
 
 def _found(session: Session, address: Address, serial: str) -> Certificate:

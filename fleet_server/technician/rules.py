@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 
 WORK_ID = re.compile(r"[0-9a-f]{32}")  # made by the technician's tool: asking again is harmless
 AHEAD_MOST = timedelta(minutes=10)  # a technician's clock that is further ahead has to be set
@@ -149,6 +149,17 @@ def _problem(value: object, kind: str, most: int) -> str:
         case _:
             good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             return "" if good else "a number"
+
+
+def reason_of(work: Work) -> str:
+    """Why it was done, in one line; "": its kind asks for no reason, or none was told."""
+    match work:
+        case ReplaceUnitWork() | ReplaceDeviceWork() | DecommissionWork():
+            return " ".join(work.reason.split())
+        case PlaceWork() | CalibrateWork() | NoteWork():
+            return ""
+        case _:
+            assert_never(work)
 
 
 def _check_place(place: PlaceWork) -> None:

@@ -23,6 +23,7 @@ from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound
 from fleet_server.masking import in_log, masked, sees_names
+from fleet_server.origin import because
 from fleet_server.technician import carrying_out, rules, store
 from fleet_server.technician.checking import drawn, site_check
 from fleet_server.technician.field import ClaimLabel, FieldSettings, address_of, field_settings, label_of
@@ -103,10 +104,16 @@ def do_work(ctx: Context, principal: Principal, told: NewWork, now: datetime | N
         if known is not None:
             return _the_same(known, told)
         _check_in_time(session, told)
-    carrying_out.carry_out(ctx, principal, told.address, work, told.done_at)
-    made = WorkRecord(
-        told.id, told.address, told.kind, told.done_at, instant, principal.name, asdict(work), told.digest
-    )
+    with because(rules.reason_of(work)):
+        carrying_out.carry_out(ctx, principal, told.address, work, told.done_at)
+        made = WorkRecord(
+            told.id, told.address, told.kind, told.done_at, instant, principal.name, asdict(work), told.digest
+        )
+        return _written(ctx, principal, told, made)
+
+
+def _written(ctx: Context, principal: Principal, told: NewWork, made: WorkRecord) -> WorkRecord:
+    """Into the site's history. Raises Conflict."""
     with ctx.db.session(principal.tenant) as session:
         if not store.insert_work(session, made):  # told twice at once
             known = store.find_work(session, told.id)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.twin import groups, query, rules
 from fleet_server.twin.groups import Group
-from fleet_server.twin.routes import Document, IfMatch, Reason, Tenant, wish_of
+from fleet_server.twin.routes import Document, IfMatch, Tenant, wish_of
 
 router = APIRouter(prefix="/api/v1/groups", tags=["groups"])
 
@@ -169,10 +169,9 @@ def patch_settings(
     body: Annotated[Document, Body(examples=[{"sampling": {"every_s": 30}}])],
     if_match: IfMatch = None,
     tenant: Tenant = None,
-    reason: Reason = "",
 ) -> GroupView:
     """Merge into what its members inherit: null takes a setting away."""
-    wish = wish_of(body, "settings", if_match, reason)
+    wish = wish_of(body, "settings", if_match)
     return _tagged(groups.change_settings(ctx, asker, group, wish, tenant), response)
 
 
@@ -185,10 +184,9 @@ def put_settings(
     body: Annotated[Document, Body(examples=[{"log": {"level": "debug"}}])],
     if_match: IfMatch = None,
     tenant: Tenant = None,
-    reason: Reason = "",
 ) -> GroupView:
     """Replace what its members inherit."""
-    wish = wish_of(body, "settings", if_match, reason, whole=True)
+    wish = wish_of(body, "settings", if_match, whole=True)
     return _tagged(groups.change_settings(ctx, asker, group, wish, tenant), response)
 
 

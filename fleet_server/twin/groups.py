@@ -225,7 +225,7 @@ def change_settings(
         was, is_now = changes(before.settings, settings)
         record(
             session, principal, Action.TWIN_CHANGE, _what(after), before=was, after=is_now,
-            reason=wish.reason, tenant=tenant,
+            tenant=tenant,
         )  # fmt: skip
     return after
 

@@ -19,7 +19,6 @@ router = APIRouter(prefix="/api/v1", tags=["twin"])
 Document = dict[str, Any]
 IfMatch = Annotated[str | None, Header(description='the etag that was seen, "7"; else 412', max_length=400)]
 Tenant = Annotated[str | None, Query(max_length=64, description="default: the asker's own")]
-Reason = Annotated[str, Query(max_length=500, description="why, for the audit log")]
 _EXAMPLE: Document = {"desired": {"telemetry": {"flush_interval_s": 5}, "log": None}}
 
 
@@ -100,10 +99,9 @@ def patch_tenant_settings(
     body: Annotated[Document, Body(examples=[{"telemetry": {"flush_interval_s": 30}}])],
     if_match: IfMatch = None,
     tenant: Tenant = None,
-    reason: Reason = "",
 ) -> SectionView:
     """Merge: null takes a setting away."""
-    wish = wish_of(body, "settings", if_match, reason)
+    wish = wish_of(body, "settings", if_match)
     return tenant_view(service.change_tenant_settings(ctx, asker, wish, tenant), response)
 
 
@@ -115,10 +113,9 @@ def put_tenant_settings(
     body: Annotated[Document, Body(examples=[{"log": {"level": "warning"}}])],
     if_match: IfMatch = None,
     tenant: Tenant = None,
-    reason: Reason = "",
 ) -> SectionView:
     """Replace them all."""
-    wish = wish_of(body, "settings", if_match, reason, whole=True)
+    wish = wish_of(body, "settings", if_match, whole=True)
     return tenant_view(service.change_tenant_settings(ctx, asker, wish, tenant), response)
 
 
@@ -136,11 +133,10 @@ def patch_twin(
     response: Response,
     body: Annotated[Document, Body(examples=[_EXAMPLE])],
     if_match: IfMatch = None,
-    reason: Reason = "",
 ) -> TwinView:
     """Merge into `desired`: null takes a setting away. desired.$version, where given, is the one
     seen: else 409."""
-    wish = wish_of(_desired(body), "desired", if_match, reason)
+    wish = wish_of(_desired(body), "desired", if_match)
     return view(service.change_desired(ctx, asker, address, wish), response)
 
 
@@ -152,10 +148,9 @@ def put_twin(
     response: Response,
     body: Annotated[Document, Body(examples=[_EXAMPLE])],
     if_match: IfMatch = None,
-    reason: Reason = "",
 ) -> TwinView:
     """Replace `desired`: the device's own section."""
-    wish = wish_of(_desired(body), "desired", if_match, reason, whole=True)
+    wish = wish_of(_desired(body), "desired", if_match, whole=True)
     return view(service.change_desired(ctx, asker, address, wish), response)
 
 
@@ -173,10 +168,9 @@ def patch_tags(
     response: Response,
     body: Annotated[Document, Body(examples=[{"model": "pi5", "pole": {"height_m": 4}}])],
     if_match: IfMatch = None,
-    reason: Reason = "",
 ) -> Document:
     """Merge: null takes a tag away. If-Match is the only guard that tags have."""
-    wish = wish_of(body, "tags", if_match, reason)
+    wish = wish_of(body, "tags", if_match)
     return view(service.change_tags(ctx, asker, address, wish), response).tags
 
 
@@ -188,19 +182,18 @@ def put_tags(
     response: Response,
     body: Annotated[Document, Body(examples=[{"model": "pi5"}])],
     if_match: IfMatch = None,
-    reason: Reason = "",
 ) -> Document:
     """Replace them all."""
-    wish = wish_of(body, "tags", if_match, reason, whole=True)
+    wish = wish_of(body, "tags", if_match, whole=True)
     return view(service.change_tags(ctx, asker, address, wish), response).tags
 
 
-def wish_of(body: object, what: str, if_match: str | None, reason: str, *, whole: bool = False) -> Wish:
+def wish_of(body: object, what: str, if_match: str | None, *, whole: bool = False) -> Wish:
     """Raises InvalidRequest."""
     version = body.get("$version") if isinstance(body, dict) else None
     if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
         raise InvalidRequest(f"{what}.$version: a whole number.")
-    return Wish(service.patch_of(body, what), whole, if_match or "", version, reason)
+    return Wish(service.patch_of(body, what), whole, if_match or "", version)
 
 
 def _desired(body: Document) -> object:

@@ -37,7 +37,6 @@ class Wish:
     whole: bool = False
     if_match: str = ""
     version: int | None = None
-    reason: str = ""
 
 
 def registry(_ctx: Context, principal: Principal) -> tuple[Setting, ...]:
@@ -72,9 +71,7 @@ def change_desired(ctx: Context, principal: Principal, address: Address, wish: W
         after = replace(after, revision=before.revision + 1)
         store.save(session, after)
         was, is_now = changes(before.own, own)
-        record(
-            session, principal, Action.TWIN_CHANGE, str(address), before=was, after=is_now, reason=wish.reason
-        )
+        record(session, principal, Action.TWIN_CHANGE, str(address), before=was, after=is_now)
     return after
 
 
@@ -97,7 +94,7 @@ def change_tags(ctx: Context, principal: Principal, address: Address, wish: Wish
         was, is_now = changes(before.tags, tags)
         record(
             session, principal, Action.TWIN_CHANGE, str(address), after={"tags": len(tags)},
-            reason=wish.reason, personal=beside(before=was, after=is_now),
+            personal=beside(before=was, after=is_now),
         )  # fmt: skip
     return after
 
@@ -138,7 +135,6 @@ def change_tenant_settings(
             f"settings of {tenant}",
             before=was,
             after=is_now,
-            reason=wish.reason,
             tenant=tenant,
         )
     return after

@@ -50,9 +50,12 @@ def test_the_approver_agrees_and_the_first_does_it(office: Console, browse: Open
     ada.goto(f"{office.url}/lamppost/{LAMP}")
     ada.click("text=Let in, shut out")
     ada.click("summary:has-text('for good')")
+    ada.fill("details:has-text('for good') [name=why]", "the <b>school</b> closes")
+    both_widths(ada)
     ada.click("button:has-text('Shut it out for good')")
     assert "Nothing was done: another person has to agree" in said(ada, desk, "409")
     bea = enter(other, office.url, "the-approver")
+    bea.goto(f"{office.url}/")
     expect(bea.locator(".more summary .count")).to_contain_text("1")
     bea.focus(".more summary")  # by the keyboard alone
     bea.keyboard.press("Enter")
@@ -63,6 +66,7 @@ def test_the_approver_agrees_and_the_first_does_it(office: Console, browse: Open
     go(bea, "Approvals")
     both_widths(bea)
     expect(bea.locator(".request")).to_contain_text(f"revoke the certificates of {LAMP} for good")
+    expect(bea.locator(".request")).to_contain_text("the <b>school</b> closes")
     bea.fill("form[action$=approve] [name=note]", "seen <b>the letter</b>")
     bea.click("button:has-text('Agree')")
     expect(bea.get_by_role("status")).to_contain_text("You have agreed")
@@ -76,6 +80,9 @@ def test_the_approver_agrees_and_the_first_does_it(office: Console, browse: Open
     expect(ada.locator(".state")).to_contain_text("shut out for good")
     go(ada, "Approvals")
     expect(ada.locator("table.cards tr", has_text=str(LAMP))).to_contain_text("done")
+    with office.context() as ctx:
+        [line] = auditor.lines(ctx, CONSOLE, auditor.Wanted(action="devices:decommission", outcome="done"), 1)
+        assert (line.who, line.reason, line.way) == ("the-admin", "the <b>school</b> closes", "pages")
 
 
 @pytest.mark.browser
@@ -215,7 +222,7 @@ def test_the_operator_wishes_something_of_a_group_and_tells_all_of_it(office: Co
     page.click("button:has-text('Set it')")
     assert "is not a" in said(page, window, "422")
     page.fill("[name=value]", "30")
-    page.fill("form[action$=settings] [name=reason]", "dust in the works")
+    page.fill("form[action$=settings] [name=why]", "dust in the works")
     page.click("button:has-text('Set it')")
     expect(page.get_by_role("status")).to_contain_text("within seconds")
     expect(page.locator("table.cards").first).to_contain_text("30")
@@ -252,13 +259,14 @@ def test_the_security_officer_revokes_a_certificate(office: Console, browse: Ope
     page.click("summary:has-text('Revoke')")
     both_widths(page)
     page.select_option("[name=reason]", "keyCompromise")
+    page.fill("form[action$=revoke] [name=why]", "seen in a shop")
     page.click("button:has-text('Revoke it')")
     expect(page.get_by_role("status")).to_contain_text("The broker ends its connection")
     expect(page.locator("table.cards td").nth(1)).to_contain_text("revoked keyCompromise")
     with office.context() as ctx:
         [line] = auditor.lines(ctx, CONSOLE, auditor.Wanted(action="certificates:revoke"), 1)
         assert (line.who, line.resource, line.reason) == (
-            "the-security-officer", "demo/lamp-66", "keyCompromise",
+            "the-security-officer", "demo/lamp-66", "keyCompromise: seen in a shop",
         )  # fmt: skip
 
 

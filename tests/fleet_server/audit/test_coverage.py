@@ -1,4 +1,5 @@
-"""Every action that changes something leaves exactly one line: who, what, on what, from where, which request.
+"""Every action that changes something leaves exactly one line: who, what, on what, from where, why, which
+request.
 
 An action is done here once, or stands in `LEAVES_NO_LINE` with the reason: a new one in neither fails.
 """
@@ -57,6 +58,16 @@ LEAVES_NO_LINE = {
 BY_DEVICES = {
     Action.ENROLMENTS_REQUEST: "a claim's, in the enrolment's tests",
     Action.CERTIFICATES_RENEW: "a device's",
+}
+
+WHY = "Bob's balcony is rebuilt"
+# what is given with the act itself goes before what the request says
+REASONS = {
+    Action.ENROLMENTS_DECIDE: "not ours",
+    Action.APPROVALS_DECIDE: "no",
+    Action.INCIDENTS_WORK: "Bob was there",
+    Action.PRIVACY_ERASE: "request 17",
+    Action.CERTIFICATES_REVOKE: f"keyCompromise: {WHY}",
 }
 
 
@@ -230,13 +241,14 @@ def test_an_action_leaves_exactly_one_line(world: World, action: Action) -> None
     prepare, act = ACTS[action]
     given = None if prepare is None else prepare(world)
     newest = auditor.lines(world.ctx, ADA_EVERYWHERE, Wanted(), 1)[0].number
-    with coming_from("api", "192.0.2.31", f"q-{action}"):
+    with coming_from("api", "192.0.2.31", f"q-{action}", WHY):
         act(world, given)
     (line,) = after(world, newest)
     who = second().name if action is Action.APPROVALS_DECIDE else ADA.name
     assert (line.action, line.who, line.outcome) == (str(action), who, "done")
     assert (line.way, line.address, line.request, line.tenant) == ("api", "192.0.2.31", f"q-{action}", "city")
     assert line.resource
+    assert line.reason == REASONS.get(action, WHY)
     with world.ctx.db.session() as session:
         body = session.execute(
             text("SELECT body FROM audit_line WHERE number = :n"), {"n": line.number}
