@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import socket
+import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,13 +21,17 @@ from demo.city import City
 from demo.layout import TENANT, Post, lay_out
 from demo.records import Records
 from demo.settings import DemoSettings
+from tests.security.raw_mqtt import Raw, publish
 from tests.security.secrets import found_in_files, found_in_processes, secrets_below
 from tests.support.waiting import wait_until
+from wire_contract.topics import Address, Up, up_topic
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 PASSWORD = "nobody steals a lamp"
 SEEN_S = 60.0  # on a busy machine
+FLOOD_MESSAGES = 600  # a minute
+AT_ONCE = 20  # messages under way; the broker takes 200
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +99,50 @@ def test_a_quarantined_lamppost_loses_its_connection_and_only_it(city: City) -> 
     until_link(city, stolen, "online")
     until_stored(city, stolen, before + 5)
     assert untouched(city, other) == before_that
+
+
+@contextmanager
+def in_place_of(city: City, post: Post) -> Iterator[Raw]:
+    """Connected with the lamppost's own key, while its agent is stopped."""
+    identity = post.data / "identity"
+    context = ssl.create_default_context(cafile=str(identity / "ca.pem"))
+    context.load_cert_chain(identity / "device.pem", identity / "device.key")
+    city.agents[post.name].signal(signal.SIGSTOP)
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", city.layout.ports["broker"])) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as made,
+        ):
+            raw = Raw(made)
+            assert raw.opened() == 0
+            yield raw
+    finally:
+        city.agents[post.name].signal(signal.SIGCONT)
+
+
+def test_a_lamppost_that_floods_is_cut_off_and_only_it(city: City) -> None:
+    """By its own real key; beyond what its city allows, a tenth of which an honest one sends at this pace."""
+    assert city.api is not None
+    flooding, other = city.layout.posts
+    before_that, stored_before = untouched(city, other), stored(city, other)
+    tenant = f"/api/v1/tenants/{TENANT}"
+    city.api.call("PUT", tenant, {"quotas": {"device_messages": FLOOD_MESSAGES}})
+    said = publish(up_topic(Address(TENANT, flooding.name), Up.LIVE), b"\xff" * 10)
+    with in_place_of(city, flooding) as raw:
+        for _ in range(2 * FLOOD_MESSAGES // AT_ONCE):
+            raw.send(said * AT_ONCE)
+            raw.answers()
+        wait_until(lambda: device(city, flooding)["state"] == "quarantined", SEEN_S, "it to be stopped")
+        wait_until(raw.is_closed, SEEN_S, "its connection to end")
+    [flood] = [each for each in city.api.call("GET", "/api/v1/floods")["floods"] if each["state"] == "held"]
+    assert flood["name"] == flooding.name
+    assert flood["messages"] > FLOOD_MESSAGES
+    until_stored(city, other, stored_before + 5)
+    assert device(city, other)["state"] == "active"
+    assert untouched(city, other) == before_that
+    city.api.call("PUT", tenant, {"quotas": {"device_messages": None}})
+    decide(city, flooding, "active")
+    until_link(city, flooding, "online")
 
 
 def test_no_secret_is_in_a_log_an_answer_or_the_list_of_processes(city: City) -> None:
