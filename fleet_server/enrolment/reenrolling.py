@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -40,6 +41,8 @@ from wire_contract.topics import Address
 
 log = logging.getLogger(__name__)
 
+_REVOKED = "This certificate is revoked, or no lamppost's."
+
 
 def renew_with_certificate(
     ctx: Context, certificate_der: bytes, csr_der: bytes, now: datetime | None = None
@@ -49,8 +52,10 @@ def renew_with_certificate(
     Raises CertificateRefused, RenewalRefused.
     """
     certificate = x509.load_der_x509_certificate(certificate_der)
-    address, _ = _held(ctx, certificate, Signer.TRUSTED)
-    made = issuing.renew(ctx, address, csr_der, now)
+    held = _held(ctx, certificate, Signer.TRUSTED)
+    if held.revoked:
+        raise CertificateRefused(_REVOKED)
+    made = issuing.renew(ctx, held.address, csr_der, now)
     if made.refused:
         raise RenewalRefused(f"{made.refused[0].upper()}{made.refused[1:].rstrip('.')}.")
     return made.chain_pem
@@ -70,9 +75,12 @@ def renew_expired(
     except RequestRefused as refused:
         raise BadRequest(f"{refused.what}.", remedy=refused.remedy) from refused
     # Of an authority that was retired meanwhile, too: its certificates have run out. The key proves who asks.
-    address, old = _held(ctx, proof.certificate, Signer.TRUSTED, Signer.RETIRED)
+    held = _held(ctx, proof.certificate, Signer.TRUSTED, Signer.RETIRED)
+    address, old = held.address, held.record
     authorize(device_principal(str(address)), Action.CERTIFICATES_RENEW, str(address))
     asked = asking.read(proof.content)
+    if held.revoked and not _is_issued_for(ctx, held, asked):
+        raise CertificateRefused(_REVOKED)
     if not is_fresh(requests.challenge(asked.request) or ""):
         raise StaleChallenge(
             "The request does not carry a fresh challenge.",
@@ -84,8 +92,17 @@ def renew_expired(
     return asking.ask(ctx, _claim(ctx, address, old, asked, instant), asked, instant)
 
 
-def _held(ctx: Context, certificate: x509.Certificate, *signers: Signer) -> tuple[Address, Certificate]:
-    """Whose it is, when it is the one that we issued, and never revoked. Raises CertificateRefused.
+@dataclass(frozen=True)
+class _Held:
+    """A certificate that we issued: whose it is, and what is on record of it. revoked: or on hold."""
+
+    address: Address
+    record: Certificate
+    revoked: bool
+
+
+def _held(ctx: Context, certificate: x509.Certificate, *signers: Signer) -> _Held:
+    """When it is the one that we issued. Raises CertificateRefused.
 
     An issuing authority's key may have been stolen: its signature under a serial that is known says nothing,
     the key and the last day on record do.
@@ -95,8 +112,8 @@ def _held(ctx: Context, certificate: x509.Certificate, *signers: Signer) -> tupl
         raise _wrongly_signed(signer)
     with ctx.db.session() as session:
         found = store.certificate(session, f"{certificate.serial_number:x}")
-    if found is None or found.revoked_at is not None or revoked:
-        raise CertificateRefused("This certificate is revoked, or no lamppost's.")
+    if found is None:
+        raise CertificateRefused(_REVOKED)
     if not _is_that_one(certificate, found):
         log.warning(
             "somebody shows a certificate of %s/%s with its serial %s that was not issued here: its key or"
@@ -105,9 +122,23 @@ def _held(ctx: Context, certificate: x509.Certificate, *signers: Signer) -> tupl
         )
         raise CertificateRefused("This certificate is not the one that was issued with its serial number.")
     try:
-        return Address(found.tenant, found.device), found
+        address = Address(found.tenant, found.device)
     except InvalidName as error:
         raise CertificateRefused("This certificate is no lamppost's.") from error
+    return _Held(address, found, revoked or found.revoked_at is not None)
+
+
+def _is_issued_for(ctx: Context, held: _Held, asked: Read) -> bool:
+    """Was a good certificate issued for this very request? Whoever accepts one about a lamppost that has a
+    newer certificate ends all that it had, also that by which it asks for the answer."""
+    with ctx.db.session() as session:
+        for each in store.renewals(session, held.address.tenant, held.address.device):
+            this = each.old_serial == held.record.serial and each.key_fingerprint == asked.fingerprint
+            if this and each.state is State.ISSUED:
+                leaf = x509.load_pem_x509_certificate(each.chain_pem.encode())
+                made = store.certificate(session, f"{leaf.serial_number:x}")
+                return made is not None and made.revoked_at is None
+    return False
 
 
 def _wrongly_signed(signer: Signer) -> CertificateRefused:

@@ -374,6 +374,30 @@ def test_an_older_key_takes_back_nothing_that_a_newer_one_has_asked(
     assert isinstance(ask(own, "other.key"), Issued)
 
 
+def test_what_a_person_has_accepted_reaches_the_lamppost_that_asked(
+    tmp_path: Path, listener: Listener, authority: Authority
+) -> None:
+    """Its card was put back from an older copy: the newer certificate ends, and with it the older one."""
+    ctx = ruled(listener.ctx)
+    older = enrolled(tmp_path / "older", listener, authority, timedelta(days=300))
+    enrolled(tmp_path / "newer", listener, authority, OLD)
+
+    def ask(name: str) -> Waiting | Issued:
+        proof = signed(older, make_csr(ensure_key(tmp_path / name), POST, "now"))
+        return reenrolling.renew_expired(ctx, proof, lambda told: told == "now")
+
+    waiting = ask("next.key")
+    assert waiting.enrolment.known
+    service.accept(ctx, OPERATOR, waiting.enrolment.id)
+    for _ in range(2):  # an answer may be lost
+        assert isinstance(ask("next.key"), Issued)
+    with pytest.raises(CertificateRefused, match="revoked"):
+        ask("another.key")
+    standing.change_state(ctx, OPERATOR, POST, DeviceState.QUARANTINED)
+    with pytest.raises(CertificateRefused, match="revoked"):
+        ask("next.key")
+
+
 def test_what_a_key_asked_before_its_certificate_was_revoked_is_accepted_no_more(
     tmp_path: Path, listener: Listener, authority: Authority
 ) -> None:
