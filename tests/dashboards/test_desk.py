@@ -13,13 +13,18 @@ from fleet_server.access import service as access
 from fleet_server.access import tokens, two_person
 from fleet_server.access.rules import CONSOLE, EVERY_TENANT, HUMAN_ROLES, Role
 from fleet_server.auditor import service as auditor
+from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
+from fleet_server.enrolment import relisting, standing
 from fleet_server.enrolment import service as enrolment
-from fleet_server.enrolment import standing
 from fleet_server.errors import Conflict
+from fleet_server.limits import service as limits
+from fleet_server.limits import store as limits_store
+from fleet_server.limits.rules import Rate
 from fleet_server.tenants import service as tenants
 from fleet_server.twin import groups
 from fleet_server.twin import service as twin
+from provisioning.authority_files import AuthorityFiles
 from tests.dashboards.conftest import Console, Open
 from tests.dashboards.desk_office import PASSWORD, a_request, as_, both_widths, browser, enter, go, said, walk
 from tests.dashboards.desk_tables import CHANGES, GARBAGE_FORMS, GARBAGE_PATHS, MORE, PAGES
@@ -376,6 +381,47 @@ def test_a_database_that_is_away_is_told_and_waited_for(office: Console) -> None
         assert admin.get("/audit").status_code == 200
     with office.context() as ctx:
         assert not access.get_operator(ctx, CONSOLE, "guest").disabled
+
+
+def test_who_is_out_because_it_floods_is_kept_out(office: Console) -> None:
+    """Quarantined as it is, the page says until when, and takes a person's word that it stays out."""
+    lamp = Address("demo", "lamp-67")
+    with office.context() as ctx, ctx.db.raw(autocommit=True) as connection:
+        devices.register(ctx, as_(R.OPERATOR), lamp)
+        limits_store.seen(connection, {lamp: Rate(9_999, 1)}, datetime.now(UTC))
+        limits.follow_floods(connection, ctx, standing.change_state)
+        with browser(office.url, "the-operator") as person:
+            page = person.get(f"/standing/{lamp}").text
+            assert "It floods" in page
+            assert "Keep it out" in page
+            assert "Shut it out for now" not in page
+            assert person.post(f"/standing/{lamp}", data={"state": "pending"}).status_code == 422
+            assert person.post(f"/standing/{lamp}", data={"state": "quarantined"}).status_code == 303
+            page = person.get(f"/standing/{lamp}").text
+            assert "shut out for now" in page
+            assert not re.search("It floods|Keep it out", page)
+        [flood] = limits.list_floods(ctx, as_(R.OPERATOR), before_id=2**62, limit=1)
+        assert flood.state == "left"
+
+
+def test_who_is_not_out_yet_is_told_as_such(office: Console) -> None:
+    lamp = Address("demo", "lamp-68")
+    with office.context() as ctx, browser(office.url, "the-operator") as person:
+        claim, _, secret = enrolment.make_claim(ctx, as_(R.OPERATOR), lamp.device).token.partition(".")
+        asked = enrolment.request_certificate(ctx, claim, secret, make_request(str(lamp))[0])
+        enrolment.accept(ctx, as_(R.OPERATOR), asked.enrolment.id)
+        key = AuthorityFiles(ctx.authority_directory).issuing_key
+        away = key.rename(key.with_name("away"))
+        answer = person.post(f"/standing/{lamp}", data={"state": "quarantined"})
+        away.rename(key)
+        assert answer.status_code == 503
+        for told in ("not out yet", "tries again each minute", "shut out for now", "They cannot be shown"):
+            assert told in answer.text
+        assert "Not out yet" in person.get(f"/standing/{lamp}").text
+        assert relisting.list_again(ctx) == 1
+        page = person.get(f"/standing/{lamp}").text
+        assert "Not out yet" not in page
+        assert "on hold" in page
 
 
 def test_lists_come_in_pages(office: Console) -> None:
