@@ -32,6 +32,8 @@ ENGINES = (
     "pretended",
     pytest.param("timescale", marks=pytest.mark.timescale),
 )
+BOTH = (ENGINES[0], ENGINES[2])
+"""What is no pretence."""
 SLOTS = range(16)
 NONE = (0, 0, None, None, 0)
 Fold = tuple[int, int, int | None, int | None, int]
@@ -94,23 +96,29 @@ class Store:
 
 
 @contextmanager
-def opened(engine: str, request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Iterator[Store]:
-    if engine == "timescale":
-        patch.setattr(timescale, "keep_policy", _asleep)
-        with new_timescale_database() as url:
-            migrations.upgrade(url)
-            desk = Desk(url)
-            put_jobs_to_sleep(desk.connection)
-            yield Store(engine, url, desk)
-            desk.close()
+def url_on(engine: str, partitions: str, patch: pytest.MonkeyPatch) -> Iterator[str]:
+    """For a module's own `database_url`, with `BOTH` as its params: the given one, or one on TimescaleDB."""
+    if engine != "timescale":
+        if engine == "pretended":
+            pretend_timescale.install(partitions, patch)
+            migrations.upgrade(partitions)
+        yield partitions
         return
-    url = request.getfixturevalue("database_url")
-    if engine == "pretended":
-        pretend_timescale.install(url, patch)
+    patch.setattr(timescale, "keep_policy", _asleep)
+    with new_timescale_database() as url:
         migrations.upgrade(url)
-    desk = Desk(url)
-    yield Store(engine, url, desk)
-    desk.close()
+        with psycopg.connect(url, autocommit=True) as connection:
+            put_jobs_to_sleep(connection)
+        yield url
+
+
+@contextmanager
+def opened(engine: str, request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    partitions = "" if engine == "timescale" else request.getfixturevalue("database_url")
+    with url_on(engine, partitions, patch) as url:
+        desk = Desk(url)
+        yield Store(engine, url, desk)
+        desk.close()
 
 
 def fold(a: Fold, b: Fold) -> Fold:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from fleet_server.telemetry import service
 from fleet_server.telemetry.rules import SECONDS_OF, Resolution
 from fleet_server.telemetry.steps import base_of, expected_instants, points_of, step_for
 from fleet_server.telemetry.upkeep.rollups import roll_up
+from tests.fleet_server.telemetry.stores import BOTH, url_on
 from tests.fleet_server.telemetry.support import GOOD_WORD, MINUTE_MS, NOW, NOW_MS, Desk, Post
 from tests.support.server_context import VIEWER
 from wire_contract.classes import Class
@@ -25,6 +27,14 @@ from wire_contract.topics import Address
 NOBODY = Principal("operator", "nobody", frozenset())
 DAY_MS = 86_400_000
 INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+
+
+@pytest.fixture(params=BOTH)
+def database_url(
+    database_url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    with url_on(request.param, database_url, monkeypatch) as url:
+        yield url
 
 
 @given(INSTANTS, st.timedeltas(timedelta(milliseconds=1), LATEST - EARLIEST), st.integers(2, 4_000))

@@ -15,6 +15,7 @@ from fleet_server.access import service as access
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.context import Context
 from fleet_server.telemetry.upkeep.rollups import roll_up
+from tests.fleet_server.telemetry.stores import BOTH, url_on
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
 from tests.support.api import app_of
 from wire_contract.classes import Class
@@ -24,6 +25,14 @@ PASSWORD = "a lamp for every street"
 API = "/api/v1"
 LATER = (NOW + timedelta(days=1)).isoformat()
 EARLIER = (NOW - timedelta(days=2)).isoformat()
+
+
+@pytest.fixture(params=BOTH)
+def database_url(
+    database_url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    with url_on(request.param, database_url, monkeypatch) as url:
+        yield url
 
 
 @pytest.fixture

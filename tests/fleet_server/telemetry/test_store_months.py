@@ -22,6 +22,7 @@ from fleet_server.telemetry.partitions import (
     month_of,
     months_of,
 )
+from fleet_server.telemetry.upkeep import noting
 from fleet_server.telemetry.upkeep import retain as retaining
 from fleet_server.telemetry.upkeep.months import months_ahead
 from fleet_server.telemetry.upkeep.retain import retain
@@ -105,7 +106,7 @@ def test_a_tick_of_retention_drops_each_month_once(
     """A device that drains what is older than its class is kept would make it go on for ever."""
     old = [ms(NOW - timedelta(days=days)) for days in (300, 200, 100)]
     desk.take(post.declare(), post.publish(Class.HISTORY, post.samples(old)))
-    drop_before, note = partitions.drop_before, retaining.note
+    drop_before, note = partitions.drop_before, noting.note
 
     def refilled(*args: Any) -> None:
         note(*args)
