@@ -64,7 +64,7 @@ def _alarms(found: Sequence[batches.Alarm], may_see: bool) -> str:
         return ""
     rows = [
         (
-            f"<code>{escape(each.claim_id)}</code>",
+            f'<code id="alarm-{each.id}">{escape(each.claim_id)}</code>',
             escape(each.device),
             f"<code>{escape(each.key_fingerprint)}</code>",
             times.shown(each.at),
@@ -75,7 +75,7 @@ def _alarms(found: Sequence[batches.Alarm], may_see: bool) -> str:
     head = ("Claim", "Lamppost", "The second key", "When", "")
     body = table("Claims that were used twice", head, rows, "")
     words = "<p>Somebody showed a claim that another key had used. Its batch rests until it is resumed.</p>"
-    return section("Claims that were used twice", words + body)
+    return f'<div id="alarms">{section("Claims that were used twice", words + body)}</div>'
 
 
 def _new(typed: Given) -> str:

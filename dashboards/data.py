@@ -12,7 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from air_quality.place import BadCell, cell_centre
 from dashboards import words
 from dashboards.asked_from import asked_from, asked_why
-from dashboards.model import Condition, Detail, Lamppost, Pending, Place, Reading, Sensor
+from dashboards.model import Condition, Detail, Lamppost, Pending, Place, Reading, Sensor, UsedTwice
 from fleet_server.access import service as access
 from fleet_server.access.service import SignedIn, two_person
 from fleet_server.auditor import service as auditor
@@ -22,6 +22,7 @@ from fleet_server.decisions import service as decisions
 from fleet_server.devices import service as devices
 from fleet_server.devices.service import DeviceView, SensorUnitRecord
 from fleet_server.enrolment import service as enrolment
+from fleet_server.enrolment.service import batches
 from fleet_server.errors import LinkError
 from fleet_server.live import LiveHub
 from fleet_server.telemetry import service as telemetry
@@ -164,6 +165,23 @@ class Services:
                 ends_another=each.known or each.replaces,
             )
             for each in waiting
+        ]
+
+    async def alarms(self, by: SignedIn) -> Sequence[batches.Alarm]:
+        """Claims that were used twice and nobody looked at, for who may; none for others, or where nobody
+        knows just now."""
+        if not access.permitted(by.principal, "enrolments:decide"):
+            return ()
+        try:
+            return await self._call(batches.alarms, self._context, by.principal)
+        except LinkError:
+            return ()
+
+    async def used_twice(self, by: SignedIn) -> Sequence[UsedTwice]:
+        """The same for pages with a script. Raises Forbidden."""
+        return [
+            UsedTwice(each.id, each.claim_id, each.device, each.key_fingerprint, _ms(each.at))
+            for each in await self._call(batches.alarms, self._context, by.principal)
         ]
 
     async def decide(self, by: SignedIn, wanted: int, accept: bool) -> None:

@@ -18,6 +18,7 @@ from dashboards.model import (
     IndexNow,
     Lamppost,
     Pending,
+    UsedTwice,
 )
 from dashboards.topics import Audience, audience_of
 from fleet_server.access.service import SignedIn
@@ -73,6 +74,9 @@ class MapServices:
 
     async def pending(self, by: SignedIn) -> Sequence[Pending]:
         return await self._services.pending(by)
+
+    async def used_twice(self, by: SignedIn) -> Sequence[UsedTwice]:
+        return await self._services.used_twice(by)
 
     async def incidents_open(self, by: SignedIn) -> int | None:
         return await self._services.incidents_open(by)

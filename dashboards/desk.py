@@ -46,12 +46,12 @@ class Desk:
     ) -> Response:
         """body: HTML. problem: the status is its own."""
         waiting = await self.services.waiting(who)
+        alarms = len(await self.services.alarms(who))
         told = Told(done) if done else NOTHING
         if problem is not None:
             told = Told(done, str(problem), int(problem.members.get("request", 0)))
-        text = page(
-            Shell(self._city, who, waiting), title, body, area=area, told=told, wide=wide, refresh=refresh
-        )
+        shell = Shell(self._city, who, waiting, alarms)
+        text = page(shell, title, body, area=area, told=told, wide=wide, refresh=refresh)
         status = 200 if problem is None else problem_of(problem).status
         return HTMLResponse(text, status, headers=NOT_KEPT)
 

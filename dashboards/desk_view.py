@@ -29,17 +29,20 @@ _PAGE = Template("""<!doctype html>
 </header></div>
 <div class="$kind"><main id="main" tabindex="-1"><h1>$title</h1>$told$body</main></div></div></body></html>
 """)
+REQUESTS = ("1 request waits for you", "requests wait for you")
+ALARMS = ("1 claim was used twice", "claims were used twice")
 REFRESH_S = 5  # of a page that waits for a lamppost
 
 
 @dataclass(frozen=True)
 class Shell:
     """Of one request. `waiting`: requests that this person may decide; None: they decide none, or nobody
-    knows just now."""
+    knows just now. alarms: claims that were used twice, for who decides about them."""
 
     city: str
     who: SignedIn
     waiting: int | None = None
+    alarms: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def page(
         return permitted(shell.who.principal, action)
 
     more = offered(MORE, may)
-    asked = f' <a href="/approvals/{told.request}">Request {told.request}</a>' if told.request else ""
+    asked = f' <a href="/approvals/{told.request}">Request {told.request}</a>'
+    asked = asked if told.request and may("approvals:read") else ""
     said = f'<p class="problem" role="alert">{escape(told.problem)}{asked}</p>' if told.problem else ""
     said += f'<p class="done" role="status">{escape(told.done)}</p>' if told.done else ""
     return _PAGE.substitute(
@@ -78,10 +82,10 @@ def page(
         city=escape(shell.city),
         refresh=f'<meta http-equiv="refresh" content="{REFRESH_S}">' if refresh else "",
         brand=BRAND,
-        main="".join(_link(each, area) for each in offered(MAIN, may)),
-        more="".join(f"<li>{_link(each, area, shell.waiting)}</li>" for each in more),
+        main="".join(_link(each, area, shell) for each in offered(MAIN, may)),
+        more="".join(f"<li>{_link(each, area, shell)}</li>" for each in more),
         within=' class="within"' if any(each.key == area for each in more) else "",
-        badge=_badge(shell.waiting),
+        badge=_badge(shell.waiting, *REQUESTS),
         who=escape(shell.who.principal.name),
         kind="phone desk" if wide else "phone",
         told=said,
@@ -89,17 +93,22 @@ def page(
     )
 
 
-def _link(to: Area, area: str, waiting: int | None = None) -> str:
+def _link(to: Area, area: str, shell: Shell) -> str:
     here = ' aria-current="page"' if to.key == area else ""
-    count = _badge(waiting) if to.key == "approvals" else ""
+    match to.key:
+        case "approvals":
+            count = _badge(shell.waiting, *REQUESTS)
+        case "field":
+            count = _badge(shell.alarms, *ALARMS)
+        case _:
+            count = ""
     return f'<a href="{to.at}"{here}>{escape(to.title)}{count}</a>'
 
 
-def _badge(waiting: int | None) -> str:
-    if not waiting:
+def _badge(number: int | None, one: str, many: str) -> str:
+    if not number:
         return ""
-    words = "1 request waits for you" if waiting == 1 else f"{waiting} requests wait for you"
     return (
-        f' <span class="count num"><span aria-hidden="true">{waiting}</span>'
-        f'<span class="sr">{words}</span></span>'
+        f' <span class="count num"><span aria-hidden="true">{number}</span>'
+        f'<span class="sr">{one if number == 1 else f"{number} {many}"}</span></span>'
     )

@@ -158,3 +158,14 @@ class Pending:
     fingerprint: str
     asked_ms: int
     ends_another: bool
+
+
+@dataclass(frozen=True)
+class UsedTwice:
+    """A claim that one key had used was shown with another. name: of the lamppost that it let in, or ""."""
+
+    id: int
+    claim: str
+    name: str
+    fingerprint: str
+    at_ms: int

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from dashboards import phone_work
 from dashboards.data import Services
+from dashboards.phone_work import Unit, number
 from fleet_server.access.service import SignedIn, permitted
 from fleet_server.devices import service as devices
 from fleet_server.devices.service import Address, Place
 from fleet_server.enrolment import service as enrolment
-from fleet_server.enrolment.service import Enrolment
-from fleet_server.errors import Conflict, InvalidRequest
+from fleet_server.enrolment.service import Enrolment, batches
+from fleet_server.errors import Conflict, LamppostError
 from fleet_server.technician import service as field
 from fleet_server.technician.service import Kind
 
 __all__ = ["Address", "ClaimWish", "Claimed", "Phone", "Site", "Standing"]
 
-_NUMBER = re.compile(r"[+-]?\d{1,3}(?:[.,]\d{1,10})?")  # a phone's keyboard may write a comma
-
 
 @dataclass(frozen=True)
 class Standing:
     """A claim and what became of it; `label` is an SVG. device "": it proposes a name itself. ends_another:
-    there is a lamppost of this name, whose certificates are over once this one is let in."""
+    there is a lamppost of this name, whose certificates are over once this one is let in. replaces: it was
+    made for that. expires_at: until then it can be used, then decided; real time. alarms: it was used twice,
+    and nobody has looked at it."""
 
     id: int
     claim: str
@@ -40,6 +41,9 @@ class Standing:
     label: str = ""
     url: str = ""
     ends_another: bool = False
+    replaces: bool = False
+    expires_at: datetime | None = None
+    alarms: Sequence[batches.Alarm] = ()
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,15 @@ class Site:
     photos: Sequence[Any]
     reports: Sequence[Any]
     history: Sequence[Any]
+    units: Sequence[Unit] = ()
+    now: datetime | None = None  # the street clock
+    since: datetime | None = None  # the first ack is measured from here, real time
+    waits: bool = False  # it is not there yet
 
 
 @dataclass(frozen=True)
 class ClaimWish:
-    """A claim as the form has it, every field as text."""
+    """A claim as the form has it, every field as text. life: one of `phone_work.LIVES`."""
 
     device: str = ""
     site: str = ""
@@ -78,13 +86,14 @@ class ClaimWish:
     longitude: str = ""
     district: str = ""
     replaces: str = ""
+    life: str = ""
 
 
 class Phone:
     """Raises what the services raise."""
 
     def __init__(self, services: Services) -> None:
-        self._ask = services.ask
+        self._services, self._ask = services, services.ask
 
     async def standing(self, by: SignedIn, states: Sequence[str]) -> list[Standing]:
         """Claims in these states, the newest first."""
@@ -93,10 +102,12 @@ class Phone:
         return [_standing(each) for each in found]
 
     async def claim(self, by: SignedIn, claim: str) -> Standing:
-        """One claim with its label. Raises NotFound."""
+        """One claim with its label, and whether it was used twice. Raises NotFound."""
         label = await self._ask(field.label_of, by.principal, claim)
         found = await self._ask(enrolment.get_enrolment, by.principal, label.enrolment_id)
-        return _standing(found, label.svg, label.url)
+        alarms = await self._ask(batches.alarms, by.principal)
+        mine = tuple(each for each in alarms if each.claim_id == label.claim_id)
+        return replace(_standing(found, label.svg, label.url), alarms=mine)
 
     async def make_claim(self, by: SignedIn, wish: ClaimWish) -> Claimed:
         place = Place(number(wish.latitude), number(wish.longitude), wish.district.strip())
@@ -106,6 +117,7 @@ class Phone:
             wish.device.strip() or None,
             wish.site.strip(),
             place=place,
+            life=phone_work.life(wish.life),
             replaces=bool(wish.replaces),
         )
         return Claimed(made.token, await self.claim(by, made.enrolment.claim_id))
@@ -129,11 +141,14 @@ class Phone:
         """Raises Forbidden, NotFound, NotNow."""
         await self._ask(enrolment.withdraw, by.principal, claim)
 
-    async def site(self, by: SignedIn, address: Address) -> Site:
-        """Raises NotFound."""
+    async def site(self, by: SignedIn, address: Address, since: datetime | None = None) -> Site:
+        """since: when the first ack began to be measured; one that is too long ago is left out. Raises
+        NotFound."""
         record = (await self._ask(devices.get_device, by.principal, address)).record
         history = await self._ask(field.site_history, by.principal, address, limit=20)
         heights = [each.body.get("height_m") for each in history if each.body.get("height_m") is not None]
+        since = _measurable(since)
+        check = await self._ask(field.site_check, by.principal, address, since)
         return Site(
             tenant=address.tenant,
             name=address.device,
@@ -143,11 +158,23 @@ class Phone:
             longitude=record.longitude,
             height_m=heights[0] if heights else None,
             state=str(record.state),
-            check=await self._ask(field.site_check, by.principal, address),
+            check=check,
             photos=await self._ask(field.list_photos, by.principal, address),
             reports=await self._ask(field.list_reports, by.principal, address),
             history=history,
+            units=await self.units(by, address),
+            now=self._services.now(),
+            since=since,
+            waits=field.waits_for_ack(check, since),
         )
+
+    async def units(self, by: SignedIn, address: Address) -> list[Unit]:
+        """The sensor units that it has declared, those that were replaced among them. Raises NotFound."""
+        found = await self._ask(devices.sensors, by.principal, address)
+        return [
+            Unit(each.id, each.kind, each.serial, each.site, tuple(one.channel for one in each.series))
+            for each in found
+        ]
 
     async def where(self, by: SignedIn, name: str) -> Address:
         """The lamppost of this name, with or without its city. Raises NotFound."""
@@ -157,23 +184,59 @@ class Phone:
         await self._ask(devices.get_device, by.principal, address)
         return address
 
-    async def place(self, by: SignedIn, address: Address, work_id: str, told: Mapping[str, str]) -> None:
-        body = {
-            "latitude": number(told.get("latitude", "")),
-            "longitude": number(told.get("longitude", "")),
-            "height_m": number(told.get("height", "")),
-            "district": told.get("district", "").strip() or None,
-        }
-        work = field.NewWork(work_id, Kind.PLACE, address, datetime.now(UTC), body)
+    async def do(
+        self, by: SignedIn, address: Address, work_id: str, kind: Kind, body: Mapping[str, Any]
+    ) -> None:
+        """Work at a post. A form that is sent again, because its answer was lost, is done already. Raises as
+        `do_work`: Conflict and SecondPersonNeeded among it."""
+        known = await self._ask(field.site_history, by.principal, address, limit=20)
+        if any(each.id == work_id and each.kind is kind and _within(body, each.body) for each in known):
+            return
+        work = field.NewWork(work_id, kind, address, datetime.now(UTC), body)
         await self._ask(field.do_work, by.principal, work)
 
-    async def hand_over(self, by: SignedIn, address: Address, told: Mapping[str, str]) -> str:
-        """The report's id."""
+    async def check(
+        self, by: SignedIn, address: Address, work_id: str, kind: Kind, body: Mapping[str, Any]
+    ) -> None:
+        """Would it be taken? Raises what speaks against it already."""
+        work = field.NewWork(work_id, kind, address, datetime.now(UTC), body)
+        await self._ask(field.check_work, by.principal, work)
+
+    async def replace_device(
+        self, by: SignedIn, address: Address, work_id: str, told: Mapping[str, str]
+    ) -> Claimed:
+        """A claim for the computer that takes the name, and a line in the site's history. Where the line is
+        refused the claim is taken back."""
+        body = {"reason": phone_work.text(told, phone_work.WHY)}
+        await self.check(by, address, work_id, Kind.REPLACE_DEVICE, body)
+        record = (await self._ask(devices.get_device, by.principal, address)).record
+        made = await self._ask(
+            enrolment.make_claim,
+            by.principal,
+            address.device,
+            record.site,
+            tenant=address.tenant,
+            life=phone_work.life(told.get("life", "")),
+            replaces=True,
+        )
+        claim = made.enrolment.claim_id
+        try:
+            await self.do(by, address, work_id, Kind.REPLACE_DEVICE, body | {"claim": claim})
+        except LamppostError:
+            await self.withdraw(by, claim)
+            raise
+        return Claimed(made.token, await self.claim(by, claim))
+
+    async def hand_over(
+        self, by: SignedIn, address: Address, told: Mapping[str, str], since: datetime | None = None
+    ) -> str:
+        """The report's id. since: as in `site`."""
         given = field.Handover(
             technician=told.get("technician", ""),
             received_by=told.get("received_by", ""),
             note=told.get("note", "").replace("\r\n", "\n"),
             height_m=number(told.get("height", "")),
+            since=_measurable(since),
         )
         return (await self._ask(field.hand_over, by.principal, address, given)).id
 
@@ -200,20 +263,29 @@ def address_of(tenant: str, name: str) -> Address:
     return field.address_of(tenant, name)
 
 
-def number(text: str) -> float | None:
-    """What was typed, None for nothing. Raises InvalidRequest."""
-    if not text.strip():
+def since_of(text: str) -> datetime | None:
+    """Milliseconds of real time, as an address or a form has them; None for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len("1700000000000")):
         return None
-    if not _NUMBER.fullmatch(text.strip()):
-        raise InvalidRequest(f"{text.strip()[:40]!r} is not a number.", remedy="Write 41.1496.")
-    return float(text.strip().replace(",", "."))
+    return datetime.fromtimestamp(int(text) / 1000, UTC)
+
+
+def _measurable(since: datetime | None) -> datetime | None:
+    return since if since is not None and field.measures(since, datetime.now(UTC)) else None
+
+
+def _within(body: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    return all(kept.get(name) == value for name, value in body.items())
 
 
 def _standing(found: Enrolment, label: str = "", url: str = "") -> Standing:
+    over = found.state in (enrolment.State.CLAIMED, enrolment.State.PENDING) and (
+        found.expires_at <= datetime.now(UTC)  # written down when somebody next asks for it
+    )
     return Standing(
         id=found.id,
         claim=found.claim_id,
-        state=str(found.state),
+        state=str(enrolment.State.EXPIRED if over else found.state),
         tenant=found.tenant,
         device=found.device or "",
         site=found.site,
@@ -223,4 +295,6 @@ def _standing(found: Enrolment, label: str = "", url: str = "") -> Standing:
         label=label,
         url=url,
         ends_another=found.known or found.replaces,
+        replaces=found.replaces,
+        expires_at=found.expires_at,
     )

@@ -1,18 +1,24 @@
-"""How the pages for a phone look: plain HTML and forms, for a thumb and a weak connection. Pure."""
+"""How the pages for a phone look on which lampposts are let in: claims and who asks with them. Plain HTML and
+forms, for a thumb and a weak connection. Pure.
+"""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 from dashboards import times
-from dashboards.phone_data import Claimed, Site, Standing
+from dashboards.phone_data import Claimed, Standing
+from dashboards.phone_parts import entry, lives
+from fleet_server.enrolment.service import batches
 
 CLAIMS_SHOWN = 100  # of each kind: whoever decides has the newest before them
 STATES = {
     "claimed": "waits for the lamppost to ask",
+    "suspended": "rests: another claim of its batch was used twice",
     "pending": "asks to be let in: compare its key",
     "accepted": "accepted, its certificate is being made",
     "issued": "let in",
@@ -26,13 +32,20 @@ ENDS_ANOTHER = (
 )
 
 
-def home(pending: Sequence[Standing], waiting: Sequence[Standing], may_claim: bool) -> str:
+def home(
+    pending: Sequence[Standing],
+    waiting: Sequence[Standing],
+    may_claim: bool,
+    alarms: Sequence[batches.Alarm] = (),
+) -> str:
+    """alarms: claims that were used twice, for who decides."""
     new = '<p><a class="button primary" href="/field/claim">Set up a lamppost</a></p>' if may_claim else ""
     return (
-        f"{new}<section><h2>Ask to be let in</h2>{_claims(pending, 'Nobody asks just now.')}</section>"
+        f"{_used_twice(alarms)}{new}"
+        f"<section><h2>Ask to be let in</h2>{_claims(pending, 'Nobody asks just now.')}</section>"
         f"<section><h2>Claims that wait</h2>{_claims(waiting, 'None is open.')}</section>"
         '<section><h2>At a lamppost</h2><form method="get" action="/field/at">'
-        f"{_field('Its name', 'name', required=True, hint='lamp-07')}"
+        f"{entry('Its name', 'name', required=True, hint='lamp-07')}"
         '<button type="submit">Open</button></form></section>'
         '<p><a href="/batches">Claims in advance</a>, <a href="/keys">registered keys</a></p>'
     )
@@ -42,33 +55,55 @@ def _claims(claims: Sequence[Standing], none: str) -> str:
     more = len(claims) - CLAIMS_SHOWN
     rows = "".join(
         f'<li><a href="/c/{escape(each.claim)}"><strong>{escape(each.device or "any name")}</strong>'
-        f" <span>{escape(each.site)}</span><code>{escape(each.claim)}</code></a></li>"
+        f" <span>{escape(each.site)}{_ends(each)}</span><code>{escape(each.claim)}</code></a></li>"
         for each in claims[:CLAIMS_SHOWN]
     )
     rest = f'<p class="muted">And {more} older ones: lamppost fleet enrolments list.</p>' if more > 0 else ""
     return f'<ul class="rows">{rows}</ul>{rest}' if rows else f'<p class="muted">{none}</p>'
 
 
-def claim_form(given: dict[str, str]) -> str:
-    def field(label: str, name: str, **more: Any) -> str:
-        return _field(label, name, given.get(name, ""), **more)
+def _ends(of: Standing) -> str:
+    if of.state != "claimed" or of.expires_at is None:
+        return ""
+    return f"{' ' if of.site else ''}until {times.shown(of.expires_at)}"
 
-    return (
-        '<form method="post" action="/field/claim">'
-        f"{field('Name (empty: it proposes one)', 'device', hint='lamp-07')}"
-        f"{field('Site', 'site', hint='Market Square 3')}{field('District', 'district')}"
-        f"{field('Latitude', 'latitude', number=True)}{field('Longitude', 'longitude', number=True)}"
-        '<label class="check"><input type="checkbox" name="replaces" value="1"> It replaces the lamppost of '
-        'this name</label><button type="submit" class="primary">Make the claim</button></form>'
+
+def _used_twice(alarms: Sequence[batches.Alarm]) -> str:
+    """A line each, above everything else."""
+    return "".join(
+        '<p class="problem alarm" role="alert"><strong>This claim was used twice.</strong> '
+        f"Claim <code>{escape(each.claim_id)}</code>"
+        f"{f' for {escape(each.device)}' if each.device else ''}: a second key has asked with it, "
+        f"{times.shown(each.at)}. Let nobody in with it before you know whose keys these are. "
+        f'<a href="/batches#alarm-{each.id}">Look at the alarm</a></p>'
+        for each in alarms
     )
 
 
-def claimed(made: Claimed) -> str:
-    """The token is on this page and on no other."""
+def claim_form(given: Mapping[str, str]) -> str:
+    def one(label: str, name: str, **more: Any) -> str:
+        return entry(label, name, given.get(name, ""), **more)
+
+    ticked = " checked" if given.get("replaces") else ""
     return (
-        "<p>Write this into <code>agent.toml</code>, or type it at the lamppost. It is shown once.</p>"
-        f'<p class="token"><code>{escape(made.token)}</code></p>{_qr(made.standing)}'
-        f'<p><a class="button primary" href="/c/{escape(made.standing.claim)}">Wait for the lamppost</a></p>'
+        '<form method="post" action="/field/claim">'
+        f"{one('Name (empty: it proposes one)', 'device', hint='lamp-07')}"
+        f"{one('Site', 'site', hint='Market Square 3')}{one('District', 'district')}"
+        f"{one('Latitude', 'latitude')}{one('Longitude', 'longitude')}"
+        f'<label class="check"><input type="checkbox" name="replaces" value="1"{ticked}> It replaces the '
+        f"lamppost of this name</label>{lives(given.get('life', ''))}"
+        '<button type="submit" class="primary">Make the claim</button></form>'
+    )
+
+
+def claimed(made: Claimed, more: str = "", now: datetime | None = None) -> str:
+    """The token is on this page and on no other. more: HTML."""
+    of = made.standing
+    return (
+        f"<p>Good until <strong>{until(of.expires_at, now or datetime.now(UTC))}</strong>. Write this into "
+        "<code>agent.toml</code>, or type it at the lamppost. It is shown once.</p>"
+        f'<p class="token"><code>{escape(made.token)}</code></p>{more}{_qr(of)}'
+        f'<p><a class="button primary" href="/c/{escape(of.claim)}">Wait for the lamppost</a></p>'
     )
 
 
@@ -79,12 +114,21 @@ def _qr(standing: Standing) -> str:
     )
 
 
-def claim(found: Standing, may_decide: bool, may_withdraw: bool = False) -> str:
+def claim(
+    found: Standing,
+    may_decide: bool,
+    may_withdraw: bool = False,
+    may_claim: bool = False,
+    now: datetime | None = None,
+) -> str:
     name = f"{found.tenant}/{found.device}" if found.device else "a lamppost that proposes its name"
+    ends = f"<dt>Good until</dt><dd>{until(found.expires_at, now or datetime.now(UTC))}</dd>"
     head = (
+        f"{_used_twice(found.alarms)}"
         f"<dl><dt>Lamppost</dt><dd>{escape(name)}</dd><dt>Site</dt><dd>{escape(found.site) or '-'}</dd>"
         f"<dt>Claim</dt><dd><code>{escape(found.claim)}</code>, made by {escape(found.made_by)}</dd>"
-        f'<dt>State</dt><dd class="state">{escape(STATES.get(found.state, found.state))}</dd></dl>'
+        f'<dt>State</dt><dd class="state">{escape(STATES.get(found.state, found.state))}</dd>'
+        f"{ends if found.state in ('claimed', 'expired') else ''}</dl>"
     )
     withdraw = _withdraw(found) if found.state in ("claimed", "pending") and may_withdraw else ""
     if found.state == "pending":
@@ -93,7 +137,15 @@ def claim(found: Standing, may_decide: bool, may_withdraw: bool = False) -> str:
         at = f"/field/{escape(found.tenant)}/{escape(found.device)}"
         return f'{head}<p><a class="button primary" href="{at}">Site test and hand-over</a></p>'
     why = f"<p>{escape(found.reason)}</p>" if found.reason else ""
-    return head + why + (_qr(found) if found.state == "claimed" else "") + withdraw
+    anew = _anew(found) if found.state in ("expired", "withdrawn", "rejected") and may_claim else ""
+    return head + why + (_qr(found) if found.state == "claimed" else "") + anew + withdraw
+
+
+def _anew(found: Standing) -> str:
+    """The same wish, once more."""
+    wish = {"device": found.device, "site": found.site, "replaces": "1" if found.replaces else ""}
+    query = urlencode({name: value for name, value in wish.items() if value})
+    return f'<p><a class="button primary" href="/field/claim?{escape(query)}">Make a new claim</a></p>'
 
 
 def _withdraw(found: Standing) -> str:
@@ -117,117 +169,21 @@ def _compare(found: Standing, may_decide: bool) -> str:
     ends = f'<p class="problem">{ENDS_ANOTHER}</p>' if found.ends_another else ""
     return (
         f'{shown}{ends}<form method="post" action="{to}">'
-        f"{_field('Its last four characters, as the lamppost shows them', 'last', required=True, most=4)}"
+        f"{entry('Its last four characters, as the lamppost shows them', 'last', required=True, most=4)}"
         '<button type="submit" class="primary" name="decision" value="accept">All the same: let it in'
         "</button>"
-        f'</form><form method="post" action="{to}">{_field("Or why not", "reason", most=200)}'
+        f'</form><form method="post" action="{to}">{entry("Or why not", "reason", most=200)}'
         '<button type="submit" class="bad" name="decision" value="reject">Refuse it</button></form>'
     )
 
 
-def site(found: Site, may_report: bool, picture: str) -> str:
-    """picture: an SVG of the readings."""
-    check = found.check
-    verdict = "All is well" if check.passed else "Something is wrong"
-    lines = "".join(
-        f'<li class="{"tone-ok" if line.ok else "tone-bad"}">'
-        f"<strong>{'ok' if line.ok else 'PROBLEM'}</strong> "
-        f"{escape(line.name)}: {escape(line.detail)}"
-        f"{f'<br><em>{escape(line.remedy)}</em>' if line.remedy else ''}</li>"
-        for line in check.lines
-    )
-    at = f"/field/{escape(found.tenant)}/{escape(found.name)}"
-    body = (
-        f"<p>{escape(found.site)}</p><section><h2>Site test</h2>"
-        f'<p class="verdict" role="status">{verdict}</p>'
-        f'<ul class="lines">{lines}</ul><figure>{picture}</figure>'
-        f'<p><a class="button" href="{at}">Test again</a></p></section>'
-    )
-    if may_report:
-        body += _place(found, at) + _photo_form(at)
-    body += _photos(found, at)
-    if may_report:
-        body += _handover(found, at)
-    return body + _reports(found) + _history(found)
-
-
-def _place(found: Site, at: str) -> str:
-    return (
-        f'<section><h2>Where it stands</h2><form method="post" action="{at}/place">'
-        f'<input type="hidden" name="id" value="{secrets.token_hex(16)}">'
-        f"{_field('Latitude', 'latitude', _shown(found.latitude), number=True)}"
-        f"{_field('Longitude', 'longitude', _shown(found.longitude), number=True)}"
-        f"{_field('District', 'district', found.district)}"
-        f"{_field('Height of the sensors, metres', 'height', _shown(found.height_m), number=True)}"
-        '<button type="submit">Keep the place</button></form></section>'
-    )
-
-
-def _photo_form(at: str) -> str:
-    return (
-        f'<section><h2>A picture</h2><form method="post" action="{at}/photo" enctype="multipart/form-data">'
-        '<label>Picture (at most 6 MB)<input type="file" name="photo" capture="environment" required'
-        f' accept="image/jpeg,image/png,image/webp"></label>{_field("What it shows", "caption", most=100)}'
-        '<label class="check"><input type="checkbox" name="keep" value="1"> Keep what the camera wrote into '
-        'it: place, time, its number</label><button type="submit">Send it</button></form></section>'
-    )
-
-
-def _photos(found: Site, at: str) -> str:
-    shown = "".join(
-        f'<figure><img loading="lazy" src="{at}/photo/{escape(each.sha256)}" '
-        f'alt="{escape(each.caption or "The post")}"><figcaption>{escape(each.caption)}</figcaption></figure>'
-        for each in found.photos
-    )
-    return f'<section><h2>Pictures</h2><div class="photos">{shown}</div></section>' if shown else ""
-
-
-def _handover(found: Site, at: str) -> str:
-    return (
-        f'<section><h2>Hand over</h2><form method="post" action="{at}/handover">'
-        f"{_field('Handed over by (empty: you)', 'technician', most=100)}"
-        f"{_field('Received by', 'received_by', most=100)}"
-        f"{_field('Height of the sensors, metres', 'height', _shown(found.height_m), number=True)}"
-        '<label>Note<textarea name="note" rows="3" maxlength="2000"></textarea></label>'
-        '<button type="submit" class="primary">Sign the site report</button></form></section>'
-    )
-
-
-def _reports(found: Site) -> str:
-    rows = "".join(
-        f'<li><a href="/field/report/{escape(each.id)}">{times.shown(each.made_at)}, '
-        f"{escape(each.technician)}</a> {'site test passed' if each.passed else 'site test not passed'}</li>"
-        for each in found.reports
-    )
-    return f'<section><h2>Site reports</h2><ul class="lines">{rows}</ul></section>' if rows else ""
-
-
-def _history(found: Site) -> str:
-    rows = "".join(
-        f"<li>{times.shown(each.done_at)}: {escape(str(each.kind))}, {escape(each.done_by)}</li>"
-        for each in found.history
-    )
-    return f'<section><h2>History</h2><ul class="lines">{rows}</ul></section>' if rows else ""
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}".rstrip("0").rstrip(".")
-
-
-def _field(
-    label: str,
-    name: str,
-    value: str = "",
-    *,
-    required: bool = False,
-    number: bool = False,
-    most: int = 64,
-    hint: str = "",
-) -> str:
-    more = ' inputmode="decimal"' if number else ""
-    more += " required" if required else ""
-    more += f' placeholder="{escape(hint)}"' if hint else ""
-    return (
-        f'<label>{escape(label)}<input type="text" name="{name}" value="{escape(value)}" maxlength="{most}"'
-        f' autocomplete="off" autocapitalize="none" spellcheck="false"{more}></label>'
-    )
+def until(expires_at: datetime | None, now: datetime) -> str:
+    """When a claim ends, and how long that is. HTML."""
+    if expires_at is None:
+        return "-"
+    left_s = (expires_at - now).total_seconds()
+    if left_s <= 0:
+        return f"it was {times.shown(expires_at)}"
+    minutes = round(left_s / 60)
+    left = f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
+    return f"{times.shown(expires_at)} (in {left if minutes else 'less than a minute'})"

@@ -30,6 +30,7 @@ from dashboards import (
     map_page,
     people_page,
     phone_pages,
+    phone_site_pages,
     sign_in,
     standing_page,
     tenants_page,
@@ -69,6 +70,7 @@ DESK = (
     advance_page,
     groups_page,
     phone_pages,
+    phone_site_pages,
 )
 RECONNECT_S = 10.0  # a page that was away this long (a lift, a lid) finds its state; later it loads again
 MESSAGES_KEPT = 60  # messages resent after a short interruption: more ticks than RECONNECT_S has

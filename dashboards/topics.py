@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dashboards.model import Lamppost, Pending
+from dashboards.model import Lamppost, Pending, UsedTwice
 from fleet_server.access.service import SignedIn
 
 Key = tuple[Any, ...]
 Audience = tuple[str, frozenset[str], frozenset[str] | None]
 PENDING: Key = ("pending",)
+USED_TWICE: Key = ("used-twice",)
 INCIDENTS_OPEN: Key = ("incidents-open",)
 LAMPPOSTS: Key = ("lampposts",)
 PENDING_EVERY_S = 3.0  # a technician waits beside the lamppost
@@ -46,12 +47,18 @@ class CommonSource(Protocol):
 
     async def pending(self, by: SignedIn) -> Sequence[Pending]: ...
     async def incidents_open(self, by: SignedIn) -> int | None: ...
+    async def used_twice(self, by: SignedIn) -> Sequence[UsedTwice]: ...
 
 
 def common(source: CommonSource) -> Iterable[Topic]:
     """The enrolments that wait, and how many incidents are open."""
     yield Topic(PENDING, source.pending, of=NOTHING, every_s=PENDING_EVERY_S)
     yield Topic(INCIDENTS_OPEN, source.incidents_open)
+
+
+def used_twice(source: CommonSource) -> Topic:
+    """The claims that were used twice: for those who decide about them."""
+    return Topic(USED_TWICE, source.used_twice, of=NOTHING, every_s=PENDING_EVERY_S)
 
 
 class LamppostSource(Protocol):

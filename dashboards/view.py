@@ -14,6 +14,7 @@ from dashboards.model import (
     Lamppost,
     Pending,
     Reading,
+    UsedTwice,
 )
 
 Row = dict[str, Any]
@@ -117,3 +118,7 @@ def pending(waiting: Sequence[Pending]) -> list[dict[str, Any]]:
         }
         for p in waiting
     ]
+
+
+def used_twice(found: Sequence[UsedTwice]) -> list[dict[str, Any]]:
+    return [{"id": each.id, "claim": each.claim, "name": each.name, "at": each.at_ms} for each in found]

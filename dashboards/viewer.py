@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboards import topics, view
 from dashboards.hub import Snapshot
-from dashboards.topics import INCIDENTS_OPEN, PENDING, CommonSource, Topic
+from dashboards.topics import INCIDENTS_OPEN, PENDING, USED_TWICE, CommonSource, Topic
 from fleet_server.access.service import SignedIn, permitted
 
 Message = dict[str, Any]
@@ -33,6 +33,7 @@ class PageViewer:
     def __init__(self, line: Line, source: CommonSource) -> None:
         self.who = line.who
         self.looks = permitted(line.who.principal, "devices:read")  # a data partner sees districts alone
+        self.decides = permitted(line.who.principal, "enrolments:decide")
         self._line = line
         self._common = source
         self._sent: Message = {}
@@ -55,6 +56,8 @@ class PageViewer:
     def wants(self, snapshot: Snapshot) -> Iterable[Topic]:
         if self.looks:
             yield from topics.common(self._common)
+        if self.decides:
+            yield topics.used_twice(self._common)
         yield from self.topics(snapshot)
 
     def show(self, snapshot: Snapshot) -> None:
@@ -64,6 +67,7 @@ class PageViewer:
         state = {
             "fault": snapshot.fault,
             "pending": view.pending(snapshot.found.get(PENDING, ())),
+            "used_twice": view.used_twice(snapshot.found.get(USED_TWICE, ())),
             "incidents_open": snapshot.found.get(INCIDENTS_OPEN),
         } | self.state(snapshot)
         message: Message = {"now": snapshot.now_ms, "speed": snapshot.speed}

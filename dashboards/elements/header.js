@@ -18,7 +18,7 @@ export default {
         <nav class="areas" aria-label="Main">
           <a v-for="a in s.areas" :key="a.key" :href="a.at" :aria-current="a.key === s.area ? 'page' : null">
             <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true" v-html="icons[a.key]"></svg>
-            <span>{{ a.title }}</span><span v-if="a.key === 'incidents' && s.incidents_open" class="count num" :aria-label="plural(s.incidents_open, 'open incident')">{{ s.incidents_open }}</span></a>
+            <span>{{ a.title }}</span><span v-if="a.key === 'incidents' && s.incidents_open" class="count num" :aria-label="plural(s.incidents_open, 'open incident')">{{ s.incidents_open }}</span><span v-if="a.key === 'field' && s.used_twice.length" class="count num" :aria-label="plural(s.used_twice.length, 'claim was used twice', 'claims were used twice')">{{ s.used_twice.length }}</span></a>
           <details ref="more" class="more" @keydown.esc="close" @focusout="left">
             <summary :class="{ within: s.more.some((a) => a.key === s.area) }">More<span v-if="s.approvals" class="count num"><span aria-hidden="true">{{ s.approvals }}</span><span class="sr">{{ waiting }}</span></span></summary>
             <ul><li v-for="a in s.more" :key="a.key"><a :href="a.at" :aria-current="a.key === s.area ? 'page' : null">{{ a.title }}<span v-if="a.key === 'approvals' && s.approvals" class="count num" aria-hidden="true">{{ s.approvals }}</span></a></li></ul>

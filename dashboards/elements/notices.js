@@ -6,6 +6,14 @@ export default {
     <div class="notices">
       <div v-if="!s.socket" class="notice tone-bad" role="alert"><span v-html="marks.offline"></span><div><strong>This page has lost its server.</strong> What you see is from {{ lost }}. It reconnects by itself.</div></div>
       <div v-else-if="s.fault" class="notice tone-bad" role="alert" data-notice="fault"><span v-html="marks.error"></span><div><strong>{{ s.fault.title }}</strong> What you see is from {{ clock(s.fault.since) }} (street clock). {{ s.fault.detail }}</div></div>
+      <section v-if="s.used_twice.length" class="notice tone-bad" aria-labelledby="twice-title" data-notice="used-twice">
+        <span v-html="marks.error"></span>
+        <div class="grow" role="alert">
+          <p class="line"><strong id="twice-title">{{ plural(s.used_twice.length, 'claim was', 'claims were') }} used twice</strong></p>
+          <ul><li v-for="a in s.used_twice.slice(0, most)" :key="a.id"><p><code>{{ a.claim }}</code><template v-if="a.name">, {{ a.name }}</template>: a second key asked with it {{ age(wall() - a.at) }} ago. <a :href="'/batches#alarm-' + a.id">Look at it</a></p></li></ul>
+          <p v-if="s.used_twice.length > most"><a href="/batches#alarms">All {{ s.used_twice.length }}</a></p>
+        </div>
+      </section>
       <section v-if="s.pending.length" class="notice pending" aria-labelledby="pending-title">
         <span v-html="marks.info"></span>
         <div class="grow">
@@ -27,7 +35,7 @@ export default {
       </section>
       <p class="sr" role="status" aria-live="polite">{{ said }}</p>
     </div>`,
-  data: () => ({ s: store, marks: MARKS, open: false, sure: null, busy: {}, failed: {}, lost: "", said: "" }),
+  data: () => ({ s: store, marks: MARKS, open: false, sure: null, busy: {}, failed: {}, lost: "", said: "", most: 3 }), // most: more would push the page away
   watch: {
     "s.socket"(up) { if (!up) this.lost = clock(this.s.now); },
   },

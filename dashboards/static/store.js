@@ -18,6 +18,7 @@ export const store = reactive({
   fault: null, // why the server cannot read its data, and since when (street clock, ms)
   incidents_open: null, // how many; null where nobody decides about incidents
   pending: [],
+  used_twice: [], // claims; for who decides
   said: "", // what the live region says
   // of the pages with lampposts
   rows: {}, // by id

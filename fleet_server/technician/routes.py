@@ -25,6 +25,9 @@ WorkId = Annotated[str, Path(description="32 hexadecimal digits, made by the one
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MOST)]
 Before = Annotated[AwareDatetime | None, Query(description="those done before it")]
+Since = Annotated[
+    AwareDatetime | None, Field(description="the first ack is measured from here, at most nine minutes ago")
+]
 # Bodies that may be larger than others, by how their address begins and ends.
 LARGER_BODIES = {
     ("/api/v1/field/reports/", ""): REPORT_MAX_BYTES,
@@ -96,7 +99,7 @@ class CheckCourse(BaseModel):
 
 
 class SiteCheckView(BaseModel):
-    """first_ack_s: of a test at the post only."""
+    """first_ack_s: from `since` to the first sample stored after it; null: none yet, or nobody measures."""
 
     device: str
     version: str
@@ -115,6 +118,7 @@ class NewHandover(BaseModel):
     received_by: str = Field("", max_length=100)
     note: str = Field("", max_length=2000)
     height_m: float | None = Field(None, ge=0, le=100, description="of the sensors above the ground")
+    since: Since = None
 
 
 class PhotoView(BaseModel):
@@ -170,15 +174,18 @@ def history(
 
 
 @router.get("/devices/{tenant}/{name}/site-check")
-def site_check(ctx: Ctx, asker: Asker, address: DeviceAddress) -> SiteCheckView:
-    """The site test as the city sees it: presence, clock, conditions, the readings of five minutes."""
-    return SiteCheckView.model_validate(service.site_check(ctx, asker, address).as_json())
+def site_check(
+    ctx: Ctx, asker: Asker, address: DeviceAddress, since: Annotated[Since, Query()] = None
+) -> SiteCheckView:
+    """The site test as the city sees it: presence, clock, conditions, the readings of five minutes; with
+    `since`, the time to the first ack."""
+    return SiteCheckView.model_validate(service.site_check(ctx, asker, address, since).as_json())
 
 
 @router.post("/devices/{tenant}/{name}/handover", status_code=201)
 def hand_over(ctx: Ctx, asker: Asker, address: DeviceAddress, body: NewHandover) -> ReportView:
     """Hand it over as the page for phones does: with that site test, signed by the server's key."""
-    told = service.Handover(body.technician, body.received_by, body.note, body.height_m)
+    told = service.Handover(body.technician, body.received_by, body.note, body.height_m, body.since)
     return _report(service.hand_over(ctx, asker, address, told))
 
 

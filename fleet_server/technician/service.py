@@ -25,10 +25,10 @@ from fleet_server.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFo
 from fleet_server.masking import in_log, masked, sees_names
 from fleet_server.origin import because
 from fleet_server.technician import carrying_out, rules, store
-from fleet_server.technician.checking import drawn, site_check
+from fleet_server.technician.checking import drawn, measures, site_check, waits_for_ack
 from fleet_server.technician.field import ClaimLabel, FieldSettings, address_of, field_settings, label_of
 from fleet_server.technician.handing_over import Handover, written_report
-from fleet_server.technician.rules import BadWork, Kind
+from fleet_server.technician.rules import BadWork, Kind, Work
 from fleet_server.technician.store import PhotoRecord, ReportRecord, WorkRecord
 from provisioning.errors import ProvisioningError
 from provisioning.technician import photos as pictures
@@ -45,6 +45,7 @@ __all__ = [
     "ReportRecord",
     "WorkRecord",
     "address_of",
+    "check_work",
     "do_work",
     "drawn",
     "field_settings",
@@ -54,12 +55,14 @@ __all__ = [
     "label_of",
     "list_photos",
     "list_reports",
+    "measures",
     "put_photo",
     "put_report",
     "remove_photo",
     "report_document",
     "site_check",
     "site_history",
+    "waits_for_ack",
 ]
 
 log = logging.getLogger(__name__)
@@ -90,14 +93,8 @@ def do_work(ctx: Context, principal: Principal, told: NewWork, now: datetime | N
     Raises Forbidden, NotFound, InvalidRequest, Conflict (another work has this id, or something newer stands
     against it), and what carrying it out raises: a second person may be needed.
     """
-    authorize(principal, Action.SITES_REPORT, str(told.address))
     instant = now or datetime.now(UTC)
-    _check_id(told.id)
-    try:
-        work = rules.read_work(told.kind, told.body)
-    except BadWork as wrong:
-        raise InvalidRequest(f"This work cannot be taken: {wrong}.") from wrong
-    _check_when(told.done_at, instant)
+    work = _read(principal, told, instant)
     devices.get_device(ctx, principal, told.address)
     with ctx.db.session(principal.tenant) as session:
         known = store.find_work(session, told.id)
@@ -123,6 +120,25 @@ def _written(ctx: Context, principal: Principal, told: NewWork, made: WorkRecord
         record(session, principal, Action.SITES_REPORT, str(told.address), after=after)
     log.info("%s: %s by %s, done at %s", told.address, told.kind, in_log(principal), told.done_at)
     return made
+
+
+def check_work(ctx: Context, principal: Principal, told: NewWork, now: datetime | None = None) -> None:
+    """Would it be taken, as far as that can be told? Changes nothing. Raises Forbidden, NotFound,
+    InvalidRequest."""
+    work = _read(principal, told, now or datetime.now(UTC))
+    devices.get_device(ctx, principal, told.address)
+    carrying_out.check(work, told.done_at)
+
+
+def _read(principal: Principal, told: NewWork, now: datetime) -> Work:
+    authorize(principal, Action.SITES_REPORT, str(told.address))
+    _check_id(told.id)
+    try:
+        work = rules.read_work(told.kind, told.body)
+    except BadWork as wrong:
+        raise InvalidRequest(f"This work cannot be taken: {wrong}.") from wrong
+    _check_when(told.done_at, now)
+    return work
 
 
 def _the_same(known: WorkRecord, told: NewWork) -> WorkRecord:

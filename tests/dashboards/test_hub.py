@@ -15,7 +15,7 @@ import pytest
 
 from dashboards.hub import Hub, Snapshot
 from dashboards.map_page import MapViewer
-from dashboards.model import Condition, District, IndexCourse, IndexNow, Lamppost, Pending
+from dashboards.model import Condition, District, IndexCourse, IndexNow, Lamppost, Pending, UsedTwice
 from dashboards.roll import Ready, Roll
 from dashboards.topics import PENDING, Topic
 from dashboards.viewer import Line, Message, PageViewer
@@ -65,6 +65,10 @@ class City:
 
     async def pending(self, by: SignedIn) -> Sequence[Pending]:
         self._count("pending")
+        return []
+
+    async def used_twice(self, by: SignedIn) -> Sequence[UsedTwice]:
+        self._count("used_twice")
         return []
 
     async def incidents_open(self, by: SignedIn) -> int | None:

@@ -266,6 +266,56 @@ def test_over_http_garbage_has_an_answer_and_a_document_is_not_shown(town: Town)
         assert settings["trust_pem"].count("BEGIN CERTIFICATE") == 2
 
 
+def test_the_first_ack_is_measured_from_when_somebody_began(town: Town) -> None:
+    lamp, city = Address("city", "lamp-09"), City(town.ctx.db.url, "city")
+
+    def stored(sequence: int, ago_s: float, samples: int = 3, of: Address = lamp) -> None:
+        city.execute(
+            "INSERT INTO batch (device_id, epoch, class, sequence, last, samples, received_at)"
+            " SELECT id, '\\x01', 1, %s, %s, %s, now() - %s * interval '1 second'"
+            " FROM device WHERE name = %s",
+            sequence, sequence, samples, ago_s, of.device,
+        )  # fmt: skip
+
+    def ack(since: datetime | None) -> tuple[bool, str, float | None]:
+        found = service.site_check(town.ctx, ANA, lamp, since)
+        (line,) = [each for each in found.lines if each.name == "first ack"]
+        return line.ok, line.verdict, found.first_ack_s
+
+    stored(1, 200)
+    stored(2, 20, samples=0)  # a condition's, or a verdict's
+    stored(1, 20, of=Address("city", "lamp-08"))
+    began = datetime.now(UTC) - timedelta(seconds=60)
+    assert ack(None) == (True, "-", None)
+    assert ack(began) == (False, "PROBLEM", None)
+    assert service.waits_for_ack(service.site_check(town.ctx, ANA, lamp, began), began)
+    assert not service.waits_for_ack(
+        service.site_check(town.ctx, ANA, lamp, began - HOUR / 60), began - HOUR / 60
+    )
+    stored(3, 30)
+    ok, word, first_ack_s = ack(began)
+    assert (ok, word) == (True, "ok")
+    assert first_ack_s is not None
+    assert 25 < first_ack_s < 35
+    assert ack(datetime.now(UTC) - timedelta(seconds=250))[2] == pytest.approx(50, abs=5)
+    assert ack(datetime.now(UTC) - timedelta(seconds=150))[0] is False, "later than a usual interval"
+    for wrong in (datetime.now(UTC) - HOUR, datetime.now(UTC) + HOUR, datetime(2026, 11, 21)):
+        with pytest.raises(InvalidRequest):
+            service.site_check(town.ctx, ANA, lamp, wrong)
+
+
+def test_a_calibration_is_judged_before_it_is_entered(town: Town) -> None:
+    lamp = Address("city", "lamp-09")
+    before = service.site_history(town.ctx, ANA, lamp)
+    service.check_work(town.ctx, ANA, told(61, Kind.CALIBRATE, {"slope": 0.6}, lamp=lamp))
+    for body in ({"slope": 99.0}, {"valid_from": "soon"}, {"valid_from": "2026-11-20T12:00"}, {"rope": 1}):
+        with pytest.raises(InvalidRequest):
+            service.check_work(town.ctx, ANA, told(62, Kind.CALIBRATE, body, lamp=lamp))
+    with pytest.raises(Forbidden):
+        service.check_work(town.ctx, VIC, told(63, Kind.NOTE, {"text": "x"}, lamp=lamp))
+    assert service.site_history(town.ctx, ANA, lamp) == before, "nothing is written down"
+
+
 def test_a_phone_tests_and_hands_over_what_the_city_sees(town: Town) -> None:
     lamp = Address("city", "lamp-08")
     city = City(town.ctx.db.url, "city")

@@ -30,6 +30,7 @@ from fleet_server.access.service import SignedIn
 from fleet_server.clock import StreetClock
 from fleet_server.devices.service import Address
 from fleet_server.errors import Forbidden, InputError, NotFound, OtherTenant
+from fleet_server.technician.service import Kind
 from provisioning.authority import Authority
 from tests.fleet_server.telemetry.support import NOW_MS
 from tests.fleet_server.tenants.test_matrix import AGGREGATES, LOOK, RUN, SET_UP
@@ -65,9 +66,12 @@ LINES: Mapping[str, tuple[frozenset[Role], Ask]] = {
     "Services.incidents_open": (LOOK, nothing),
     "Services.detail": (LOOK, post),
     "Services.pending": (LOOK, nothing),
+    "Services.alarms": (frozenset(HUMAN_ROLES), nothing),  # who decides nothing is told nothing, not refused
+    "Services.used_twice": (LOOK, nothing),
     "Services.waiting": (frozenset(HUMAN_ROLES), nothing),  # who decides nothing is told nothing, not refused
     "Services.decide": (SET_UP, lambda w: (w.enrolment_id, False)),
     "MapServices.pending": (LOOK, nothing),
+    "MapServices.used_twice": (LOOK, nothing),
     "MapServices.incidents_open": (LOOK, nothing),
     "MapServices.conditions": (LOOK, post),
     "MapServices.lampposts": (LOOK, nothing),
@@ -97,7 +101,10 @@ LINES: Mapping[str, tuple[frozenset[Role], Ask]] = {
     "Phone.decide": (LOOK, lambda w: (w.claim_id, "0000", False)),
     "Phone.site": (LOOK, lambda w: (Address(w.tenant, w.name),)),
     "Phone.where": (LOOK, lambda w: (_address(w),)),
-    "Phone.place": (SET_UP, lambda w: (Address(w.tenant, w.name), "0" * 32, {"site": "Quay"})),
+    "Phone.units": (LOOK, lambda w: (Address(w.tenant, w.name),)),
+    "Phone.check": (SET_UP, lambda w: (Address(w.tenant, w.name), "0" * 32, Kind.NOTE, {"text": "x"})),
+    "Phone.do": (SET_UP, lambda w: (Address(w.tenant, w.name), "0" * 32, Kind.PLACE, {"site": "Quay"})),
+    "Phone.replace_device": (SET_UP, lambda w: (Address(w.tenant, w.name), "no id", {})),
     "Phone.hand_over": (SET_UP, lambda w: (Address(w.tenant, w.name), DONE)),
     "Phone.photo": (LOOK, lambda w: (Address(w.tenant, w.name), "0" * 64)),
     "Phone.report": (LOOK - {Role.VIEWER}, lambda _: ("0" * 32,)),
