@@ -26,14 +26,16 @@ from fleet_server.clock import StreetClock
 from fleet_server.context import Context
 from fleet_server.telemetry import service, timescale
 from fleet_server.telemetry.rules import Resolution
+from fleet_server.telemetry.upkeep.rollups import roll_up
 from fleet_server.telemetry.upkeep.views import make_views
-from tests.fleet_server.telemetry.stores import new_timescale_database, put_jobs_to_sleep
+from tests.fleet_server.telemetry.stores import assert_all_agree, new_timescale_database, put_jobs_to_sleep
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
 from tests.support.server_context import VIEWER, make_context
 from wire_contract.classes import Class
 
 OLD_MS = NOW_MS - 40 * 86_400_000
 BATCH_ROWS = 1_000  # that TimescaleDB compresses together
+ROLE_SQL = Path(__file__).parents[3] / "dashboards" / "grafana" / "role.sql"
 
 HYPERTABLE = (
     "SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_name = 'sample_standard'"
@@ -176,6 +178,55 @@ def test_questions_are_answered_from_compressed_chunks(compressed: Desk, url: st
     make_views(compressed.connection)
     assert compressed.one("SELECT count(pm2_5_ug_m3) FROM v_pms5003") == 500
     context.db.close()
+
+
+@pytest.mark.timescale
+def test_grafanas_account_reads_compressed_chunks_and_aggregates(compressed: Desk) -> None:
+    """Through the views alone: what they are made of is not granted."""
+    while roll_up(compressed.connection):
+        pass
+    role = "lamppost_grafana"
+    there = compressed.one("SELECT count(*) FROM pg_roles WHERE rolname = %s", role)
+    compressed.connection.execute(ROLE_SQL.read_bytes())
+    try:
+        compressed.connection.execute(f"GRANT {role} TO CURRENT_USER".encode())
+        with compressed.connection.transaction():
+            compressed.connection.execute(f"SET LOCAL ROLE {role}".encode())
+            assert compressed.one("SELECT count(*) FROM sample") == 500
+            for view in ("rollup_1m", "rollup_1h", "rollup_1d"):
+                assert compressed.one(f"SELECT sum(n) FROM {view} WHERE bucket < now()") == 1500, view
+            for table in ("unit_hour", "unit_minute", "sample_standard"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege), compressed.connection.transaction():
+                    compressed.rows(f"SELECT * FROM {table}")
+    finally:
+        compressed.connection.execute(f"DROP OWNED BY {role}".encode())
+        if not there:
+            compressed.connection.execute(f"DROP ROLE {role}".encode())
+
+
+@pytest.mark.timescale
+def test_the_full_hour_is_not_passed_over_where_a_batch_spans_chunks(desk: Desk) -> None:
+    """TimescaleDB's issue 10296: the last row that changed in each of three chunks is at a full hour."""
+    post = Post()
+    desk.register(post)
+    monday = (NOW - timedelta(days=NOW.weekday() + 28)).replace(hour=0)
+    times = [
+        int((monday + timedelta(days=7 * week, hours=2, minutes=minute)).timestamp() * 1000)
+        for week in range(3)
+        for minute in (-50, -30, 0)
+    ]
+    desk.take(post.declare(), post.publish(Class.HISTORY, post.samples(times)))
+    assert len(desk.rows("SELECT show_chunks('unit_minute')")) == 3
+    settled(desk)
+    again = [each + 1000 for each in times if each % 3_600_000 == 0]  # nothing but full hours
+    assert desk.take(post.publish(Class.HISTORY, post.samples(again))).counts["samples"] == 3
+    settled(desk)
+
+
+def settled(desk: Desk) -> None:
+    while roll_up(desk.connection):
+        pass
+    assert_all_agree(desk)
 
 
 # What follows needs no TimescaleDB.

@@ -18,13 +18,14 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from fleet_server import db
+from fleet_server import db, migrations
 from fleet_server.access.asker import signed_in
 from fleet_server.access.rules import HUMAN_ROLES, Principal, Role
 from fleet_server.access.service import SignedIn
 from fleet_server.api import OPEN, OPENAPI_PATH, create_app
 from fleet_server.clock import StreetClock
 from provisioning.authority import Authority
+from tests.fleet_server.telemetry.stores import BOTH, new_timescale_database
 from tests.fleet_server.telemetry.support import NOW_MS
 from tests.fleet_server.tenants.two_cities import LISBOA, PORTO, build
 from tests.support.postgres import _create, _drop, with_database
@@ -287,13 +288,21 @@ def _asker(request: Request) -> SignedIn:
     return SignedIn(principal, datetime.now(UTC) + timedelta(hours=1), (tenant,))
 
 
-@pytest.fixture(scope="module")
-def cities(
-    postgres_server: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cities]:
-    """They are asked only what changes nothing that another question is about."""
+@pytest.fixture(scope="module", params=BOTH)
+def url(request: pytest.FixtureRequest, postgres_server: str, template_database: str) -> Iterator[str]:
+    if request.param == "timescale":
+        with new_timescale_database() as made:
+            migrations.upgrade(made)
+            yield made
+        return
     _create(postgres_server, "lamppost_cities", template_database)
-    url = with_database(postgres_server, "lamppost_cities")
+    yield with_database(postgres_server, "lamppost_cities")
+    _drop(postgres_server, "lamppost_cities")
+
+
+@pytest.fixture(scope="module")
+def cities(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cities]:
+    """They are asked only what changes nothing that another question is about."""
     with psycopg.connect(url) as connection:
         own, other = build(connection, PORTO), build(connection, LISBOA)
     folder = tmp_path_factory.mktemp("cities")
@@ -304,7 +313,6 @@ def cities(
     app.dependency_overrides[signed_in] = _asker
     yield Cities(TestClient(app, raise_server_exceptions=False), app, own, other)
     context.db.close()
-    _drop(postgres_server, "lamppost_cities")
 
 
 def _lines(app: FastAPI) -> set[str]:
@@ -423,6 +431,12 @@ def test_asking_for_another_tenant_by_name_finds_nothing(cities: Cities) -> None
         assert cities.ask(f"GET {address}", Role.ADMIN, cities.own).status_code == 404, address
     answer = cities.ask(f"GET /api/v1/telemetry/districts?tenant={LISBOA}", Role.ADMIN, cities.own)
     assert (answer.status_code, answer.json()["districts"]) == (200, [])
+    for subject in ("units", "districts", "index", "district_index"):
+        export = f"GET /api/v1/telemetry/export?subject={subject}&to=2026-11-20T13:00:00Z"
+        told = cities.ask(export, Role.ADMIN, cities.own)
+        assert (told.status_code, PORTO in told.text, LISBOA in told.text) == (200, True, False), subject
+        other = cities.ask(f"{export}&district=District {LISBOA}", Role.ADMIN, cities.own)
+        assert other.status_code == 404, subject
     own = cities.ask(f"GET /sta/v1.1/Locations({cities.own['place_id']})", Role.ADMIN, cities.own)
     assert "until" in own.json()["properties"], "a former place"
     like = "/sta/v1.1/Things?$filter=properties/tenant eq 'lisboa' or id gt 0"
