@@ -64,8 +64,9 @@ def _test(found: Site, at: str, picture: str) -> str:
         else f'<p><a class="button" href="{at}/test">Test again, and measure the first ack</a></p>'
     )
     return (
-        f'<section><h2>Site test</h2><p class="verdict" role="status">{verdict}</p>'
-        f'<ul class="lines">{lines}</ul><figure>{picture}</figure>{again}</section>'
+        f'<section class="deeds"><h2>Site test</h2><p class="verdict" role="status">{verdict}</p>'
+        f'<ul class="lines">{lines}</ul><details><summary>Readings of five minutes</summary>'
+        f"<figure>{picture}</figure></details>{again}</section>"
     )
 
 

@@ -101,6 +101,7 @@ def test_a_post_is_measured_photographed_and_handed_over(
     page.fill("[name=name]", "bahnhof-nord")
     page.click(BUTTON.format("Open"))
     expect(page.locator(".verdict")).to_have_text("All is well")
+    unfold(page, "Readings of five minutes")
     expect(page.locator("figure svg").first).to_be_visible()
     expect(page.locator(".lines").first).to_contain_text("- first ack: not measured")
     page.click("text=Test again")
