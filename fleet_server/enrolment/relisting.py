@@ -29,7 +29,7 @@ from wire_contract.topics import Address
 log = logging.getLogger(__name__)
 
 OLDER = "the revocation list was older than our records"
-NOT_WRITTEN = "the revocation list could not be written when the lamppost was shut out"
+NOT_NAMED = "the lamppost is shut out, and the revocation list did not name it"
 
 
 def list_again(ctx: Context, now: datetime | None = None) -> int:
@@ -59,7 +59,7 @@ def _write_down(session: Session, address: Address, of_it: list[Shut], held: set
     if of_it[0].state is DeviceState.DECOMMISSIONED:
         store.mark_all_revoked(session, address.tenant, address.device, now)
     told = {each.serial: "on hold" if each.serial in held else "revoked" for each in of_it}
-    why = OLDER if any(each.marked for each in of_it) else NOT_WRITTEN
+    why = OLDER if any(each.marked for each in of_it) else NOT_NAMED
     record(session, ENROLMENT, Action.CERTIFICATES_REVOKE, str(address), reason=why, after=told)
     log.warning("%s: certificates of %s are put on it now: %s", why, address, told)
 

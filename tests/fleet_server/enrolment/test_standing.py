@@ -172,7 +172,7 @@ def test_who_was_shut_out_when_the_list_could_not_be_written_is_out_within_a_min
     assert each_minute(ctx) == 0
     wanted = auditor.Wanted(action="certificates:revoke")
     told = {each.resource: each.reason for each in auditor.lines(ctx, ADMIN, wanted, 10)}
-    assert told[str(ONE)] == told[str(two)] == relisting.NOT_WRITTEN
+    assert told[str(ONE)] == told[str(two)] == relisting.NOT_NAMED
     standing.change_state(ctx, OPERATOR, ONE, ACTIVE)
     assert held not in shut_out(authority)
     assert good not in shut_out(authority)
