@@ -73,6 +73,9 @@ class DistrictView(BaseModel):
     n: int
 
 
+_DISTRICTS = TypeAdapter(list[DistrictView])
+
+
 class CorrectedPoint(BaseModel):
     """complete: enough of the hour was measured for it to count for an index; of minutes always true."""
 
@@ -87,13 +90,14 @@ class CorrectedPoint(BaseModel):
 
 
 class CorrectedSeries(BaseModel):
-    """Means of `step_s` seconds in ug/m3."""
+    """Means of `step_s` seconds in ug/m3, by time and pollutant. `next`: as `cursor` for the next page."""
 
     device: str
     begins: datetime
     ends: datetime
     step_s: int
     points: list[CorrectedPoint]
+    next: str | None
 
 
 class CalibrationView(BaseModel):
@@ -146,11 +150,22 @@ def indices(
     return answered_by_content(request, page.model_dump_json().encode(), pages.headers)
 
 
-@router.get("/districts")
-def districts(ctx: Ctx, asker: Asker, index: IndexId = US_AQI) -> list[DistrictView]:
-    """The newest index of each district."""
-    found = service.districts(ctx, asker, index_id=index)
-    return [DistrictView.model_validate(each, from_attributes=True) for each in found]
+@router.get("/districts", response_model=list[DistrictView])
+def districts(
+    request: Request,
+    ctx: Ctx,
+    asker: Asker,
+    index: IndexId = US_AQI,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MOST)] = PAGE_MOST,
+    cursor: Cursor = None,
+) -> Response:
+    """The newest index of each district, by name; the Link header leads to the next page."""
+    pages = Pages(request, cursor, str, str)
+    found = service.districts(ctx, asker, index_id=index, after=pages.key, limit=limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
+    pages.next(None if last is None else (last.tenant, last.district))
+    shown = [DistrictView.model_validate(each, from_attributes=True) for each in found[:limit]]
+    return answered_by_content(request, _DISTRICTS.dump_json(shown), pages.headers)
 
 
 @router.get("/devices/{tenant}/{name}/index", response_model=list[IndexView])
@@ -176,19 +191,38 @@ def index_series(
     return answered_by_content(request, body, pages.headers)
 
 
-@router.get("/devices/{tenant}/{name}/corrected")
+@router.get("/devices/{tenant}/{name}/corrected", response_model=CorrectedSeries)
 def corrected_series(
-    ctx: Ctx, asker: Asker, address: DeviceAddress, begins: From = None, to: To = None
-) -> CorrectedSeries:
+    request: Request,
+    ctx: Ctx,
+    asker: Asker,
+    address: DeviceAddress,
+    begins: From = None,
+    to: To = None,
+    limit: Annotated[int, Query(ge=1, le=service.MAX_POINTS)] = service.MAX_POINTS,
+    cursor: Cursor = None,
+) -> Response:
     """What its sensors said against what was made of it: minutes for up to twelve hours, else hours."""
-    seen = service.corrected_series(ctx, asker, address, begins, to)
-    return CorrectedSeries(
+    pages = Pages(request, cursor, int, int, int, str)
+    begins, to = span(ctx, begins, to)
+    after = None
+    if pages.key is not None:
+        begins, to = instant(pages.key[0]), instant(pages.key[1])
+        after = (instant(pages.key[2]), pages.key[3])
+    seen = service.corrected_series(ctx, asker, address, begins, to, after=after, limit=limit)
+    rest = None
+    if seen.next_after is not None:
+        time, pollutant = seen.next_after
+        rest = (micros(begins), micros(to), micros(time), pollutant)
+    page = CorrectedSeries(
         device=str(seen.address),
         begins=seen.begins,
         ends=seen.ends,
         step_s=seen.step_s,
         points=[CorrectedPoint.model_validate(each, from_attributes=True) for each in seen.points],
+        next=pages.next(rest),
     )
+    return answered_by_content(request, page.model_dump_json().encode(), pages.headers)
 
 
 @router.get("/devices/{tenant}/{name}/calibrations")

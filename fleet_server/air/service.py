@@ -63,6 +63,7 @@ class CorrectedView:
     ends: datetime
     step_s: int
     points: Sequence[HourRecord]
+    next_after: tuple[datetime, str] | None = None  # the last one's time and pollutant, where there are more
 
 
 def indices(
@@ -81,12 +82,20 @@ def indices(
     return views
 
 
-def districts(ctx: Context, principal: Principal, *, index_id: str = US_AQI) -> list[DistrictRecord]:
-    """The newest of each district: the median of its lampposts. Raises InvalidRequest."""
+def districts(
+    ctx: Context,
+    principal: Principal,
+    *,
+    index_id: str = US_AQI,
+    after: tuple[str, str] | None = None,
+    limit: int = MAX_POINTS,
+) -> list[DistrictRecord]:
+    """The newest of each district: the median of its lampposts. after: tenant and district, by which they
+    are sorted. Raises InvalidRequest."""
     authorize(principal, Action.AGGREGATES_READ)
     _check_index(index_id)
     with ctx.db.session(principal.tenant) as session:
-        return store.newest_districts(session, index_id, principal.within)
+        return store.newest_districts(session, index_id, principal.within, after, limit)
 
 
 def index_series(
@@ -114,8 +123,11 @@ def corrected_series(
     address: Address,
     begins: datetime | None = None,
     ends: datetime | None = None,
+    *,
+    after: tuple[datetime, str] | None = None,
+    limit: int = MAX_POINTS,
 ) -> CorrectedView:
-    """Raw against corrected, by pollutant: minutes for up to twelve hours, else hours; at most MAX_POINTS.
+    """Raw against corrected, by pollutant: minutes for up to twelve hours, else hours; at most `limit`.
 
     From `begins` (default: a day before) up to `ends` (now). Raises NotFound, InvalidRequest.
     """
@@ -124,20 +136,33 @@ def corrected_series(
     device_id = devices.get_device(ctx, principal, address).record.id
     with ctx.db.session(principal.tenant) as session:
         if ends - begins > MINUTES_UP_TO:
-            points = store.hours(session, device_id, rules.hour_of(begins), ends, MAX_POINTS)
-            return CorrectedView(address, begins, ends, 3600, points)
-        measured = store.minutes(session, device_id, begins, ends)
+            points = store.hours(session, device_id, rules.hour_of(begins), ends, limit + 1, after)
+            return _corrected(address, begins, ends, 3600, points, limit)
+        measured = store.minutes(session, device_id, max(begins, after[0]) if after else begins, ends)
         entries: dict[int, list[Calibration]] = {}
         for each in store.calibrations(session, device_id):
             entries.setdefault(each.sensor_unit, []).append(each.calibration)
     minutes: list[HourRecord] = []
     for time, units in groupby(measured, key=lambda each: each[0]):
         # as its hour is corrected: a calibration counts from the first full hour on
-        for h in rules.hours_of([unit for _, unit in units], entries, rules.hour_of(time), time):
-            minutes.append(
-                HourRecord(time, h.pollutant, h.sensor_unit, h.raw, h.value, h.correction, h.humidity, True)
-            )
-    return CorrectedView(address, begins, ends, 60, minutes[:MAX_POINTS])
+        found = rules.hours_of([unit for _, unit in units], entries, rules.hour_of(time), time)
+        for h in sorted(found, key=lambda each: each.pollutant):
+            if after is None or (time, h.pollutant) > after:
+                minutes.append(
+                    HourRecord(
+                        time, h.pollutant, h.sensor_unit, h.raw, h.value, h.correction, h.humidity, True
+                    )
+                )
+    return _corrected(address, begins, ends, 60, minutes, limit)
+
+
+def _corrected(
+    address: Address, begins: datetime, ends: datetime, step_s: int, points: Sequence[HourRecord], limit: int
+) -> CorrectedView:
+    """points: one more than `limit` at least, where there are."""
+    last = points[limit - 1] if len(points) > limit else None
+    rest = None if last is None else (last.time, last.pollutant)
+    return CorrectedView(address, begins, ends, step_s, points[:limit], rest)
 
 
 def calibrations(ctx: Context, principal: Principal, address: Address) -> list[CalibrationRecord]:

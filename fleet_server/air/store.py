@@ -110,27 +110,42 @@ def _index(device_id: int, tenant: str, name: str, *rest: Any) -> IndexRecord:
     return IndexRecord(device_id, Address(tenant, name), *rest)
 
 
-def newest_districts(session: Session, index_id: str, within: str | None) -> list[DistrictRecord]:
-    """Of each district (of the tenant) that has an active lamppost, by name."""
+def newest_districts(
+    session: Session, index_id: str, within: str | None, after: tuple[str, str] | None, limit: int
+) -> list[DistrictRecord]:
+    """Of each district (of the tenant) that has an active lamppost, by name. after: tenant and district."""
     query = text(
         "SELECT i.tenant, i.district, i.index_id, i.time, i.value, i.level, i.category, i.driver, i.n"
         " FROM (SELECT DISTINCT tenant, district FROM device WHERE district <> '' AND state = 'active'"
-        "  AND (CAST(:within AS text) IS NULL OR tenant = :within)) d"
+        "  AND (CAST(:within AS text) IS NULL OR tenant = :within)"
+        "  AND (CAST(:tenant AS text) IS NULL OR (tenant, district) > (:tenant, :district))) d"
         " CROSS JOIN LATERAL (SELECT * FROM district_index x WHERE x.tenant = d.tenant"
         "  AND x.district = d.district AND x.index_id = :index ORDER BY x.time DESC LIMIT 1) i"
-        " ORDER BY i.tenant, i.district"
+        " ORDER BY i.tenant, i.district LIMIT :limit"
     )
-    return [DistrictRecord(*row) for row in session.execute(query, {"index": index_id, "within": within})]
+    tenant, district = after or (None, None)
+    values = {"index": index_id, "within": within, "tenant": tenant, "district": district, "limit": limit}
+    return [DistrictRecord(*row) for row in session.execute(query, values)]
 
 
-def hours(session: Session, device_id: int, begins: datetime, ends: datetime, limit: int) -> list[HourRecord]:
-    """The stored hourly means that begin from `begins` up to `ends`, ascending."""
+def hours(
+    session: Session,
+    device_id: int,
+    begins: datetime,
+    ends: datetime,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
+) -> list[HourRecord]:
+    """The stored hourly means that begin from `begins` up to `ends`, ascending. after: hour and pollutant."""
     query = text(
         "SELECT time, pollutant, sensor_unit, raw, value, correction, humidity, complete FROM air_hour"
         " WHERE device_id = :device AND time >= :begins AND time < :ends"
+        " AND (CAST(:time AS timestamptz) IS NULL OR (time, pollutant) > (:time, :pollutant))"
         " ORDER BY time, pollutant LIMIT :limit"
     )
-    values = {"device": device_id, "begins": begins, "ends": ends, "limit": limit}
+    time, pollutant = after or (None, None)
+    span = {"begins": begins, "ends": ends, "time": time, "pollutant": pollutant}
+    values = {"device": device_id, "limit": limit, **span}
     return [HourRecord(*row) for row in session.execute(query, values)]
 
 

@@ -1,4 +1,4 @@
-"""/api/v1/telemetry/export: readings as a file, streamed."""
+"""/api/v1/telemetry/export: readings, means of districts and indices as a file, streamed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from fleet_server.access.asker import Asker, Ctx
-from fleet_server.errors import NotAcceptable
+from fleet_server.errors import InvalidRequest, NotAcceptable
 from fleet_server.etags import entity_tag, headers, unchanged
 from fleet_server.spans import span
 from fleet_server.telemetry import service
-from fleet_server.telemetry.exports.asking import MEDIA_TYPES, Format, Layout, Question, chosen_format
+from fleet_server.telemetry.exports.asking import (
+    MEDIA_TYPES,
+    RESOLUTIONS,
+    Format,
+    Layout,
+    Question,
+    Subject,
+    chosen_format,
+)
 from fleet_server.telemetry.exports.response import DownloadResponse
 from fleet_server.telemetry.query_routes import From, To, address_of, until
 from fleet_server.telemetry.rules import Resolution
@@ -33,15 +41,23 @@ def export(
     asker: Asker,
     begins: From = None,
     to: To = None,
-    resolution: Resolution = Resolution.RAW,
+    subject: Annotated[
+        Subject, Query(description="readings, means of districts, or indices")
+    ] = Subject.UNITS,
+    resolution: Annotated[
+        Resolution | None, Query(description="default: raw; of districts and indices 1h")
+    ] = None,
     format: Annotated[Format | None, Query(description="default: by the Accept header, else csv")] = None,
-    layout: Layout = Layout.WIDE,
+    layout: Annotated[Layout | None, Query(description="of units; default: wide")] = None,
     device: Words = None,
     district: Words = None,
     kind: Words = None,
     channel: Words = None,
+    index: Words = None,
 ) -> Response:
-    """Every reading of the span as a file. Filters may be repeated; without one, everything is in it.
+    """Everything of the span as a file. Filters may be repeated; without one, everything is in it.
+
+    units: readings; districts: means, by 1h or 1d; index, district_index: by the hour.
 
     wide: a row for each sensor unit and instant, a column a channel with its unit in the name; long: a row a
     reading. A file that is not whole ends without the connection's last chunk (curl: exit status 18).
@@ -52,19 +68,23 @@ def export(
             "There is no such format.",
             remedy=f"format is {', '.join(Format)}; or accept {', '.join(_FILES)}.",
         )
+    if layout is not None and subject is not Subject.UNITS:
+        raise InvalidRequest(f"A file of {subject} has one layout.", remedy="Leave layout out.")
     begins, to = span(ctx, begins, until(ctx, to))
     question = Question(
         begins,
         to,
-        resolution,
+        resolution or RESOLUTIONS[subject][0],
         kind_of_file,
-        layout,
+        layout or Layout.WIDE,
         tuple(address_of(each) for each in device or ()),
         tuple(district or ()),
         tuple(kind or ()),
         tuple(channel or ()),
+        tuple(index or ()),
+        subject,
     )
-    tag = entity_tag(request, kind_of_file, begins, to, service.version(ctx, asker))
+    tag = entity_tag(request, kind_of_file, begins, to, service.export_version(ctx, asker, question))
     same = unchanged(request, tag)
     if same is not None:
         return same

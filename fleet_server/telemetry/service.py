@@ -22,7 +22,7 @@ from fleet_server.spans import EARLIEST, span
 from fleet_server.telemetry import latest_store, letters_store, store
 from fleet_server.telemetry.bucket_store import Stretch
 from fleet_server.telemetry.district_store import Group, Wanted
-from fleet_server.telemetry.exports.download import Download, export
+from fleet_server.telemetry.exports.download import Download, export, export_version
 from fleet_server.telemetry.ingest.catalogue import SeriesCatalogue
 from fleet_server.telemetry.ingest.pg_binary import register_arrays
 from fleet_server.telemetry.ingest.replay import Replayed, ReplayOutcome
@@ -84,6 +84,7 @@ __all__ = [
     "districts",
     "districts_version",
     "export",
+    "export_version",
     "gaps",
     "lamppost",
     "latest",

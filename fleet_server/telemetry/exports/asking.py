@@ -8,11 +8,12 @@ spreadsheet and a data frame take it as it is. Long has one row a reading, for w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from air_quality.index import INDICES
 from fleet_server.errors import InvalidRequest
 from fleet_server.telemetry.rules import Resolution
 from fleet_server.telemetry.upkeep.views import column_name
@@ -25,6 +26,15 @@ class Format(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
     ARROW = "arrow"
+
+
+class Subject(StrEnum):
+    """What a file is of. Who may have units or indices sees lampposts; the others are of districts."""
+
+    UNITS = "units"  # readings of sensor units
+    DISTRICTS = "districts"  # means
+    INDEX = "index"  # of lampposts, by the hour
+    DISTRICT_INDEX = "district_index"
 
 
 class Layout(StrEnum):
@@ -42,7 +52,7 @@ SUFFIXES = {Format.CSV: "csv", Format.PARQUET: "parquet", Format.ARROW: "arrows"
 
 @dataclass(frozen=True)
 class Question:
-    """Which readings, from `begins` up to `ends`, and in which shape. An empty filter lets everything in."""
+    """What, from `begins` up to `ends`, and in which shape. An empty filter lets everything in."""
 
     begins: datetime
     ends: datetime
@@ -53,6 +63,35 @@ class Question:
     districts: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    indices: tuple[str, ...] = ()
+    subject: Subject = Subject.UNITS
+
+    @property
+    def filters(self) -> dict[str, tuple[object, ...]]:
+        """By the parameter's name, what is given."""
+        every: dict[str, tuple[object, ...]] = {
+            "device": self.devices,
+            "district": self.districts,
+            "kind": self.kinds,
+            "channel": self.channels,
+            "index": self.indices,
+        }
+        return {name: words for name, words in every.items() if words}
+
+
+# The resolutions that a file of it can have, its usual one first; and the filters.
+RESOLUTIONS: Mapping[Subject, tuple[Resolution, ...]] = {
+    Subject.UNITS: (Resolution.RAW, Resolution.MINUTE, Resolution.HOUR, Resolution.DAY),
+    Subject.DISTRICTS: (Resolution.HOUR, Resolution.DAY),
+    Subject.INDEX: (Resolution.HOUR,),
+    Subject.DISTRICT_INDEX: (Resolution.HOUR,),
+}
+FILTERS: Mapping[Subject, tuple[str, ...]] = {
+    Subject.UNITS: ("device", "district", "kind", "channel"),
+    Subject.DISTRICTS: ("district", "channel"),
+    Subject.INDEX: ("device", "district", "index"),
+    Subject.DISTRICT_INDEX: ("district", "index"),
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -130,14 +169,34 @@ def _weight(parameters: Iterable[str]) -> float:
 def file_name(question: Question) -> str:
     """ASCII without a blank: which lamppost where it is one, which resolution, from when to when."""
     whose = f"{str(question.devices[0]).replace('/', '-')}_" if len(question.devices) == 1 else ""
+    what = "" if question.subject is Subject.UNITS else f"{question.subject}_"
     span = "_".join(f"{at:%Y%m%dT%H%M%SZ}" for at in (question.begins, question.ends))
-    return f"lamppost_{whose}{question.resolution}_{span}.{SUFFIXES[question.format]}"
+    return f"lamppost_{whose}{what}{question.resolution}_{span}.{SUFFIXES[question.format]}"
 
 
 def check(question: Question) -> None:
     """Raises InvalidRequest."""
+    subject, offered = question.subject, RESOLUTIONS[question.subject]
     if question.resolution is Resolution.AUTO:
-        raise InvalidRequest("A download has one resolution.", remedy="Choose raw, 1m, 1h or 1d.")
+        raise InvalidRequest("A download has one resolution.", remedy=f"Choose {_or(offered)}.")
+    if question.resolution not in offered:
+        raise InvalidRequest(
+            f"There is no file of {subject} by {question.resolution}.", remedy=f"Choose {_or(offered)}."
+        )
+    for name in question.filters:
+        if name not in FILTERS[subject]:
+            raise InvalidRequest(
+                f"A file of {subject} is not chosen by {name}.", remedy=f"Choose by {_or(FILTERS[subject])}."
+            )
+    for index in question.indices:
+        if index not in INDICES:
+            raise InvalidRequest(
+                f"There is no index {index[:64]!r}.", remedy=f"Choose {_or(tuple(INDICES))}."
+            )
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def check_width(question: Question, channels: Sequence[Channel]) -> None:

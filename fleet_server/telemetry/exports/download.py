@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import psycopg
@@ -18,15 +19,17 @@ from fleet_server.access.service import authorize
 from fleet_server.context import Context
 from fleet_server.errors import DatabaseUnreachable, InvalidRequest, NotFound, TooManyRequests
 from fleet_server.telemetry import versions
-from fleet_server.telemetry.exports import rows
+from fleet_server.telemetry.exports import aggregates, rows
 from fleet_server.telemetry.exports.asking import (
     MEDIA_TYPES,
     Question,
+    Subject,
     channels_of,
     check,
     check_width,
     file_name,
 )
+from fleet_server.telemetry.queries import version
 from fleet_server.telemetry.rules import Resolution
 from fleet_server.tenants.rules import Quotas
 from fleet_server.tenants.service import quotas_of
@@ -80,8 +83,7 @@ class Download:
 
 def export(ctx: Context, principal: Principal, question: Question) -> Download:
     """Begin a download. Raises InvalidRequest, NotFound, TooManyDownloads, DatabaseUnreachable."""
-    for resource in [str(address) for address in question.devices] or ["*"]:
-        authorize(principal, Action.TELEMETRY_READ, resource)
+    _allow(principal, question)
     check(question)
     quotas = quotas_of(ctx, principal.tenant)
     _enter(principal.tenant, quotas)
@@ -96,6 +98,27 @@ def export(ctx: Context, principal: Principal, question: Question) -> Download:
         if isinstance(failed, psycopg.OperationalError):
             raise DatabaseUnreachable(f"The database does not answer: {failed}") from failed
         raise
+
+
+def _allow(principal: Principal, question: Question) -> None:
+    aggregate = aggregates.AGGREGATES.get(question.subject)
+    action = Action.TELEMETRY_READ if aggregate is None else aggregate.action
+    for resource in [str(address) for address in question.devices] or ["*"]:
+        authorize(principal, action, resource)
+
+
+def export_version(ctx: Context, principal: Principal, question: Question) -> tuple[object, ...]:
+    """What changes with every download of this question. Raises as `export`."""
+    _allow(principal, question)
+    check(question)
+    if question.subject is Subject.UNITS:
+        return version(ctx, principal)
+    try:
+        with closing(ctx.db.raw()) as connection:
+            rows.begin(connection, principal.tenant)
+            return aggregates.state(connection, question, principal.within)
+    except psycopg.OperationalError as failed:
+        raise DatabaseUnreachable(f"The database does not answer: {failed}") from failed
 
 
 def _enter(tenant: str, quotas: Quotas) -> None:
@@ -124,10 +147,40 @@ def _begun(
     question: Question,
     connection: psycopg.Connection[object],
 ) -> Download:
-    from fleet_server.telemetry.exports.encoding import encoded
-
     rows.begin(connection, principal.tenant)
     _need_devices(ctx, principal, question)
+    made = _of_units if question.subject is Subject.UNITS else _of_aggregates
+    chunks = made(ctx, principal, quotas, question, connection)
+    return Download(MEDIA_TYPES[question.format], file_name(question), chunks, connection, principal.tenant)
+
+
+def _of_aggregates(
+    ctx: Context,
+    principal: Principal,
+    quotas: Quotas,
+    question: Question,
+    connection: psycopg.Connection[object],
+) -> Iterator[bytes]:
+    from fleet_server.telemetry.exports.encoding import written
+
+    within, most = principal.within, quotas.download_rows
+    if question.filters and not aggregates.more_than(connection, question, within, 0):
+        raise NotFound("Nothing is of this selection.", remedy="Look at /api/v1/districts for what there is.")
+    if most is not None and aggregates.more_than(connection, question, within, most):
+        raise _too_many(most)
+    schema = aggregates.schema_of(question, _about(within or ctx.config.tenant.name, question))
+    return written(question.format, schema, aggregates.batches(connection, question, within, schema))
+
+
+def _of_units(
+    ctx: Context,
+    principal: Principal,
+    quotas: Quotas,
+    question: Question,
+    connection: psycopg.Connection[object],
+) -> Iterator[bytes]:
+    from fleet_server.telemetry.exports.encoding import encoded
+
     sources = rows.sources(connection, question, principal.within)
     if not sources:
         raise NotFound(
@@ -139,13 +192,16 @@ def _begun(
     if quotas.download_rows is not None and rows.more_than(
         connection, question, sources, quotas.download_rows
     ):
-        raise InvalidRequest(
-            f"This download would have more than {quotas.download_rows:,} rows.",
-            remedy="Ask for less time, for fewer lampposts, or for a coarser resolution.",
-        )
+        raise _too_many(quotas.download_rows)
     about = _about(principal.within or ctx.config.tenant.name, question)
-    chunks = encoded(question, channels, about, rows.blocks(connection, question, sources))
-    return Download(MEDIA_TYPES[question.format], file_name(question), chunks, connection, principal.tenant)
+    return encoded(question, channels, about, rows.blocks(connection, question, sources))
+
+
+def _too_many(most: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"This download would have more than {most:,} rows.",
+        remedy="Ask for less time, for fewer lampposts, or for a coarser resolution.",
+    )
 
 
 def _need_devices(ctx: Context, principal: Principal, question: Question) -> None:
@@ -157,15 +213,19 @@ def _need_devices(ctx: Context, principal: Principal, question: Question) -> Non
 
 def _about(tenant: str, question: Question) -> dict[str, str]:
     """The file's own metadata, where the format has room for it."""
+    aggregate = aggregates.AGGREGATES.get(question.subject)
     what = "samples" if question.resolution is Resolution.RAW else f"buckets of {question.resolution}"
+    corrections = "none: as the sensors measured it, no calibration and no correction applied"
+    if question.subject in (Subject.INDEX, Subject.DISTRICT_INDEX):
+        corrections = "calibrated or corrected, as the index is"
     return {
         "lamppost.tenant": tenant,
         "lamppost.from": question.begins.isoformat(),
         "lamppost.to": question.ends.isoformat(),
         "lamppost.resolution": str(question.resolution),
         "lamppost.layout": str(question.layout),
-        "lamppost.content": what,
-        "lamppost.corrections": "none: as the sensors measured it, no calibration and no correction applied",
+        "lamppost.content": what if aggregate is None else aggregate.content,
+        "lamppost.corrections": corrections,
         "lamppost.attribution": f"Street sensors of {tenant}, collected with Lamppost",
         "lamppost.licence": "not stated: ask the city before you publish",
     }

@@ -180,34 +180,46 @@ class _Tap(io.RawIOBase):
 def encoded(
     question: Question, channels: Sequence[Channel], about: Mapping[str, str], blocks: Iterable[Block]
 ) -> Iterator[bytes]:
-    """The whole file, in pieces. Nothing is kept but a Parquet row group and the index of those before it."""
+    """The whole file of readings, in pieces."""
     schema = schema_of(question, channels, about)
     batches = (batch_of(question, channels, schema, block) for block in blocks)
+    return written(question.format, schema, batches)
+
+
+def written(format: Format, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """The whole file, in pieces. Nothing is kept but a Parquet row group and the index of those before it."""
     writers = {Format.CSV: _csv, Format.PARQUET: _parquet, Format.ARROW: _arrow}
-    return (chunk for chunk in writers[question.format](schema, batches) if chunk)
+    return (chunk for chunk in writers[format](schema, batches) if chunk)
 
 
 def _csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
     import pyarrow as pa
-    import pyarrow.compute as pc
     from pyarrow import csv
 
-    plain = pa.schema([("time", pa.string()), *((f.name, f.type) for f in list(schema)[1:])])
+    plain = pa.schema([(f.name, pa.string() if _is_time(f.type) else f.type) for f in schema])
     tap = _Tap()
     with csv.CSVWriter(tap, plain) as writer:
         yield tap.take()
         for batch in batches:
-            columns = [pc.strftime(batch.column(0), format=ISO_UTC)]
-            columns += [_harmless(column) for column in batch.columns[1:]]
+            columns = [_plain(column) for column in batch.columns]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=plain))
             yield tap.take()
     yield tap.take()
 
 
-def _harmless(column: pa.Array) -> pa.Array:
-    """Text that no spreadsheet takes for a formula; each different word is looked at once."""
+def _is_time(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
+    return bool(pa.types.is_timestamp(kind))
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Times as text; text that no spreadsheet takes for a formula: each different word is looked at once."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if _is_time(column.type):
+        return pc.strftime(column, format=ISO_UTC)
     if not pa.types.is_string(column.type):
         return column
     words = column.dictionary_encode()

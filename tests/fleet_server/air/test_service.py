@@ -261,6 +261,56 @@ def test_the_api_tells_the_same(client: TestClient, desk: Desk, post: Post) -> N
     assert client.delete(f"/api/v1/calibrations/{made.json()['id']}").status_code == 404
 
 
+def pages(client: TestClient, path: str, limit: int, key: str | None) -> list[Any]:
+    """Every item, by the Link headers."""
+    found: list[Any] = []
+    address: str | None = f"{path}{'&' if '?' in path else '?'}limit={limit}"
+    while address is not None:
+        answer = client.get(address)
+        assert answer.status_code == 200, answer.text
+        items = answer.json() if key is None else answer.json()[key]
+        assert 0 < len(items) <= limit
+        found += items
+        address = answer.links.get("next", {}).get("url")
+        assert key is None or (answer.json()["next"] is None) == (address is None)
+    return found
+
+
+def test_pages_of_districts_and_corrected_values_are_the_whole(
+    client: TestClient, desk: Desk, post: Post
+) -> None:
+    """And neither is sent again until it changes."""
+    posts = [post, Post("lamp-02", b"f" * 16), Post("lamp-03", b"g" * 16)]
+    desk.register(*posts[1:])
+    for each, district in zip(posts, ("Old Town", "Harbour", "A'b"), strict=True):
+        desk.connection.execute("UPDATE device SET district = %s WHERE name = %s", (district, each.name))
+        declare(desk, each)
+        say(desk, each, hour(3), 180, SMOKE)
+    settle(desk)
+    lamp = "/api/v1/devices/city/lamp-01/corrected"
+    hours = f"{lamp}?from=2026-11-19T00:00:00Z&to=2026-11-20T12:00:00Z"
+    minutes = f"{lamp}?from=2026-11-20T11:30:00Z&to=2026-11-20T12:00:00Z"
+    for path, key, most in (("/api/v1/districts", None, 3), (hours, "points", 6), (minutes, "points", 60)):
+        answer = client.get(path)
+        whole = answer.json() if key is None else answer.json()[key]
+        assert len(whole) == most, path
+        for limit in (1 if most < 10 else 7, most - 1, most):
+            assert pages(client, path, limit, key) == whole, (path, limit)
+        tag = {"If-None-Match": answer.headers["etag"]}
+        assert client.get(path, headers=tag).status_code == 304
+        first = client.get(path, params={"limit": 1})
+        elsewhere = client.get(
+            "/api/v1/indices", params={"cursor": first.links["next"]["url"].split("=")[-1]}
+        )
+        assert elsewhere.status_code == 400
+        for wrong in ({"limit": 0}, {"limit": "x"}, {"cursor": "x"}, {"cursor": "WzEsIngiXQ"}):
+            assert client.get(path, params=wrong).status_code in (400, 422), (path, wrong)
+        desk.connection.execute("UPDATE air_hour SET value = value + 1")
+        desk.connection.execute("UPDATE district_index SET value = value + 1")
+        desk.connection.execute("UPDATE unit_minute SET sum_0 = sum_0 + 1000, sum_1 = sum_1 + 1000")
+        assert client.get(path, headers=tag).status_code == 200, path
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
