@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from wire_contract.decode_numpy import NumpyBlock
 from wire_contract.flags import Flag, good_word
 from wire_contract.limits import INT32_MAX, INT32_MIN
 
+_EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 
@@ -154,6 +156,11 @@ def hours(many: Sequence[Rows]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     unit, hour = unit[order], hour[order]
     starts = _starts(unit, hour)
     return unit[starts], hour[starts] * HOUR_MS
+
+
+def bounds_of(times_ms: NDArray[np.int64]) -> tuple[datetime, datetime]:
+    """The earliest and the latest of some instants, exactly. Not empty."""
+    return _EPOCH + int(times_ms.min()) * _MS, _EPOCH + int(times_ms.max()) * _MS
 
 
 def _starts(*keys: NDArray[Any]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from psycopg import Connection, Cursor, sql
 from psycopg.errors import UniqueViolation
 
 from fleet_server.telemetry.ingest.pg_binary import Column, copy_pieces, to_timestamptz
-from fleet_server.telemetry.ingest.rows import Rows
+from fleet_server.telemetry.ingest.rows import Rows, bounds_of
 from wire_contract.limits import MAX_SLOTS
 
 _SLOT_COLUMNS = [f"s{slot}" for slot in range(MAX_SLOTS)]
@@ -30,9 +30,10 @@ _FROM_STAGE = sql.SQL(
     SELECT g.ordinal FROM sample_stage g JOIN stored USING (sensor_unit, time) WHERE g.again = 0
     """
 )
+# The bounds are for TimescaleDB: see `derived.py`.
 _TAKEN = sql.SQL(
     "SELECT g.ordinal FROM sample_stage g JOIN {table} s USING (sensor_unit, time)"
-    " WHERE ROW({mine}) IS DISTINCT FROM ROW({theirs}) ORDER BY g.ordinal"
+    " WHERE s.time >= %s AND s.time <= %s AND ROW({mine}) IS DISTINCT FROM ROW({theirs}) ORDER BY g.ordinal"
 )
 _MINE = sql.SQL(", ").join(sql.Identifier("g", c) for c in [*_SLOT_COLUMNS, "flags"])
 _THEIRS = sql.SQL(", ").join(sql.Identifier("s", c) for c in [*_SLOT_COLUMNS, "flags"])
@@ -88,7 +89,8 @@ def _store_one_by_one(connection: Connection[Any], rows: Rows) -> Stored:
         _copy(cursor, "sample_stage", rows, [("ordinal", ordinal), ("again", rows.again().astype(np.int32))])
         stored = cursor.execute(_FROM_STAGE.format(table=table, columns=_DATA_COLUMNS))
         new = sorted(row[0] for row in stored)
-        compared = cursor.execute(_TAKEN.format(table=table, mine=_MINE, theirs=_THEIRS))
+        comparing = _TAKEN.format(table=table, mine=_MINE, theirs=_THEIRS)
+        compared = cursor.execute(comparing, bounds_of(rows.time_ms))
         taken = [row[0] for row in compared]
     return Stored(
         rows.only(np.array(new, dtype=np.int64)),

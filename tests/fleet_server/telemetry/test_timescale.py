@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +26,7 @@ from fleet_server import migrations, setup_role
 from fleet_server.clock import StreetClock
 from fleet_server.context import Context
 from fleet_server.telemetry import service, timescale
+from fleet_server.telemetry.ingest import derived
 from fleet_server.telemetry.rules import Resolution
 from fleet_server.telemetry.upkeep.rollups import roll_up
 from fleet_server.telemetry.upkeep.views import make_views
@@ -227,6 +229,19 @@ def settled(desk: Desk) -> None:
     while roll_up(desk.connection):
         pass
     assert_all_agree(desk)
+
+
+@pytest.mark.timescale
+def test_a_group_asks_the_chunk_that_it_is_of_and_no_other(desk: Desk) -> None:
+    """Its issue 10606: what a join brings excludes none."""
+    post = Post()
+    desk.register(post)
+    times = [NOW_MS - week * 7 * 86_400_000 for week in range(5)]
+    desk.take(post.declare(), post.publish(Class.HISTORY, post.samples(times)))
+    unit, minute = desk.one("SELECT max(id) FROM sensor_unit"), NOW - timedelta(days=14)
+    plan = desk.rows("EXPLAIN " + derived._THERE, [unit], [minute], minute, minute)
+    asked = {name for (line,) in plan for name in re.findall(r"_hyper_\d+_\d+_chunk", line)}
+    assert len(asked) == 1
 
 
 # What follows needs no TimescaleDB.
