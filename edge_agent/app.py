@@ -18,7 +18,7 @@ from edge_agent.core.declaring import declaration
 from edge_agent.core.sealing import Pace
 from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
-from edge_agent.io import diagnostics, systemd
+from edge_agent.io import diagnostics, radio, systemd
 from edge_agent.io.budget_file import BudgetFile
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.command_file import CommandFile
@@ -102,7 +102,7 @@ class Agent:
         config = self._config = settings.at_start(config, self._shelf.load())
         self.board = Board(self._clock)
         self.spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes, self._clock.street_s)
-        self._reporter = Reporter(facts(config), self._clock, self.spool, self.board)
+        self._reporter = Reporter(facts(config), self._clock, self.spool, self.board, radio.signal)
         self._quiet = settings.QuietHours(self._clock)
         meter, holds = WireMeter(), settings.configured(config)
         self._budget = BudgetKeeper(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from edge_agent.ports import Clock, Spool
 from wire_contract.classes import Class
 from wire_contract.messages import Presence
 from wire_contract.properties import Delivery
+from wire_contract.radio import SIGNAL
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,16 @@ class Facts:
 
 
 class Reporter:
-    """Builds the presence (on the link's thread) and the status file (on the main thread)."""
+    """Builds the presence (on the link's thread) and the status file (on the main thread).
 
-    def __init__(self, facts: Facts, clock: Clock, spool: Spool, board: Board) -> None:
+    signal: by which way it is connected, as `wire_contract.radio` words it; asked for each presence.
+    """
+
+    def __init__(
+        self, facts: Facts, clock: Clock, spool: Spool, board: Board, signal: Callable[[], str] = str
+    ) -> None:
         self._facts, self._clock, self._spool, self._board = facts, clock, spool, board
+        self._signal = signal
 
     def flush_each(self, seconds: float) -> None:
         """The setting that the server may change."""
@@ -51,6 +59,7 @@ class Reporter:
             counters = self._spool.counters()
         except SpoolError:
             counters = {}
+        signal = self._signal()
         return Presence(
             online=True,
             session=session,
@@ -59,7 +68,7 @@ class Reporter:
             version=self._facts.version,
             clock_ok=clock_is_set(now_ms),
             conditions=self._board.conditions(),
-            settings=self._facts.settings,
+            settings=self._facts.settings | ({SIGNAL: signal} if signal else {}),
             backlog={cls.name.lower(): count.waiting_messages for cls, count in counters.items()},
         )
 

@@ -20,7 +20,16 @@ from fleet_server.errors import InvalidRequest
 from fleet_server.telemetry import service as telemetry
 from fleet_server.telemetry.service import Resolution
 from provisioning.technician.picture import Course, picture
-from provisioning.technician.site_test import ACK_SLOW_S, NOT_MEASURED, Line, SiteTest, ack_line
+from provisioning.technician.site_test import (
+    ACK_SLOW_S,
+    NOT_MEASURED,
+    Line,
+    SiteTest,
+    ack_line,
+    is_mobile,
+    way_line,
+)
+from wire_contract.radio import SIGNAL, read
 from wire_contract.topics import Address
 
 SHOWN = timedelta(minutes=5)  # the picture of readings: five samples at one a minute
@@ -87,9 +96,19 @@ def _of_device(seen: DeviceView) -> Iterator[Line]:
     yield Line("presence", online, told, "" if online else "Power, antenna, then: lamppost agent doctor")
     clock = record.clock_ok is True
     yield Line("clock", clock, "set" if clock else "not set", "" if clock else "timedatectl set-ntp true")
-    yield Line("signal", True, f"{NOT_MEASURED}: it tells the city none; lamppost provision test does, there")
+    yield _of_signal(record.settings.get(SIGNAL, "") if online else "")
     waiting = sum(record.backlog.values())
     yield Line("waiting", True, f"{waiting} messages in its spool" if waiting else "nothing waits in it")
+
+
+def _of_signal(told: str) -> Line:
+    """told: as its last presence has it; a modem's strength is not in it."""
+    way = read(told)
+    if way is None:
+        return Line(SIGNAL, True, f"{NOT_MEASURED}: the lamppost does not tell it")
+    if way.dbm is None and is_mobile(way):
+        return Line(SIGNAL, True, f"{NOT_MEASURED}: by {way.interface}, whose strength it does not tell")
+    return way_line(way)
 
 
 def _first_ack_s(ctx: Context, principal: Principal, address: Address, since: datetime) -> float | None:

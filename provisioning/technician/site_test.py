@@ -5,7 +5,6 @@ asks the lamppost and decides nothing.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from typing import Any
 from provisioning.technician.errors import LamppostUnreachable, WrongInput
 from provisioning.technician.lamppost import Lamppost
 from provisioning.technician.picture import Course
+from wire_contract import radio
+from wire_contract.radio import Way
 
 CLOCK_OFF_S = 2.0  # a minute's mean is wrong by a thirtieth; TLS and TOTP bear far more
 WIFI_WEAK_DBM = -75.0  # below it 802.11n falls to its lowest rates and loses frames in rain
@@ -23,7 +24,6 @@ CELL_WEAK_PERCENT = 25.0  # ModemManager's scale: about -100 dBm RSRP on LTE
 ACK_SLOW_S = 90.0  # the longest flush interval is 60 s; then the server answers within a second
 ASK_EVERY_S = 1.0
 NOT_MEASURED = "not measured"
-_WIRELESS = re.compile(r"^\s*(\w[\w.-]*):\s+\S+\s+[-\d.]+\s+(-?\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -91,29 +91,29 @@ def clock_line(ahead_s: float, unsure_s: float) -> Line:
 
 def signal_line(route: str, wireless: str, modem: str) -> Line:
     """route: /proc/net/route; wireless: /proc/net/wireless; modem: `mmcli -m any -J`; "" for none."""
-    interface = default_interface(route)
-    if interface is None:
+    way = radio.way(route, wireless)
+    if way is None:
         return Line("signal", False, "no way out: there is no default route", "Look at cable, SIM or Wi-Fi")
-    levels = {name: float(level) for name, level in _WIRELESS.findall(wireless)}
-    if interface in levels:
-        ok = levels[interface] >= WIFI_WEAK_DBM
-        told = f"Wi-Fi {interface}: {levels[interface]:.0f} dBm"
-        return Line(
-            "signal", ok, told, "" if ok else "Too weak for rain and leaves: an outdoor antenna, or LTE"
-        )
     percent = modem_percent(modem)
-    if percent is not None and interface.startswith(("ww", "ppp", "usb")):
+    if way.dbm is None and percent is not None and is_mobile(way):
         ok = percent >= CELL_WEAK_PERCENT
-        told = f"mobile {interface}: {percent:.0f} %"
+        told = f"mobile {way.interface}: {percent:.0f} %"
         return Line("signal", ok, told, "" if ok else "Move the antenna, try another operator's SIM")
-    return Line("signal", True, f"by {interface}, no radio of its own")
+    return way_line(way)
 
 
-def default_interface(route: str) -> str | None:
-    """Of the default route with the lowest metric (proc_net_route(5)); None where there is none."""
-    rows = [line.split() for line in route.splitlines()[1:]]
-    ways = [(int(row[6]), row[0]) for row in rows if len(row) > 7 and row[1] == row[7] == "00000000"]
-    return min(ways)[1] if ways else None
+def way_line(way: Way) -> Line:
+    """Of Wi-Fi, or of what has no radio of its own."""
+    if way.dbm is None:
+        return Line("signal", True, f"by {way.interface}, no radio of its own")
+    ok = way.dbm >= WIFI_WEAK_DBM
+    told = f"Wi-Fi {way.interface}: {way.dbm:.0f} dBm"
+    return Line("signal", ok, told, "" if ok else "Too weak for rain and leaves: an outdoor antenna, or LTE")
+
+
+def is_mobile(way: Way) -> bool:
+    """By a modem, as Linux names them."""
+    return way.interface.startswith(("ww", "ppp", "usb"))
 
 
 def modem_percent(told: str) -> float | None:

@@ -26,8 +26,9 @@ def server(broker: MosquittoBroker) -> Iterator[AckingServer]:
 
 
 def test_desired_settings_are_obeyed_kept_and_reported(
-    tmp_path: Path, broker: MosquittoBroker, server: AckingServer
+    tmp_path: Path, broker: MosquittoBroker, server: AckingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("edge_agent.io.radio.signal", lambda: "wlan0 -67 dBm")
     config = on_broker(tmp_path, broker, telemetry={"flush_interval_s": 60})
     wishes: dict[str, str | int | float | None] = {
         FLUSH: 2,
@@ -51,6 +52,7 @@ def test_desired_settings_are_obeyed_kept_and_reported(
         assert acks() == expected
         wait_until(lambda: agent.spooler._pace.live_s == 2.0, 20, "the interval")
         wait_until(lambda: server.presences[-1].settings["flush_interval_s"] == "2", 20, "presence")
+        assert server.presences[-1].settings["signal"] == "wlan0 -67 dBm"
         wait_until(lambda: agent._sampling[0]._state.cadence.every_s == 3600, 20, "the sensor's interval")
     server.twins.clear()
     with running(config, counting(SensorKind.SDS011)) as agent:

@@ -316,6 +316,11 @@ def test_a_calibration_is_judged_before_it_is_entered(town: Town) -> None:
     assert service.site_history(town.ctx, ANA, lamp) == before, "nothing is written down"
 
 
+def signal_of(check: dict[str, Any]) -> tuple[bool, str]:
+    (line,) = [each for each in check["lines"] if each["name"] == "signal"]
+    return line["ok"], line["detail"]
+
+
 def test_a_phone_tests_and_hands_over_what_the_city_sees(town: Town) -> None:
     lamp = Address("city", "lamp-08")
     city = City(town.ctx.db.url, "city")
@@ -336,6 +341,19 @@ def test_a_phone_tests_and_hands_over_what_the_city_sees(town: Town) -> None:
         check = client.get("/site-check").json()
         assert check["passed"], check["lines"]
         assert {course["channel"] for course in check["courses"]} == {"pm1", "pm2_5", "pm10"}
+        assert signal_of(check) == (True, "not measured: the lamppost does not tell it")
+        for told, ok, words in (
+            ("wlan0 -60 dBm", True, "Wi-Fi wlan0: -60 dBm"),
+            ("wlan0 -81 dBm", False, "Wi-Fi wlan0: -81 dBm"),
+            ("eth0", True, "by eth0, no radio of its own"),
+            ("wwan0", True, "not measured: by wwan0, whose strength it does not tell"),
+            ("<b>loud</b>", True, "not measured: the lamppost does not tell it"),
+        ):
+            city.execute(
+                "UPDATE device SET settings = jsonb_build_object('signal', %s::text) WHERE name = 'lamp-08'",
+                told,
+            )
+            assert signal_of(client.get("/site-check").json()) == (ok, words)
         city.condition(record.id, "sensor.silent", "error", "No frame.", "Look at the plug.")
         assert not client.get("/site-check").json()["passed"]
         made = client.post("/handover", json={"received_by": "Rui", "height_m": 3.2, "note": "a\nb"})
