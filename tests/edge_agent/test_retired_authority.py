@@ -17,7 +17,7 @@ from edge_agent.errors import AgentError, BrokerUntrusted, ClockUnknown, Enrolme
 from edge_agent.io.city_tls import city_context
 from edge_agent.io.enrol_http import EstEnroller
 from edge_agent.io.first_time import FirstTime
-from edge_agent.io.identity_files import ensure_key, make_csr
+from edge_agent.io.identity_files import IdentityFiles, ensure_key, learn_trust, make_csr
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
 from edge_agent.ports import BrokerEvents, Session
 from provisioning import certificates, rollover, root_keys
@@ -137,6 +137,20 @@ def test_whom_a_lamppost_believes(city: City, server: Server, learned: str, show
     told = refusal(city_context(city.trust[learned]), server)
     assert told.startswith(why) if why == UNKNOWN else why in told
     assert bool(told) is bool(why), told
+
+
+def test_a_lamppost_that_has_not_renewed_learns_of_it_and_then_refuses(
+    city: City, server: Server, tmp_path: Path
+) -> None:
+    """Once a day it asks what the city trusts, whoever has signed its own certificate."""
+    files = IdentityFiles(tmp_path / "own.key", tmp_path / "own.pem", tmp_path / "ca.pem")
+    csr = make_csr(ensure_key(files.key), ADDRESS)
+    files.certificate.write_text(city.signers["first"].issue_device(csr, ADDRESS))
+    files.ca.write_text(city.trust["first"].read_text())
+    server.shows(city.shown["first"])
+    assert refusal(city_context(files.ca), server) == ""
+    assert learn_trust(files, city.trust["retired"].read_text())
+    assert RETIRED in refusal(city_context(files.ca), server)
 
 
 def test_others_than_lampposts_need_another_root(city: City, server: Server) -> None:
