@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest, NotFound
 from fleet_server.masking import in_log
+from fleet_server.origin import origin
 from fleet_server.privacy import finding, rules, store
 from fleet_server.privacy.inventory import PLACES, How, Kept, Place
 
@@ -148,9 +150,11 @@ def erase(ctx: Context, principal: Principal, names: Sequence[str], reason: str 
             if (rows := store.erase(session, place, given | {"tombstone": tombstone}, place.table in scoped))
         ]
         told = {f"{each.place.table}.{each.place.column}": each.rows for each in done}
+        why = reason or origin().why(Action.PRIVACY_ERASE, names[0], principal.tenant)
         record(
-            session, principal, Action.PRIVACY_ERASE, tombstone,
-            after={"rows": told, "account_shut": bool(shut)}, reason=reason, tenant=principal.tenant,
+            session, principal, Action.PRIVACY_ERASE, tombstone, tenant=principal.tenant,
+            after={"rows": told, "account_shut": bool(shut)},
+            reason=rules.replaced(why, re.compile(given["pattern"]), tombstone),  # it may name the person
         )  # fmt: skip
     log.info("personal data erased by %s: %s, %d places", in_log(principal), tombstone, len(done))
     return Erased(tombstone, bool(shut), done)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from fleet_server import admin_cli, audit_cli, db_cli, ingest_cli, privacy_cli
 from fleet_server.access import service as access
@@ -29,6 +30,7 @@ from fleet_server.devices.rules import DeviceState
 from fleet_server.devices.service import Address
 from fleet_server.enrolment import standing
 from fleet_server.origin import REASON_MOST_CHARACTERS, because, coming_from, origin, reason_problem
+from fleet_server.privacy import service as privacy
 from fleet_server.technician import service as technician
 from fleet_server.technician.rules import Kind
 from provisioning.authority import Authority
@@ -232,6 +234,19 @@ def test_a_technician_s_reason_reaches_the_second_person_and_every_line(city: Co
         ("devices:decommission", f"{WHY}, as agreed"),
         ("sites:report", f"{WHY}, as agreed"),
     }
+
+
+def test_a_reason_does_not_bring_back_whom_it_erases(city: Context) -> None:
+    devices.register(city, ADMIN, Address("city", "lamp-51"), site="by Zita Reis's house")
+    with coming_from("api", reason="Zita Reis asked, letter 17"), pytest.raises(SecondPersonNeeded) as asked:
+        privacy.erase(city, ADA, ["Zita Reis"])
+    two_person.approve(city, BEA, int(asked.value.members["request"]))
+    with coming_from("api"):
+        done = privacy.erase(city, ADA, ["Zita Reis"])
+    assert newest(city).reason == f"{done.tombstone} asked, letter 17"
+    with city.db.session() as session:
+        kept = session.execute(text("SELECT count(*) FROM audit_personal WHERE value LIKE '%Zita%'"))
+        assert kept.scalar_one() == 0
 
 
 def test_a_work_without_a_reason_has_the_request_s() -> None:
