@@ -9,6 +9,7 @@ from pathlib import Path
 _PEM = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+([A-Za-z0-9+/=\s]+?)-----END")
 # Of a P-256 key in PKCS #8 the second line begins within the secret number, and goes on in it for 26 letters;
 # an Ed25519 key has one line, whose last 42 letters are the secret.
+_HEX = re.compile(rb"\s*([0-9A-Fa-f]{32,})\s*")  # the whole file, such as people.key
 _CLAIM = re.compile(rb"^claim\s*=\s*\"[^.\"]+\.([^\"]+)\"", re.M)
 
 
@@ -17,10 +18,13 @@ def secrets_below(root: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for path in root.rglob("*"):
         if path.suffix == ".key" and path.is_file():
-            for body in _PEM.findall(path.read_bytes()):
+            content = path.read_bytes()
+            for body in _PEM.findall(content):
                 lines = body.split()
                 secret = lines[1][:26] if len(lines) > 1 else lines[0][-34:-8]
                 found[f"{path.name} {len(found)} key"] = secret
+            if whole := _HEX.fullmatch(content):
+                found[f"{path.name} hex key"] = whole[1]
         elif path.name == "agent.toml":
             for secret in _CLAIM.findall(path.read_bytes()):
                 found[f"{path.parent.name} claim"] = secret
