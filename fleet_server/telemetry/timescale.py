@@ -77,6 +77,7 @@ LEFT JOIN timescaledb_information.chunks c
     ON c.hypertable_schema = current_schema() AND c.hypertable_name = %(table)s AND c.range_end > p.horizon
 GROUP BY p.horizon
 """
+NOT_IN_THIS_STATE = "55000"  # object_not_in_prerequisite_state
 
 _log = logging.getLogger(__name__)
 
@@ -225,14 +226,16 @@ def removed_by_policy(connection: psycopg.Connection[Any], table: str) -> dateti
 def _may_refuse(connection: psycopg.Connection[Any], consequence: str) -> Iterator[None]:
     """What Lamppost can do without, in a savepoint: where this TimescaleDB refuses it, a warning says so.
 
-    A full disk, a lock that is not had or a lost connection is no refusal: that is raised.
+    A full disk, a lock that is not had or a lost connection is no refusal: that is raised. What does not fit
+    the state of things (SQLSTATE 55000) is one, though psycopg files it with these.
     """
     try:
         with connection.transaction():
             yield
-    except psycopg.OperationalError:
-        raise
     except psycopg.DatabaseError as refused:
+        operational = isinstance(refused, psycopg.OperationalError)
+        if operational and refused.sqlstate != NOT_IN_THIS_STATE:
+            raise
         _log.warning("TimescaleDB refuses, so %s: %s", consequence, str(refused).split("\n")[0])
 
 

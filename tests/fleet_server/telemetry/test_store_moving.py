@@ -172,6 +172,30 @@ def test_what_timescaledb_refuses_is_done_without(
         assert timescale.aggregates(connection)
 
 
+REFUSALS = {"55000": True, "0A000": True, "42501": True, "55P03": False, "53100": False, "57014": False}
+
+
+@pytest.mark.parametrize("state", REFUSALS)
+def test_a_refusal_is_told_from_a_server_in_trouble(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, state: str
+) -> None:
+    pretend_timescale.install(database_url, monkeypatch)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        made = (
+            "CREATE OR REPLACE FUNCTION add_retention_policy("
+            " relation regclass, drop_after interval, if_not_exists boolean DEFAULT false) RETURNS integer"
+            f" LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not so' USING ERRCODE = '{state}'; END $$"
+        )
+        connection.execute(made.encode())
+        with caplog.at_level(logging.WARNING):
+            if REFUSALS[state]:
+                keep_policy(connection, "sample_short", 30)
+                assert "has no retention policy; the worker removes what is old: not so" in caplog.text
+            else:
+                with pytest.raises(psycopg.OperationalError, match="not so"):
+                    keep_policy(connection, "sample_short", 30)
+
+
 def test_a_timescaledb_whose_refresh_has_no_options(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
