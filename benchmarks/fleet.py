@@ -1,6 +1,6 @@
 """5,000 simulated lampposts over mTLS against one server on one machine, and the storm of a broker restart.
 
-    python -m benchmarks.fleet [--quick]
+    python -m benchmarks.fleet [--quick] [--report FILE]
 
 A real `lamppost serve` (embedded PostgreSQL with fsync, Mosquitto with the generated configuration) and the
 simulator: the agent's own spool, sealing and link, each lamppost with a certificate and a connection of its
@@ -16,6 +16,7 @@ grows by is the slope of a straight line through the samples over the whole stea
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -342,6 +343,7 @@ def main(argv: list[str] | None = None) -> int:
     options.add_argument("--quick", action="store_true", help="200 lampposts for half a minute")
     options.add_argument("--lampposts", type=int, metavar="N", help="another size: what this machine holds")
     options.add_argument("--seconds", type=float, metavar="S", help="another steady time")
+    options.add_argument("--report", type=Path, metavar="FILE", help="the figures as JSON")
     given = options.parse_args(argv)
     print(report.machine())
     if given.lampposts or given.seconds:
@@ -349,6 +351,8 @@ def main(argv: list[str] | None = None) -> int:
     else:
         found = figures(given.quick)
     print("\n".join(report.lines(found)))
+    if given.report:
+        given.report.write_text(json.dumps(report.as_json(found), indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -35,7 +34,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from benchmarks.report import Figure, at_least_of_floor, at_most
+from benchmarks.report import Figure, at_least_of_floor, at_most, machine
 from fleet_server.embedded_server import EmbeddedServer
 from fleet_server.migrations import upgrade
 from tests.dashboards.conftest import CHROMIUM, NAME, PASSWORD, QUIET, running_console
@@ -312,8 +311,7 @@ def main(arguments: Sequence[str] | None = ()) -> None:
     if options.json:
         print(json.dumps(found, indent=1))
         return
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(f"{datetime.now(UTC).isoformat(timespec='seconds')}  {machine}  load {os.getloadavg()[0]:.1f}")
+    print(machine())
     paint, shown, floor = (statistics.median(found[k]) for k in ("paint_s", "lampposts_s", "floor_s"))
     print(
         f"{found['posts']} lampposts: first paint {paint:.2f} s (bar {PAINT_BAR_S} s, worst"

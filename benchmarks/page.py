@@ -2,13 +2,16 @@
 
 make bench ARGS="--report bench.json" && .venv/bin/python -m benchmarks.page bench.json
 
-Of several reports a later one's figure takes the place of the same figure of an earlier one.
+Of several reports a later one's figure takes the place of the same figure of an earlier one. What stands on
+the page and was not run anew stays, under the line that says when and how it was: a section for each run,
+newest first. A figure that no benchmark makes any more is taken out by hand.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +22,53 @@ BEGINS, ENDS = "<!-- figures: benchmarks/page.py -->", "<!-- end of figures -->"
 USAGE = 2
 
 
-def table(figures: list[dict[str, Any]]) -> str:
+HEAD = ("| figure | value | floor, same run | ratio | bar | |", "|---|---|---|---|---|---|")
+
+
+@dataclass
+class Section:
+    """One run: what is said of it, and its rows by the figure's name."""
+
+    said: str
+    rows: dict[str, str]
+
+    def __str__(self) -> str:
+        return "\n".join([self.said, "", *HEAD, *self.rows.values()])
+
+
+def sections(text: str) -> list[Section]:
+    """Those that stand between the marks."""
+    found: list[Section] = []
+    for line in text.strip().splitlines():
+        if line in HEAD or not line.strip():
+            continue
+        if not line.startswith("|"):
+            found.append(Section(line, {}))
+        elif found:
+            found[-1].rows[line.split("|")[1].strip()] = line
+    return found
+
+
+def with_run(before: list[Section], run: Section) -> list[Section]:
+    """The run first, and of the others what it does not have."""
+    left = [
+        Section(each.said, {name: row for name, row in each.rows.items() if name not in run.rows})
+        for each in before
+    ]
+    return [run, *(each for each in left if each.rows)]
+
+
+def rows(figures: list[dict[str, Any]]) -> dict[str, str]:
     """A row a figure."""
-    rows = ["| figure | value | floor, same run | ratio | bar | |", "|---|---|---|---|---|---|"]
+    found = {}
     for f in figures:
         verdict = {True: "met", False: "**missed**", None: ""}[f["met"]]
         value = f"{number(f['value'])} {f['unit']}"
         floor = "" if f["floor"] is None else number(f["floor"])
         ratio = "" if f["ratio"] is None else f"{f['ratio']:.2f}"
         bar = "" if f["bar"] is None else f"{f['bar']:g}"
-        rows.append(f"| {f['name']} | {value} | {floor} | {ratio} | {bar} | {verdict} |")
-    return "\n".join(rows)
+        found[f["name"].strip()] = f"| {f['name']} | {value} | {floor} | {ratio} | {bar} | {verdict} |"
+    return found
 
 
 def number(value: float) -> str:
@@ -47,8 +86,10 @@ def main(arguments: list[str]) -> int:
     said = " ".join(each for each in arguments if each not in reports) or machine()
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGINS)
-    _, _, tail = rest.partition(ENDS)
-    PAGE.write_text(f"{head}{BEGINS}\n\n{said}\n\n{table(figures)}\n\n{ENDS}{tail}", encoding="utf-8")
+    inner, _, tail = rest.partition(ENDS)
+    every = with_run(sections(inner), Section(said, rows(figures)))
+    written = "\n\n".join(map(str, every))
+    PAGE.write_text(f"{head}{BEGINS}\n\n{written}\n\n{ENDS}{tail}", encoding="utf-8")
     return 0
 
 

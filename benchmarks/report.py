@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
+
+from fleet_server.embedded_programs import programs
 
 
 @dataclass(frozen=True)
@@ -55,11 +63,53 @@ def at_least(name: str, value: float, unit: str, bar: float) -> Figure:
 
 def machine() -> str:
     """What it ran on, in a line, with the load before it."""
-    load = os.getloadavg()[0]
-    return (
-        f"{datetime.now(UTC).isoformat(timespec='seconds')}  {platform.machine()}, {os.cpu_count()} cores,"
-        f" Python {platform.python_version()}, load {load:.1f}"
-    )
+    memory_gb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    words = [
+        f"{datetime.now(UTC).isoformat(timespec='seconds')}  {platform.machine()}, {_processor()}",
+        f"{os.cpu_count()} cores, {memory_gb:.0f} GB",
+        f"{platform.system()} {platform.release()}",
+        f"Python {platform.python_version()}",
+        f"PostgreSQL {_embedded_postgresql()} (embedded)",
+        f"Mosquitto {_mosquitto()}",
+        *(f"{name} {_version(name)}" for name in ("paho-mqtt", "psycopg", "numpy")),
+        f"load {os.getloadavg()[0]:.1f}",
+    ]
+    return ", ".join(words)
+
+
+def _processor() -> str:
+    """As the kernel names it; x86 and Arm boards say it in different lines."""
+    told = {}
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            told[name.strip()] = value.strip()
+    return told.get("model name") or told.get("Model") or told.get("CPU part") or "processor not told"
+
+
+def _embedded_postgresql() -> str:
+    return _said_by([str(programs() / "postgres"), "--version"], r"[\d.]+")
+
+
+def _mosquitto() -> str:
+    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    return "not here" if found is None else _said_by([found, "-h"], r"version ([\d.]+)")
+
+
+def _said_by(command: Sequence[str], pattern: str) -> str:
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        found = re.search(pattern, done.stdout)
+        if found is not None:
+            return found.group(found.lastindex or 0)
+    return "of an unknown version"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not here"
 
 
 def lines(figures: Iterable[Figure]) -> list[str]:
