@@ -24,6 +24,7 @@ from benchmarks.report import Figure, at_least_of_floor, lines, machine, shown
 from fleet_server.embedded_server import EmbeddedServer
 from fleet_server.migrations import upgrade
 from fleet_server.telemetry.upkeep.rollups import MARKS_A_TICK, roll_up
+from tests.fleet_server.telemetry.stores import put_jobs_to_sleep
 from tests.fleet_server.telemetry.support import NOW_MS, Desk, Post
 from tests.support.sensor_noise import LEVELS, deviation
 from wire_contract.classes import Class
@@ -41,6 +42,15 @@ _SIZES = """
 SELECT n.nspname || '.' || c.relname, pg_total_relation_size(c.oid) FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+"""
+_HYPERTABLES = """
+SELECT hypertable_name::text, hypertable_size(format('%I.%I', hypertable_schema, hypertable_name)::regclass)
+FROM timescaledb_information.hypertables
+"""
+_AGGREGATES = """
+SELECT hypertable_size(
+    format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass)
+FROM timescaledb_information.continuous_aggregates WHERE view_name LIKE 'unit_%'
 """
 PARTS = {"samples": "sample", "minutes": "unit_minute", "hours and days": "unit_"}
 
@@ -91,23 +101,27 @@ def native(connection: psycopg.Connection[Any]) -> dict[str, Sequence[str]]:
 
 
 def chunks(connection: psycopg.Connection[Any]) -> dict[str, int]:
-    """Bytes of hypertables with everything that belongs to them, compressed."""
+    """Bytes of hypertables with everything that belongs to them, compressed; by the parts of `native`.
+
+    Hours and days lie in the hypertables that continuous aggregates are materialized in, or in tables where
+    this TimescaleDB has none.
+    """
     for (chunk,) in connection.execute(
         "SELECT format('%I.%I', chunk_schema, chunk_name) FROM timescaledb_information.chunks c"
         " WHERE NOT is_compressed AND (hypertable_name LIKE 'sample%' OR hypertable_name = 'unit_minute')"
     ).fetchall():
         connection.execute("SELECT compress_chunk(%s::regclass)", (chunk,))
     connection.execute("CHECKPOINT")
-    query = (
-        "SELECT hypertable_name::text, hypertable_size(format('%I.%I', hypertable_schema,"
-        " hypertable_name)::regclass) FROM timescaledb_information.hypertables"
-    )
-    found = dict(connection.execute(query).fetchall())
-    return {
+    found = dict(connection.execute(_HYPERTABLES).fetchall())
+    parts = {
         part: sum(int(size) for name, size in found.items() if name.startswith(start))
         for part, start in PARTS.items()
         if part != "hours and days"
     }
+    materialized = connection.execute(_AGGREGATES).fetchall()
+    if not materialized:
+        return parts | {"hours and days": sizes(connection, native(connection))["hours and days"]}
+    return parts | {"hours and days": sum(int(size) for (size,) in materialized)}
 
 
 def figures(quick: bool = False) -> list[Figure]:
@@ -128,11 +142,11 @@ def figures(quick: bool = False) -> list[Figure]:
 def _told(where: str, url: str, posts: int, days: int) -> list[Figure]:
     upgrade(url)
     desk = Desk(url, "bench")
+    timescale = bool(desk.one("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'"))
+    if timescale:
+        put_jobs_to_sleep(desk.connection)  # or they compress and remove in the middle of the month
     readings = fill(desk, posts, days)
-    if desk.one("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'"):
-        parts = chunks(desk.connection)
-    else:
-        parts = sizes(desk.connection, native(desk.connection))
+    parts = chunks(desk.connection) if timescale else sizes(desk.connection, native(desk.connection))
     desk.close()
     name = f"stored, {where}, {posts} lampposts, {days} days"
     samples = parts["samples"] / readings
