@@ -27,12 +27,9 @@ def there(settings: Mapping[str, Value], registry: Sequence[Setting]) -> str:
 
 def change(at: str, registry: Sequence[Setting], typed: Given = EMPTY) -> str:
     """Set one, or with an empty value take it away."""
-    inner = (
-        field(
-            "Setting", "key", typed.one("key"), most=128, required=True, among=[each.key for each in registry]
-        )
-        + field("Value (empty: take it away)", "value", typed.one("value"), most=200)
-    )
+    inner = field(
+        "Setting", "key", typed.one("key"), most=128, required=True, among=[each.key for each in registry]
+    ) + field("Value (empty: take it away)", "value", typed.one("value"), most=200)
     rows = [
         (f"<code>{escape(each.key)}</code>", escape(each.changes), escape(each.allows)) for each in registry
     ]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any
 
 WORK_ID = re.compile(r"[0-9a-f]{32}")  # made by the technician's tool: asking again is harmless
 AHEAD_MOST = timedelta(minutes=10)  # a technician's clock that is further ahead has to be set
@@ -47,6 +47,7 @@ class PlaceWork:
     longitude: float | None = None
     district: str | None = None
     height_m: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class CalibrateWork:
     valid_from: str = ""  # ISO 8601 with a zone; "": when it was done
     sensor_unit: int | None = None
     source: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,14 +154,8 @@ def _problem(value: object, kind: str, most: int) -> str:
 
 
 def reason_of(work: Work) -> str:
-    """Why it was done, in one line; "": its kind asks for no reason, or none was told."""
-    match work:
-        case ReplaceUnitWork() | ReplaceDeviceWork() | DecommissionWork():
-            return " ".join(work.reason.split())
-        case PlaceWork() | CalibrateWork() | NoteWork():
-            return ""
-        case _:
-            assert_never(work)
+    """Why it was done, in one line; "": none was told. A note says it itself."""
+    return "" if isinstance(work, NoteWork) else " ".join(work.reason.split())
 
 
 def _check_place(place: PlaceWork) -> None:
@@ -167,7 +163,7 @@ def _check_place(place: PlaceWork) -> None:
         raise BadWork("a place has a latitude and a longitude, or neither")
     if place.height_m is not None and not 0 <= place.height_m <= HEIGHT_MOST_M:
         raise BadWork(f"height_m is 0 to {HEIGHT_MOST_M:.0f}")
-    if place == PlaceWork():
+    if replace(place, reason="") == PlaceWork():
         raise BadWork("place needs a place, a district or a height")
 
 

@@ -151,6 +151,8 @@ def place(shop: Workshop, options: argparse.Namespace) -> Facts:
     body = {name: value for name, value in told.items() if value is not None}
     if not body:
         raise WrongInput("nothing was told", "Give --at, --district or --height")
+    if options.reason:
+        body["reason"] = options.reason
     return _sent(shop, shop.keep("place", shop.lamppost_address(options.device), body))
 
 
@@ -167,6 +169,8 @@ def calibrate(shop: Workshop, options: argparse.Namespace) -> Facts:
         body["sensor_unit"] = options.unit
     if options.since is not None:
         body["valid_from"] = options.since.isoformat()
+    if options.reason:
+        body["reason"] = options.reason
     return _sent(shop, shop.keep("calibrate", shop.lamppost_address(options.device), body))
 
 

@@ -171,6 +171,7 @@ def _at_the_post(commands: Commands[argparse.ArgumentParser]) -> None:
     place = _command(commands, "place", "where it stands, how high its sensors are", post.place)
     place.add_argument("device", metavar="[TENANT/]NAME")
     _place_options(place, district=None)
+    place.add_argument("--reason", default="", metavar="TEXT")
     note = _command(commands, "note", "a line in the site's history", post.note)
     note.add_argument("device", metavar="[TENANT/]NAME")
     note.add_argument("text", metavar="TEXT")
@@ -208,6 +209,7 @@ def _calibrate(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--from", dest="since", type=_instant, metavar="TIME", help="UTC; default: now")
     sub.add_argument("--source", default="", metavar="TEXT", help="who measured it, beside what")
+    sub.add_argument("--reason", default="", metavar="TEXT")
 
 
 def _reach(sub: argparse.ArgumentParser, config: str | None) -> None:

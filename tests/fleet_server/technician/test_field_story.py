@@ -19,6 +19,7 @@ from fleet_server.access import service as access
 from fleet_server.access import two_person
 from fleet_server.access.rules import CONSOLE, Principal, Role
 from fleet_server.air import service as air
+from fleet_server.auditor import service as auditor
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
 from fleet_server.devices.service import Place
@@ -132,7 +133,10 @@ def test_what_was_done_without_a_connection_is_sent_later_and_once(
     photo.write_bytes(JPEG)
     away = ("--server", f"http://127.0.0.1:{free_port()}")
     done = [
-        run("calibrate", "lamp-09", "--slope", "0.62", "--humidity", "-0.05", "--source", "station 4", *away),
+        run(
+            "calibrate", "lamp-09", "--slope", "0.62", "--humidity", "-0.05", "--source", "station 4",
+            "--reason", "it drifted", *away,
+        ),
         run("replace", "unit", "lamp-09", "--sensor", "pm", "--new-serial", "2F81", "--offline"),
         run("photo", "lamp-09", str(photo), "--caption", "front", "--offline"),
         run(
@@ -149,6 +153,8 @@ def test_what_was_done_without_a_connection_is_sent_later_and_once(
     assert run("sync")[1]["sent"] == 0
     calibrations = air.calibrations(town.ctx, ADMIN, LAMP)
     assert [(each.sensor_unit, each.calibration.slope) for each in calibrations] == [(unit.id, 0.62)]
+    [entered] = auditor.lines(town.ctx, ADMIN, auditor.Wanted(action="calibrations:change"))
+    assert entered.reason == "it drifted", "said at the post, hours before it was sent"
     kinds = [str(each.kind) for each in service.site_history(town.ctx, ADMIN, LAMP)]
     assert sorted(kinds) == ["calibrate", "handover", "place", "replace-unit"]
     (kept,) = service.list_reports(town.ctx, ADMIN, LAMP)
@@ -183,6 +189,10 @@ def test_decommissioned_is_out(town: Town, run: Run) -> None:
     status, told = run("decommission", "lamp-07", "--reason", "rebuilt", "--yes")
     assert status == 0, told
     assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.DECOMMISSIONED
+    lines = auditor.lines(town.ctx, ADMIN, auditor.Wanted(resource=str(lamp)), 2)
+    assert {each.action: each.reason for each in lines} == {
+        "devices:decommission": "rebuilt", "sites:report": "rebuilt",
+    }  # fmt: skip
 
 
 def test_a_lamppost_that_was_decommissioned_meanwhile(town: Town, run: Run) -> None:

@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
     [
         (Kind.PLACE, {"height_m": 3}),
         (Kind.PLACE, {"latitude": 1.0, "longitude": -2, "district": None}),
-        (Kind.PLACE, {"district": "Harbour"}),
+        (Kind.PLACE, {"district": "Harbour", "reason": "the square is rebuilt"}),
         (Kind.CALIBRATE, {}),
         (Kind.CALIBRATE, {"sensor_unit": 3, "slope": 0.5, "source": "beside station 4"}),
         (Kind.REPLACE_UNIT, {"sensor": "pm", "new_serial": "2F"}),
@@ -38,6 +38,7 @@ def test_what_is_taken(kind: Kind, told: dict[str, Any]) -> None:
     [
         (Kind.HANDOVER, {}),
         (Kind.PLACE, {}),
+        (Kind.PLACE, {"reason": "it was moved"}),
         (Kind.PLACE, {"latitude": 1.0}),
         (Kind.PLACE, {"height_m": 101}),
         (Kind.PLACE, {"height_m": True}),
