@@ -278,14 +278,17 @@ def _within(body: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
     return all(kept.get(name) == value for name, value in body.items())
 
 
+def state_now(state: enrolment.State, expires_at: datetime, now: datetime) -> enrolment.State:
+    """Of a claim: that its time is over is written down when somebody next asks for it, and shown before."""
+    waits = state in (enrolment.State.CLAIMED, enrolment.State.PENDING)
+    return enrolment.State.EXPIRED if waits and expires_at <= now else state
+
+
 def _standing(found: Enrolment, label: str = "", url: str = "") -> Standing:
-    over = found.state in (enrolment.State.CLAIMED, enrolment.State.PENDING) and (
-        found.expires_at <= datetime.now(UTC)  # written down when somebody next asks for it
-    )
     return Standing(
         id=found.id,
         claim=found.claim_id,
-        state=str(enrolment.State.EXPIRED if over else found.state),
+        state=str(state_now(found.state, found.expires_at, datetime.now(UTC))),
         tenant=found.tenant,
         device=found.device or "",
         site=found.site,

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from dashboards import desk_view, phone_site_view, phone_view, phone_work
-from dashboards.phone_data import Site, Standing
+from dashboards.phone_data import Site, Standing, state_now
 from fleet_server.access import service as access
 from fleet_server.access import two_person
 from fleet_server.access.rules import CONSOLE, Principal, Role
@@ -305,7 +305,8 @@ def test_another_computer_and_a_claim_that_two_keys_used(console: Console, brows
         first, second = (make_request(str(lamp))[0] for _ in range(2))
         enrolment.request_certificate(ctx, token.id, token.secret, first)
         desk = browse(width=1280)
-        desk.sign_in(console.url)
+        desk.sign_in(console.url, "/incidents")
+        expect(desk.page.locator(".head .city")).to_be_visible()
         expect(desk.page.locator("[data-notice=used-twice]")).to_have_count(0)
         with pytest.raises(Forbidden):
             enrolment.request_certificate(ctx, token.id, token.secret, second)
@@ -381,3 +382,18 @@ def test_what_a_thumb_types_is_read() -> None:
     assert phone_work.replaced_unit(told, ())["old_serial"] == ""
     foreseen = phone_work.calibration({"unit": "7:pm10", "offset": "-500"}, UNITS)
     assert (foreseen.body["sensor_unit"], foreseen.body["slope"], foreseen.example) == (7, 1.0, "0.0")
+
+
+def test_a_claim_is_over_before_that_is_written_down() -> None:
+    at, state = datetime(2026, 11, 21, 12, 0, tzinfo=UTC), enrolment.State
+    second = timedelta(seconds=1)
+    assert state_now(state.CLAIMED, at, at) is state.EXPIRED
+    assert state_now(state.PENDING, at, at + second) is state.EXPIRED
+    assert state_now(state.CLAIMED, at, at - second) is state.CLAIMED
+    assert state_now(state.ISSUED, at, at + second) is state.ISSUED
+    claim = Standing(1, "22222222", "expired", "demo", "a b", "x&y", "", "ana", "", expires_at=at)
+    shown = phone_view.claim(claim, may_decide=True, may_claim=True, now=at)
+    assert "/field/claim?device=a+b&amp;site=x%26y" in shown
+    assert "Make a new claim" not in phone_view.claim(claim, may_decide=True, now=at)
+    claimed = replace(claim, state="claimed", expires_at=at + timedelta(minutes=4))
+    assert "(in 4 min)" in phone_view.claim(claimed, may_decide=True, now=at)
