@@ -17,8 +17,7 @@
     │   ├── Gone             410   it was there, and has expired or been used
     │   ├── TooLarge         413
     │   ├── UnsupportedMedia 415
-    │   ├── TooManyRequests  429
-    │   └── NotOffered       501   a standard has it, this server does not
+    │   └── TooManyRequests  429
     ├── ConfigurationError   the operator's configuration or surroundings (command line: exit status 2)
     ├── PeerError            400   a device, broker or other server broke the protocol
     ├── LinkError            503   something that should answer does not
@@ -124,10 +123,6 @@ class TooManyRequests(InputError):
     """The asker has to slow down."""
 
 
-class NotOffered(InputError):
-    """A part of a standard that this server does not have."""
-
-
 class ConfigurationError(LamppostError):
     """The operator's configuration, or the machine that it describes, does not allow a start."""
 
@@ -196,7 +191,6 @@ PROBLEMS: dict[type[LamppostError], Problem] = {
     TooLarge: Problem(413, "too-large", "The body is too large"),
     UnsupportedMedia: Problem(415, "unsupported-media-type", "The body is of the wrong type"),
     TooManyRequests: Problem(429, "too-many-requests", "Slow down"),
-    NotOffered: Problem(501, "not-offered", "This server does not have that part of the standard"),
     ConfigurationError: Problem(500, "misconfigured", "The server is configured wrongly", shown=False),
     PeerError: Problem(400, "protocol-error", "The message breaks the protocol"),
     LinkError: Problem(503, "unavailable", "A part of the server does not answer"),

@@ -8,15 +8,16 @@ for itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from fleet_server.sensorthings.entities import BY_NAME, Entity, Kind, Property
-from fleet_server.sensorthings.errors import NotOffered, bad
-from fleet_server.sensorthings.functions import FUNCTIONS, NOT_OFFERED, SPATIAL
-from fleet_server.sensorthings.geometry import Geometry, Line, Point, Polygon
+from fleet_server.sensorthings.errors import bad
+from fleet_server.sensorthings.functions import FUNCTIONS, SPATIAL
+from fleet_server.sensorthings.geometry import LENGTH, Geometry, Line, Point, Polygon, answers, length
 from fleet_server.sensorthings.relations import observations, observations_of_feature
 from fleet_server.sensorthings.syntax import (
     Arithmetic,
@@ -86,7 +87,7 @@ class Compiler:
         self._aliases = 0
 
     def condition(self, entity: Entity, alias: str, node: Node) -> str:
-        """`node` as a condition on the row `alias` of `entity`. Raises BadQuery, NotOffered."""
+        """`node` as a condition on the row `alias` of `entity`. Raises BadQuery."""
         match node:
             case Logic(operator, terms):
                 joined = f" {operator.upper()} ".join(self.condition(entity, alias, term) for term in terms)
@@ -236,9 +237,6 @@ class Compiler:
         name = node.function
         if name in SPATIAL:
             return self._spatial(node, scope, single)
-        if name in NOT_OFFERED:
-            offered = ", ".join(SPATIAL)
-            raise NotOffered(f"{self._option}: {name} is not offered.", remedy=f"There are {offered}.")
         if (name, len(node.arguments)) == ("now", 0):
             return Sql(self.bind(self._now, "timestamptz"), Kind.INSTANT)
         function = FUNCTIONS.get((name, len(node.arguments)))
@@ -260,22 +258,41 @@ class Compiler:
 
     def _spatial(self, node: Call, scope: Scope, single: bool) -> Sql:
         """Asked of every place beforehand, of equal ones once; the row looks its place's answer up."""
-        if len(node.arguments) != 2:
-            raise bad(self._option, node.at, f"{node.function} takes 2 arguments, not {len(node.arguments)}")
-        first, second = (self._need(each, scope, Kind.GEOMETRY, single) for each in node.arguments)
-        kind, ask = SPATIAL[node.function]
-        told: dict[Geometry, bool | float]
-        if first.text and second.geometry is not None:
-            row, other = first.text, second.geometry
-            told = {place: ask(place, other) for place in set(self._places.values())}
-        elif second.text and first.geometry is not None:
-            row, other = second.text, first.geometry
-            told = {place: ask(other, place) for place in set(self._places.values())}
-        else:
+        kind, takes = SPATIAL[node.function]
+        if len(node.arguments) != len(takes):
+            detail = f"{node.function} takes {len(takes)} arguments, not {len(node.arguments)}"
+            raise bad(self._option, node.at, detail)
+        pattern = self._pattern(node.arguments[2]) if len(takes) == 3 else ""
+        given = [self._need(each, scope, Kind.GEOMETRY, single) for each in node.arguments[:2]]
+        rows = [each for each in given if each.geometry is None]
+        if len(rows) > 1:
             detail = f"{node.function} takes a place and a geometry such as geography'POINT(-8.61 41.15)'"
             raise bad(self._option, node.at, detail)
+        others = [each.geometry for each in given if each.geometry is not None]
+        if not rows:
+            answer = _answers(node.function, others[:1], others[1:], True, pattern)[0]
+            return Sql(self.bind(answer, _SQL_TYPES[kind]), kind)
+        places = list(set(self._places.values()))
+        first = given[0].geometry is None
+        told = dict(zip(places, _answers(node.function, places, others, first, pattern), strict=True))
         table = self.bind(json.dumps({key: told[place] for key, place in self._places.items()}), "jsonb")
-        return Sql(f"CAST({table} ->> CAST({row} AS text) AS {_SQL_TYPES[kind]})", kind)
+        return Sql(f"CAST({table} ->> CAST({rows[0].text} AS text) AS {_SQL_TYPES[kind]})", kind)
+
+    def _pattern(self, node: Node) -> str:
+        """Of st_relate: the nine cells of the DE-9IM matrix."""
+        value = node.value if isinstance(node, Literal) else None
+        if not isinstance(value, str) or not re.fullmatch("[TF*012]{9}", value):
+            detail = "a pattern of st_relate is nine of T, F, *, 0, 1, 2"
+            raise bad(self._option, node.at, detail, "Write it as a text: 'T*F**F***'.")
+        return value
+
+
+def _answers(
+    function: str, places: Sequence[Geometry], others: Sequence[Geometry], first: bool, pattern: str
+) -> list[bool | float]:
+    if function == LENGTH:
+        return [length(place) for place in places]
+    return answers(function, places, others[0], places_first=first, pattern=pattern)
 
 
 def _column(alias: str, found: Property) -> Sql:

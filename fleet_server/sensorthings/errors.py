@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fleet_server.errors import InputError, LinkError, NotFound, NotOffered
+from fleet_server.errors import InputError, LinkError, NotFound
 
-__all__ = ["BadQuery", "NotFound", "NotOffered", "QueryTooLong"]
+__all__ = ["BadQuery", "NotFound", "QueryTooLong"]
 
 
 class BadQuery(InputError):

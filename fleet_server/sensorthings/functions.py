@@ -5,13 +5,12 @@ A template's `{0}`, `{1}` are filled with compiled SQL, never with a value: valu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from fleet_server.sensorthings import geometry
 from fleet_server.sensorthings.entities import Kind
-from fleet_server.sensorthings.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -68,17 +67,9 @@ FUNCTIONS: Mapping[tuple[str, int], Function] = MappingProxyType(
         ("ceiling", 1): Function((_N,), _N, "ceil({0})"),
     }
 )
-# Asked of places in Python: PostgreSQL knows no geometry without an extension.
-SPATIAL: Mapping[str, tuple[Kind, Callable[[Geometry, Geometry], bool | float]]] = MappingProxyType(
-    {
-        "geo.distance": (_N, geometry.distance),
-        "geo.intersects": (_B, geometry.intersects),
-        "st_intersects": (_B, geometry.intersects),
-        "st_disjoint": (_B, lambda a, b: not geometry.intersects(a, b)),
-        "st_within": (_B, geometry.within),
-        "st_contains": (_B, lambda a, b: geometry.within(b, a)),
-        "st_equals": (_B, geometry.equals),
-    }
+# Asked of places in Python: PostgreSQL knows no geometry without an extension. What each gives, and takes.
+_G = Kind.GEOMETRY
+SPATIAL: Mapping[str, tuple[Kind, tuple[Kind, ...]]] = MappingProxyType(
+    {name: (_N if name == "geo.distance" else _B, (_G, _G)) for name in geometry.RELATIONS}
+    | {geometry.RELATE: (_B, (_G, _G, _T)), geometry.LENGTH: (_N, (_G,))}
 )
-# Of the standard, and without a use where places are points and cells.
-NOT_OFFERED = frozenset({"geo.length", "st_touches", "st_overlaps", "st_crosses", "st_relate"})

@@ -110,7 +110,7 @@ class Reader:
     # sets
 
     def page(self, entity: Entity, restriction: Restriction | None, options: Options) -> Page:
-        """A page of a set. Raises BadQuery, NotOffered, QueryTooLong."""
+        """A page of a set. Raises BadQuery, QueryTooLong."""
         if entity is OBSERVATION:
             return self._observations(restriction, options)
         wanted = self.wanted(entity, "t", options)

@@ -28,7 +28,8 @@ from fleet_server.sensorthings.store import Row, Rows
 from fleet_server.sensorthings.syntax import Options
 
 _SPEC = "http://www.opengis.net/spec/iot_sensing/1.1/req/"
-# What is true: reading, without every function of places, and without creating, MQTT, batches.
+# What is true: reading, without creating, MQTT, batches; without the class of functions, because those of two
+# places take at most one of the city's.
 CONFORMANCE = tuple(
     _SPEC + name
     for name in (
@@ -79,7 +80,7 @@ def read(
 ) -> Answer:
     """The answer to a resource path (decoded) with its query options (decoded, in order).
 
-    Raises Forbidden, NotFound, BadQuery, NotOffered, QueryTooLong.
+    Raises Forbidden, NotFound, BadQuery, QueryTooLong.
     """
     authorize(principal, Action.TELEMETRY_READ)
     sight = Sight(

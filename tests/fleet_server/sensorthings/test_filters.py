@@ -17,6 +17,8 @@ RAW = "Datastreams(4)/Observations"  # PM2.5 of lamp-01; the database counts ser
 CO2 = "Datastreams(14)/Observations"
 NEAR = "geography'POINT(-8.611 41.15)'"
 AROUND_HARBOUR = "geography'POLYGON((-8.612 41.149,-8.61 41.149,-8.61 41.15,-8.612 41.15,-8.612 41.149))'"
+ACROSS = "geography'POLYGON((-8.64 41.15,-8.5 41.15,-8.5 41.3,-8.64 41.15))'"
+ON_RIM = "geography'POLYGON((-8.62 41.1,-8.60 41.1,-8.60 41.2,-8.62 41.2,-8.62 41.1))'"
 AROUND_ALL = "geography'POLYGON((-8.7 41.1,-8.5 41.1,-8.5 41.2,-8.7 41.2,-8.7 41.1))'"
 
 
@@ -235,12 +237,49 @@ def test_what_makes_no_sense_is_told(http: TestClient, path: str, where: str, to
     assert told in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("function", ["geo.length", "st_touches", "st_overlaps", "st_crosses", "st_relate"])
-def test_functions_of_the_standard_that_are_not_offered(http: TestClient, function: str) -> None:
-    where = f"{function}(location, geography'POINT(1 2)')"
+@pytest.mark.parametrize(
+    ("path", "where", "found"),
+    [
+        ("Locations", "st_touches(location, geography'LINESTRING(-8.62 41.16,-8.62 41.5)')", [2]),
+        ("Locations", f"st_touches({ON_RIM}, location)", [2]),
+        ("Locations", "st_crosses(geography'LINESTRING(-8.70 41.157,-8.60 41.157)', location)", [3]),
+        ("Locations", "st_crosses(location, geography'LINESTRING(-8.70 41.157,-8.60 41.157)')", [3]),
+        ("Locations", f"st_overlaps(location, {ACROSS})", [3]),
+        ("Locations", f"st_relate(location, {AROUND_HARBOUR}, 'T*F**F***')", [1]),
+        ("Locations", f"st_relate({AROUND_HARBOUR}, location, 'T*****FF*')", [1]),
+        ("Locations", f"st_relate({AROUND_HARBOUR}, location, 'FF*FF****')", [2, 3, 5]),
+        ("Locations", "geo.length(location) eq 0", [1, 2, 3, 5]),
+        ("Locations", "geo.length(geography'LINESTRING(0 0,3 4)') eq 5", [1, 2, 3, 5]),
+        ("Locations", "st_touches(geography'POINT(0 0)', geography'LINESTRING(0 0,1 1)')", [1, 2, 3, 5]),
+        ("Locations", "st_equals(geography'POINT(0 0)', geography'POINT(0 1)')", []),
+        ("Things", f"st_relate(Locations/location, {AROUND_HARBOUR}, 'T********')", [1]),
+        ("FeaturesOfInterest", f"st_touches(feature, {ON_RIM})", [2]),
+        ("Datastreams", "st_crosses(geography'LINESTRING(-8.635 41.1,-8.635 41.2)', observedArea)",
+         [10, 11, 12, 13]),
+    ],
+)  # fmt: skip
+def test_functions_of_lines_and_areas(get: Get, path: str, where: str, found: list[int]) -> None:
+    assert [each["@iot.id"] for each in get(path, filter=where)["value"]] == found
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("geo.length(location, location) eq 1", "geo.length takes 1 arguments, not 2"),
+        ("st_relate(location, geography'POINT(1 2)')", "st_relate takes 3 arguments, not 2"),
+        ("st_relate(location, geography'POINT(1 2)', 'T*')", "nine of T, F, *, 0, 1, 2"),
+        ("st_relate(location, geography'POINT(1 2)', 'T*F**F**x')", "nine of T, F"),
+        ("st_relate(location, geography'POINT(1 2)', description)", "nine of T, F"),
+        ("st_touches(location, name)", "this is a text, where a geometry was expected"),
+        ("st_touches(location, location)", "takes a place and a geometry"),
+        ("st_within(location, geography'POLYGON((0 0,4 4,4 0,0 4,0 0))')", "no simple geometry"),
+        ("geo.length(name) eq 1", "this is a text"),
+        ("geo.length(location)", "this is a number, where a condition was expected"),
+    ],
+)
+def test_functions_of_places_that_are_asked_wrongly(http: TestClient, where: str, told: str) -> None:
     answer = http.get(f"{ROOT}/Locations", params={"$filter": where})
-    assert answer.status_code == 501
-    assert "geo.intersects" in answer.json()["detail"]
+    assert (answer.status_code, told in answer.json()["detail"]) == (400, True), answer.text
 
 
 @pytest.mark.parametrize(
