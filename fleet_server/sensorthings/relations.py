@@ -27,13 +27,15 @@ THINGS = f"""
 """  # noqa: S608 - made of the constants above
 LOCATIONS = f"""
     SELECT p.id, 'Place of ' || d.tenant || '/' || d.name AS name, p.latitude, p.longitude, p.cell,
-           p.district, {_STRETCH}, CASE WHEN {_PRESENT} THEN d.id END AS thing_id,
+           p.district, {_STRETCH}, stands.id AS thing_id,
            CASE WHEN {_COARSE} THEN 'cell' ELSE 'declared' END AS precision,
            CASE WHEN {_COARSE} THEN 'The public cell that the lamppost ' ELSE 'Where the lamppost ' END
                || CASE WHEN {_PRESENT} THEN 'stands' ELSE 'stood' END
                || CASE WHEN {_COARSE} THEN ' in, at most 1.2 by 0.6 km' ELSE ', as people declared it' END
                AS description
-    FROM device_place p JOIN device d ON d.id = p.device_id WHERE {_PLACED} AND {WITHIN}
+    FROM device_place p JOIN device d ON d.id = p.device_id
+    LEFT JOIN device stands ON stands.id = p.device_id AND {_PRESENT}
+    WHERE {_PLACED} AND {WITHIN}
 """  # noqa: S608 - made of the constants above
 HISTORICAL_LOCATIONS = f"""
     SELECT p.id, d.id AS thing_id, {_SINCE} AS time

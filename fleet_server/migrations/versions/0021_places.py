@@ -12,7 +12,7 @@ down_revision = "0018"
 branch_labels = None
 depends_on = None
 
-TABLE = """
+PLACES = """
     CREATE TABLE device_place (
         id INTEGER GENERATED ALWAYS AS IDENTITY,
         device_id INTEGER NOT NULL,
@@ -86,7 +86,7 @@ GO_ON = """
 
 
 def upgrade() -> None:
-    op.execute(TABLE)
+    op.execute(PLACES)
     op.execute(BACKFILL)
     op.execute(GO_ON)
     op.execute(FUNCTION)
