@@ -27,9 +27,9 @@ HERE, THERE = (41.1, -8.6), (41.2, -8.7)
 def places(desk: Desk) -> list[tuple[Any, ...]]:
     """since, until (as PostgreSQL writes them; or seconds after NOW), latitude, cell, district."""
     rows = desk.rows(
-        "SELECT since::text, until::text, extract(epoch FROM since - %s)::float8,"
-        " extract(epoch FROM until - %s)::float8, latitude, cell, district FROM device_place"
-        " ORDER BY device_id, until",
+        "SELECT since::text, until::text, (extract(epoch FROM since) - extract(epoch FROM %s))::float8,"
+        " (extract(epoch FROM until) - extract(epoch FROM %s))::float8, latitude, cell, district"
+        " FROM device_place ORDER BY device_id, until",
         NOW,
         NOW,
     )
