@@ -84,6 +84,7 @@ def place(told: Told) -> dict[str, Any]:
         "longitude": number(told.get("longitude", "")),
         "height_m": number(told.get("height", "")),
         "district": text(told, "district") or None,
+        "reason": text(told, WHY),
     }
 
 
@@ -116,6 +117,7 @@ def calibration(told: Told, units: Sequence[Unit]) -> Foreseen:
         "offset": offset,
         "humidity": humidity,
         "source": text(told, "source"),
+        "reason": text(told, WHY),
         "sensor_unit": unit.id,
     }
     if begins is not None:

@@ -70,6 +70,7 @@ def _place(found: Site, at: str, again: Again) -> str:
         + one("Longitude", "longitude", shown(found.longitude))
         + one("District", "district", found.district)
         + one("Height of the sensors, metres", "height", shown(found.height_m), number=True)
+        + entry("Why", WHY, _typed(again, "place", WHY), most=REASON_MOST, hint="not needed")
     )
     return fold(at, "place", "Where it stands", inner, "Keep the place", again=again)
 
@@ -129,6 +130,7 @@ def _calibrate(found: Site, at: str, again: Again) -> str:
         + one("Per % of humidity, µg/m³", "humidity", "0")
         + one("Holds from", "valid", times.field(found.now), kind="datetime-local")
         + one("Measured against", "source", most=100, required=True, hint="station, weeks, by whom")
+        + one("Why", WHY, most=REASON_MOST, hint="not needed")
     )
     return fold(at, "calibrate", "A unit's calibration", inner, "What will it do?", again=again)
 

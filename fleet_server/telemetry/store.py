@@ -110,8 +110,9 @@ def raw_points(
 def first_stored(session: Session, address: Address, after: datetime, within: str | None) -> datetime | None:
     """When the first batch with samples came after that instant, by the ledger: it keeps some minutes."""
     query = text(
-        "SELECT min(b.received_at) FROM batch b JOIN device d ON d.id = b.device_id"  # noqa: S608 - a constant
-        f" WHERE d.tenant = :tenant AND d.name = :name AND b.received_at > :after AND b.samples > 0 AND {WITHIN}"
+        "SELECT min(b.received_at) FROM batch b JOIN device d ON d.id = b.device_id"  # noqa: S608 - constants
+        f" WHERE d.tenant = :tenant AND d.name = :name AND {WITHIN}"
+        " AND b.received_at > :after AND b.samples > 0"
     )
     values = {"tenant": address.tenant, "name": address.device, "after": after, "within": within}
     found: datetime | None = session.execute(query, values).scalar()

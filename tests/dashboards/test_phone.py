@@ -114,6 +114,7 @@ def test_a_post_is_measured_photographed_and_handed_over(
     expect(page.locator(".lines").first).to_contain_text("ok first ack: a new sample was stored by the city")
     unfold(page, "Where it stands")
     page.fill("form[action*='/place'] [name=height]", "3,4")
+    page.fill("form[action*='/place'] [name=why]", "the pole was changed")
     page.click(BUTTON.format("Keep the place"))
     expect(page.locator("form[action*='/handover'] [name=height]")).to_have_value("3.4")
     unfold(page, "A picture")
@@ -143,7 +144,8 @@ def test_a_post_is_measured_photographed_and_handed_over(
         assert kept.key_fingerprint == found.key_fingerprint
         (picture,) = field.list_photos(ctx, ADMIN, lamp)
         assert PLACE not in field.get_photo(ctx, ADMIN, lamp, picture.sha256)[1]
-        assert field.site_history(ctx, ADMIN, lamp)[-1].done_by == NAME
+        first = field.site_history(ctx, ADMIN, lamp)[-1]
+        assert (first.done_by, first.body["reason"]) == (NAME, "the pole was changed")
     at = f"{console.url}/field/{lamp}"
     origin = {"Origin": console.url}
     wrong: tuple[tuple[str, int, dict[str, str | float | bool]], ...] = (
@@ -199,8 +201,9 @@ def test_a_technician_changes_parts_and_takes_a_lamppost_down(console: Console, 
     expect(page.locator(".done")).to_contain_text("agent.toml")
     expect(history.first).to_contain_text("3 m up: ? → 2F81; drowned")
     unfold(page, "A unit's calibration")
-    for name, value in (("slope", "62"), ("humidity", "−0,05"), ("source", "beside station 4")):
-        page.fill(f"[name={name}]", value)
+    typed = {"slope": "62", "humidity": "−0,05", "source": "beside station 4", "why": "a year has passed"}
+    for name, value in typed.items():
+        page.fill(f"form[action*='/calibrate'] [name={name}]", value)
     page.click(BUTTON.format("What will it do?"))
     expect(page.get_by_role("alert")).to_contain_text("Slope = 62 is not within")
     expect(page.locator("[name=source]")).to_have_value(
@@ -214,7 +217,7 @@ def test_a_technician_changes_parts_and_takes_a_lamppost_down(console: Console, 
     with console.context() as ctx:
         assert air.calibrations(ctx, ADMIN, well) == [], "it was shown, and not entered"
         page.click(BUTTON.format("correct the past"))
-        expect(history.first).to_contain_text("beside station 4")
+        expect(history.first).to_contain_text("beside station 4; a year has passed")
         (entered,) = air.calibrations(ctx, ADMIN, well)
         assert (entered.calibration.slope, entered.created_by) == (0.62, "ana")
         page.goto(f"{console.url}/field/{end}")
