@@ -69,6 +69,11 @@ class City:
             )[0][0]
         )  # fmt: skip
 
+    def forget(self, *devices: int) -> None:
+        """Take lampposts away, and where they stood."""
+        self.execute("DELETE FROM device_place WHERE device_id = ANY(%s)", list(devices))
+        self.execute("DELETE FROM device WHERE id = ANY(%s)", list(devices))
+
     def air(self, device: int, value: int, level: int, hours: int = 1) -> None:
         """US AQI `value` and EAQI `level` of the running hour and those before it."""
         for index, number in ((US_AQI, value), (EU_EAQI, level)):

@@ -67,7 +67,7 @@ def test_a_new_lamppost_appears_in_the_list(console: Console, browse: Open) -> N
     window.sign_in(console.url)
     device = console.city.lamppost("zoo", "Zoo gate")
     expect(row(window, "zoo")).to_be_visible(timeout=10_000)
-    console.city.execute("DELETE FROM device WHERE id = %s", device)
+    console.city.forget(device)
     expect(row(window, "zoo")).to_have_count(0, timeout=10_000)
 
 
@@ -93,7 +93,8 @@ def test_a_person_compares_the_fingerprint_and_accepts(console: Console, browse:
     expect(row(window, "park-1")).to_contain_text("never seen", timeout=15_000)
     expect(page.locator("#pending-title")).to_have_count(0)
     assert console.city.execute("SELECT state, decided_by FROM enrolment") == [("issued", NAME)]
-    console.city.execute("DELETE FROM device WHERE name = 'park-1'")
+    [(device,)] = console.city.execute("SELECT id FROM device WHERE name = 'park-1'")
+    console.city.forget(device)
 
 
 def test_rejecting_asks_twice(console: Console, browse: Open) -> None:
@@ -284,4 +285,4 @@ def test_an_injected_script_does_not_run(console: Console, browse: Open) -> None
     window.sign_in(console.url)
     expect(row(window, "script-post")).to_contain_text(name)
     assert window.page.evaluate("window.hurt") is None
-    console.city.execute("DELETE FROM device WHERE id = %s", device)
+    console.city.forget(device)

@@ -139,7 +139,7 @@ def test_a_long_list_has_pages_and_the_keyboard_walks_through_them(console: Cons
         expect(row(window, "schule-west")).to_be_focused()
         assert page.locator("[role=grid]").get_attribute("aria-rowcount") == "64"
     finally:
-        city.execute("DELETE FROM device WHERE id = ANY(%s)", made)
+        city.forget(*made)
 
 
 def test_what_lies_on_one_spot_is_a_cluster_that_tells_the_worst(console: Console, browse: Open) -> None:
@@ -162,7 +162,7 @@ def test_what_lies_on_one_spot_is_a_cluster_that_tells_the_worst(console: Consol
         expect(page.locator(".chips")).to_contain_text("12 lampposts at one spot")
     finally:
         city.execute("DELETE FROM air_index WHERE device_id = ANY(%s)", made)
-        city.execute("DELETE FROM device WHERE id = ANY(%s)", made)
+        city.forget(*made)
 
 
 def test_an_incident_draws_a_ring(console: Console, browse: Open) -> None:
