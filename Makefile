@@ -8,7 +8,7 @@ PY := .venv/bin/python
 PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs bench chaos models pins clean venv
+.PHONY: help demo test check fix docs bench chaos fuzz models pins clean venv
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -47,6 +47,9 @@ bench: venv ## the benchmarks, each with its floor; ARGS="--report bench.json", 
 chaos: venv ## faults at random moments, nothing lost; ARGS="--minutes 30 --seed 7", "--list"
 	@tools/ensure_system.sh mosquitto
 	@exec $(PY) -m tests.chaos $(ARGS)
+
+fuzz: venv ## far more requests to the API and to enrolment than `make test` asks; LAMPPOST_FUZZ_EXAMPLES=300
+	@LAMPPOST_FUZZ_EXAMPLES=$${LAMPPOST_FUZZ_EXAMPLES:-100} exec $(PY) -m pytest -s tests/security/test_any_request.py tests/security/test_any_enrolment.py $(ARGS)
 
 models: venv ## trains, quantizes and measures the lamppost's model anew; ARGS="--quick" tries the way
 	@tools/ensure_train.sh

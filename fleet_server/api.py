@@ -35,7 +35,7 @@ from fleet_server.sensorthings import routes as sensorthings_routes
 from fleet_server.technician import routes as technician_routes
 from fleet_server.telemetry import routes as telemetry_routes
 from fleet_server.tenants import routes as tenants_routes
-from fleet_server.tenants.gate import within_quota
+from fleet_server.tenants.gate import gate_of, within_quota
 from fleet_server.twin import group_routes
 from fleet_server.twin import routes as twin_routes
 
@@ -116,6 +116,7 @@ def serve(app: FastAPI, context: Context) -> None:
     app.state.context = context
     app.state.health = HealthDesk(context)
     app.state.live = LiveHub(context.db.url)
+    app.state.gate = gate_of(context)
 
 
 def _outfit(app: FastAPI, max_body_bytes: int, behind_tls: bool) -> None:

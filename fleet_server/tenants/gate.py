@@ -12,7 +12,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from fleet_server.access.asker import context_of, signed_in
+from fleet_server.access.asker import signed_in
 from fleet_server.access.rules import EVERY_TENANT, Principal
 from fleet_server.access.service import SignedIn
 from fleet_server.context import Context
@@ -91,7 +91,4 @@ def gate_of(context: Context) -> Gate:
 
 def within_quota(request: Request, session: Annotated[SignedIn, Depends(signed_in)]) -> None:
     """For every route that needs a session. Raises OverRate. Blocks: FastAPI runs it in a thread."""
-    state = request.app.state
-    if not hasattr(state, "gate"):
-        state.gate = gate_of(context_of(request))
-    cast(Gate, state.gate).pass_one(session.principal)
+    cast(Gate, request.app.state.gate).pass_one(session.principal)

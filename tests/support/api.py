@@ -20,7 +20,6 @@ def app_of(context: Context) -> FastAPI:
     """
     app = _built(context.config.api.max_body_bytes, context.config.api.behind_tls)
     app.dependency_overrides.clear()
-    app.state._state.pop("gate", None)  # quotas of an earlier test's city
     serve(app, context)
     return app
 
