@@ -14,10 +14,14 @@ from tests.fleet_server.sensorthings.city import Street
 from tests.support.server_context import VIEWER
 
 NUMBERS = ["1", "0", "-2.5", "1e300", "true", "null"]
-TEXTS = ["'x'", "''", "'2'"]
+TEXTS = ["'x'", "''", "'2'", "'T*F**F***'"]
 TIMES = ["2026-11-20T10:00:00Z", "2026-11-20", "10:00:00", "duration'PT1H'"]
 ENDS = ["now()", "mindatetime()", "maxdatetime()"]
-PLACES = ["geography'POINT(-8.61 41.15)'", "geography'POLYGON((-9 41,-8 41,-8 42,-9 42,-9 41))'"]
+PLACES = [
+    "geography'POINT(-8.61 41.15)'",
+    "geography'LINESTRING(-8.65 41.157,-8.6 41.157)'",
+    "geography'POLYGON((-9 41,-8 41,-8 42,-9 42,-9 41))'",
+]
 
 
 def names(entity: Entity) -> list[str]:
