@@ -437,12 +437,6 @@ def test_asking_for_another_tenant_by_name_finds_nothing(cities: Cities) -> None
         assert (told.status_code, PORTO in told.text, LISBOA in told.text) == (200, True, False), subject
         other = cities.ask(f"{export}&district=District {LISBOA}", Role.ADMIN, cities.own)
         assert other.status_code == 404, subject
-    for subject in ("units", "districts", "index", "district_index"):
-        export = f"GET /api/v1/telemetry/export?subject={subject}&to=2026-11-20T13:00:00Z"
-        told = cities.ask(export, Role.ADMIN, cities.own)
-        assert (told.status_code, PORTO in told.text, LISBOA in told.text) == (200, True, False), subject
-        other = cities.ask(f"{export}&district=District {LISBOA}", Role.ADMIN, cities.own)
-        assert other.status_code == 404, subject
     own = cities.ask(f"GET /sta/v1.1/Locations({cities.own['place_id']})", Role.ADMIN, cities.own)
     assert "until" in own.json()["properties"], "a former place"
     like = "/sta/v1.1/Things?$filter=properties/tenant eq 'lisboa' or id gt 0"
