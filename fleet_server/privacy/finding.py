@@ -9,8 +9,9 @@ from fleet_server.privacy import rules
 from fleet_server.privacy.inventory import How, Kept, Place
 
 # A site report is HTML with its data, of which everything that people read in it is made, as JSON in a script
-# (provisioning/technician/report.py).
-_DATA_BEGINS, _DATA_ENDS = '<script type="application/json"', "</script>"
+# (provisioning/technician/report.py, which takes a report only where this block is one, and JSON). Another
+# before it is nobody's business: what it holds need not even be text.
+_DATA_BEGINS, _DATA_ENDS = '<script type="application/json" id="site-report">', "</script>"
 
 
 def parameters(names: Sequence[str]) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def parameters(names: Sequence[str]) -> dict[str, Any]:
         "in_documents": rules.in_documents(names),
         "pattern": rules.pattern(names),
         "whole": rules.whole(names),
+        "in_full": rules.pattern(full) if (full := rules.in_full(names)) else None,
     }
 
 
@@ -43,11 +45,23 @@ def match(place: Place) -> str:
 
 
 def _name(column: str, *, accounts: bool) -> str:
-    """An account's name is exact. What people typed in full may have other blanks, or a word beside it."""
+    """An account's name is exact. What people typed may have other blanks and, where a name is of more than
+    one word, others beside it: "Ana Costa" is not the "ana" who has an account."""
     exact = f"{column} = ANY(:forms)"
-    return (
-        exact if accounts else rf"{exact} OR {column} ~ :whole OR ({column} ~ '\s' AND {column} ~ :pattern)"
-    )
+    return exact if accounts else f"{_alone(column)} OR {column} ~ :in_full"
+
+
+def _alone(column: str) -> str:
+    return f"{column} = ANY(:forms) OR {column} ~ :whole"
+
+
+def erased(place: Place) -> str:
+    """What a column of names is set to: all of it, or the name where others stand beside it."""
+    column = f"t.{place.column}"
+    if place.kept is Kept.ACCOUNT:
+        return ":tombstone"
+    instead = f"regexp_replace({column}, :in_full, :tombstone, 'g')"
+    return f"CASE WHEN {_alone(column)} THEN :tombstone ELSE {instead} END"
 
 
 def _json(column: str) -> str:

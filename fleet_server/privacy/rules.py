@@ -52,6 +52,11 @@ def forms(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(unicodedata.normalize(form, name) for name in names for form in ("NFC", "NFD")))
 
 
+def in_full(names: Sequence[str]) -> list[str]:
+    """Those of more than one word, which are hardly another's."""
+    return [name for name in names if len(name.split()) > 1]
+
+
 def in_documents(names: Sequence[str]) -> list[str]:
     """The names as they may lie in an HTML file's bytes."""
     return list(dict.fromkeys(each for name in forms(names) for each in (name, html.escape(name))))

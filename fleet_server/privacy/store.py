@@ -109,7 +109,8 @@ def forget_old(session: Session, place: Place, before: datetime, most: int) -> i
         f"SELECT t.ctid FROM {place.table} t"  # noqa: S608 - constants
         f" WHERE t.{place.column} NOT IN ('', 'erased') AND {place.at} < :before LIMIT :most"
     )
-    statement = f"UPDATE {place.table} t SET {_erased(place)} WHERE t.ctid = ANY(ARRAY({old}))"  # noqa: S608
+    assert place.how is How.NAME
+    statement = f"UPDATE {place.table} t SET {_set(place, ':tombstone')} WHERE t.ctid = ANY(ARRAY({old}))"  # noqa: S608
     gone: Any = session.execute(text(statement), {"before": before, "most": most, "tombstone": "erased"})
     return int(gone.rowcount)
 
@@ -129,8 +130,7 @@ def forget_beside(session: Session, before: datetime, most: int, only: str | Non
 def _erased(place: Place) -> str:
     match place.how:
         case How.NAME:
-            also = f", {place.also}" if place.also else ""
-            return f"{place.column} = :tombstone{also}"
+            return _set(place, finding.erased(place))
         case How.TEXT:
             return f"{place.column} = regexp_replace(t.{place.column}, :pattern, :tombstone, 'g')"
         case How.BESIDE:
@@ -139,6 +139,10 @@ def _erased(place: Place) -> str:
             return f"{place.column} = ''"
         case How.JSON:
             raise AssertionError("text by text, not by one statement")
+
+
+def _set(place: Place, value: str) -> str:
+    return f"{place.column} = {value}" + (f", {place.also}" if place.also else "")
 
 
 def _within(scoped: bool) -> str:

@@ -57,6 +57,15 @@ def found(ctx: Context, name: str) -> set[str]:
     return {f"{each.place.table}.{each.place.column}" for each in service.find(ctx, ADMIN, [name])}
 
 
+def report(ctx: Context, number: str, document: bytes, technician: str = "") -> None:
+    statement = (
+        "INSERT INTO site_report (id, tenant, device, made_at, received_at, technician, received_by,"
+        " sent_by, key_fingerprint, key_known, passed, sha256, document)"
+        " VALUES (:id, 'city', 'lamp-01', now(), now(), :technician, '', '', '', true, true, '', :document)"
+    )
+    sql(ctx, statement, id=number, document=document, technician=technician)
+
+
 def erased(ctx: Context, name: str) -> str:
     """The tombstone; that somebody asked is beside lines as well, and gone with the rest."""
     tombstone = service.erase(ctx, ADMIN, [name]).tombstone
@@ -166,12 +175,7 @@ def test_a_document_that_is_no_report_of_ours(ctx: Context) -> None:
         (b'<script type="application/json"\xff', False),
         (b"", False),
     ):
-        statement = (
-            "INSERT INTO site_report (id, tenant, device, made_at, received_at, technician, received_by,"
-            " sent_by, key_fingerprint, key_known, passed, sha256, document)"
-            " VALUES ('r', 'city', 'lamp-01', now(), now(), '', '', '', '', true, true, '', :document)"
-        )
-        sql(ctx, statement, document=document)
+        report(ctx, "r", document)
         assert ("site_report.document" in found(ctx, "Pat O'Brien")) is there
         sql(ctx, "DELETE FROM site_report")
 
@@ -190,6 +194,7 @@ def test_a_name_as_a_whole_value(ctx: Context) -> None:
         ("Ana  SILVA ", "ana silva", True),
         ("Ana Silva (Lumen Lda)", "ana silva", True),
         (NFD, unicodedata.normalize("NFC", NFD), True),
+        ("Ana Costa", "ana", False),
         ("ana.silva", "ana", False),
         ("ana-maria", "ana", False),
         ("city/ana", "ana", False),
@@ -199,6 +204,19 @@ def test_a_name_as_a_whole_value(ctx: Context) -> None:
     assert speaks(account, "ana", "ana")
     assert not speaks(account, "ana", "Ana")
     assert not speaks(account, "idp|ana", "ana")
+
+
+def test_who_stands_beside_the_erased_one_stays(ctx: Context) -> None:
+    """Of "Ana Silva e João Costa" only she goes; of "Ana Costa", whom nobody meant, nothing."""
+    for number, name in enumerate(("Ana Costa", "ana  SILVA", "Ana Silva e João Costa")):
+        document = b'<script type="application/json">\x00\xff</script>' if number == 0 else b""  # a decoy
+        report(ctx, f"r{number}", document, name)
+    service.erase(ctx, ADMIN, ["ana", "Ana Silva"])
+    rows = sql(ctx, "SELECT technician FROM site_report ORDER BY id")
+    assert rows[0] == ("Ana Costa",)
+    assert re.fullmatch("erased-[0-9a-f]{8}", rows[1][0])
+    assert re.fullmatch("erased-[0-9a-f]{8} e João Costa", rows[2][0])
+    sql(ctx, "DELETE FROM site_report")
 
 
 def test_a_name_that_is_everywhere_and_nowhere(ctx: Context) -> None:
