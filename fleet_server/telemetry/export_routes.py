@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.errors import InvalidRequest, NotAcceptable
-from fleet_server.etags import entity_tag, headers, unchanged
+from fleet_server.etags import CACHE_CONTROL, entity_tag, headers, unchanged
 from fleet_server.spans import span
 from fleet_server.telemetry import service
 from fleet_server.telemetry.exports.asking import (
@@ -84,9 +84,12 @@ def export(
         tuple(index or ()),
         subject,
     )
-    tag = entity_tag(request, kind_of_file, begins, to, service.export_version(ctx, asker, question))
-    same = unchanged(request, tag)
-    if same is not None:
-        return same
-    told = {**headers(tag), "Vary": "Authorization, Cookie, Accept"}
+    known = service.export_version(ctx, asker, question)
+    told = {"Cache-Control": CACHE_CONTROL, "Vary": "Authorization, Cookie, Accept"}
+    if known is not None:
+        tag = entity_tag(request, kind_of_file, begins, to, known)
+        same = unchanged(request, tag)
+        if same is not None:
+            return same
+        told = {**headers(tag), **told}
     return DownloadResponse(service.export(ctx, asker, question), told)

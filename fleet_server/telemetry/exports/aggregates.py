@@ -112,7 +112,6 @@ AGGREGATES: Mapping[Subject, Aggregate] = {
     ),
 }
 _TABLES = {Resolution.HOUR: "district_hour", Resolution.DAY: "district_day"}
-_STATE = "SELECT count(*), sum(hashtextextended(x::text, 0)) FROM {source}"
 
 
 def _source(question: Question) -> str:
@@ -131,14 +130,6 @@ def values(question: Question, within: str | None) -> dict[str, Any]:
         "indices": list(question.indices),
         "within": within,
     }
-
-
-def state(connection: rows.Connection, question: Question, within: str | None) -> tuple[Any, ...]:
-    """What stands for the rows as they are: an index changes by calibrations, districts and states, too."""
-    query = _STATE.format(source=_source(question))
-    row = connection.execute(query.encode(), values(question, within)).fetchone()
-    assert row is not None
-    return tuple(row)
 
 
 def more_than(connection: rows.Connection, question: Question, within: str | None, most: int) -> bool:
