@@ -122,12 +122,10 @@ def change_states(
     for_good = state is DeviceState.DECOMMISSIONED
     action = Action.DEVICES_DECOMMISSION if for_good else Action.DEVICES_CHANGE
     with ctx.db.session(principal.tenant) as session:
-        formers = {}
-        for address in sorted(set(addresses), key=str):  # in one order: two people do not wait for each other
-            former = store.lock_state(session, address)
-            if former is None:
+        formers = store.lock_states(session, addresses)
+        for address in addresses:
+            if address not in formers:
                 raise _no_such(address)
-            formers[address] = former
         check(session, formers)
         for address, former in formers.items():
             told = also(session, address)

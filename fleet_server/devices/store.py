@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, text, update
+from sqlalchemy import Row, text, tuple_, update
 from sqlmodel import Session, col, select
 
 from fleet_server.devices.rules import DeviceState, Place, PresenceState
@@ -151,12 +151,14 @@ def state_of(session: Session, address: Address) -> DeviceState | None:
     return None if state is None else DeviceState(state)
 
 
-def lock_state(session: Session, address: Address) -> DeviceState | None:
-    """Its state, which nobody else changes until the transaction ends; what refers to the device may come
-    meanwhile. None where there is no such device."""
-    query = select(Device.state).where(Device.tenant == address.tenant, Device.name == address.device)
-    state = session.exec(query.with_for_update(key_share=True)).one_or_none()
-    return None if state is None else DeviceState(state)
+def lock_states(session: Session, addresses: Collection[Address]) -> dict[Address, DeviceState]:
+    """The states of those that there are, which nobody else changes until the transaction ends; what refers
+    to a device may come meanwhile. Locked by id, as the ingest does, so that neither waits for the other."""
+    wanted = [(address.tenant, address.device) for address in addresses]
+    query = select(Device.tenant, Device.name, Device.state)
+    query = query.where(tuple_(Device.tenant, Device.name).in_(wanted)).order_by(col(Device.id))
+    rows = session.exec(query.with_for_update(key_share=True))
+    return {Address(tenant, name): DeviceState(state) for tenant, name, state in rows}
 
 
 def change_state(session: Session, address: Address, state: DeviceState) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from fleet_server.access.rules import ENROLMENT
@@ -14,6 +16,7 @@ from fleet_server.devices.rules import DeviceState, Freshness, Place, PresenceSt
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound
 from tests.fleet_server.telemetry.support import NOW, NOW_MS, Desk, Post
 from tests.support.server_context import ADMIN, OPERATOR, VIEWER
+from tests.support.waiting import wait_until
 from wire_contract.classes import Class
 from wire_contract.messages import CommandReply, Condition, ConditionBatch, Presence
 from wire_contract.topics import Address, Up
@@ -154,3 +157,25 @@ def test_the_cell_is_what_the_last_birth_told(context: Context, desk: Desk, post
         told = Presence(True, session, NOW_MS, b"e" * 16, "1.2", True, (), settings)
         desk.take(post.tell(Up.PRESENCE, told))
         assert service.get_device(context, VIEWER, post.address).record.cell == cell
+
+
+def test_many_are_locked_in_the_ingests_order(context: Context, database_url: str) -> None:
+    """By id: whoever waits for the one that came first holds none that came later."""
+    first, second = Address("city", "lamp-2"), Address("city", "lamp-10")
+    for each in (first, second):
+        service.register(context, ADMIN, each)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    hold = "SELECT FROM device WHERE name = %s FOR NO KEY UPDATE NOWAIT"
+    with psycopg.connect(database_url) as ingest, psycopg.connect(database_url, autocommit=True) as watch:
+        ingest.execute(hold, ("lamp-2",))
+        quarantine = (context, OPERATOR, [second, first, second], DeviceState.QUARANTINED)
+        with ThreadPoolExecutor(1) as pool:
+            changing = pool.submit(service.change_states, *quarantine)
+            wait_until(lambda: watch.execute(waiting).fetchone() == (1,), 20, "whoever waits for lamp-2")
+            ingest.execute(hold, ("lamp-10",))
+            ingest.rollback()
+            changed = changing.result(20)
+    assert [view.record.address for view in changed] == [second, first, second]
+    with pytest.raises(NotFound):
+        service.change_states(context, OPERATOR, [first, CITY_LAMP], DeviceState.ACTIVE)
+    assert service.state_of(context, OPERATOR, first) is DeviceState.QUARANTINED
