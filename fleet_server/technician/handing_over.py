@@ -53,7 +53,7 @@ def written_report(ctx: Context, principal: Principal, address: Address, told: H
     report = SiteReport(
         id=secrets.token_hex(16),
         device=str(address),
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        made_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         technician=told.technician.strip() or principal.name,
         received_by=told.received_by.strip(),
         site=record.site,
