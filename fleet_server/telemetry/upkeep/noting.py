@@ -26,11 +26,15 @@ INSERT INTO retention_log (at, what, tenant, rows, partitions, kept_from) VALUES
 """
 _NOTED = "SELECT max(kept_from) FROM retention_log WHERE what = %s AND tenant = ''"
 # What is made of them is kept longer. A bucket of it with nothing under it tells a chunk that is gone from
-# one that never was.
+# one that never was; not where its tenant keeps less: that has its own lines (`retain._delete_of_tenant`).
 _OUTLIVED = """
 SELECT EXISTS (
     SELECT FROM {kept} k JOIN sensor_unit u ON u.id = k.sensor_unit AND {mine}
-    WHERE k.bucket >= {since} AND k.bucket <= {gone} - {width} AND NOT EXISTS (
+    JOIN device d ON d.id = u.device_id
+    LEFT JOIN (SELECT tenant, max(kept_from) AS kept_from FROM retention_log
+               WHERE what = {what} AND tenant <> '' GROUP BY tenant) own ON own.tenant = d.tenant
+    WHERE k.bucket >= {since} AND k.bucket <= {gone} - {width}
+          AND k.bucket >= coalesce(own.kept_from, '-infinity') AND NOT EXISTS (
         SELECT FROM {table} t WHERE t.sensor_unit = k.sensor_unit
                                     AND t.{column} >= k.bucket AND t.{column} < k.bucket + {width}))
 """
@@ -82,6 +86,7 @@ def _outlived(connection: Connection[Any], table: str, since: datetime | None, g
         mine=sql.SQL("true")
         if minutes
         else sql.SQL("u.retention = {}").format(sql.Literal(table.removeprefix("sample_"))),
+        what=sql.Literal(table),
         table=sql.Identifier(table),
         column=sql.Identifier(timescale.TABLES[table]),
         since=sql.Literal("-infinity" if since is None else since),

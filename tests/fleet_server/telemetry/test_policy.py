@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -28,10 +29,10 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         yield made
 
 
-def run_policies(store: Store, now: datetime) -> None:
+def run_policies(store: Store, now: datetime, tables: Sequence[str] = TABLES) -> None:
     """By the real clock, as they do."""
     desk = store.desk
-    for table in TABLES:
+    for table in tables:
         job, drop_after = desk.rows(
             "SELECT job_id, config ->> 'drop_after' FROM timescaledb_information.jobs"
             " WHERE proc_name = 'policy_retention' AND hypertable_name = %s",
@@ -118,3 +119,30 @@ def test_a_city_whose_past_comes_late_has_its_hours(store: Store) -> None:
     store.settle()
     assert desk.rows(LINES) == []
     assert desk.one("SELECT sum(n) FROM rollup_1h") == 2 * 3
+
+
+def test_what_a_tenants_own_retention_emptied_is_not_the_policys(store: Store) -> None:
+    """A tenant keeps ten days where its class keeps thirty: the worker and the policy find nothing."""
+    desk, post, now = store.desk, Post(), datetime.now(UTC)
+    then = now - timedelta(days=20)
+    keep = replace(KEEP, minutes_days=0)
+    desk.register(post)
+    desk.connection.execute("INSERT INTO tenant_retention VALUES ('city', 'standard', 10)")
+    retain(desk.connection, keep, then)  # makes the policy
+    times = [at(then, days + 0.5) for days in range(24, -1, -1)]
+    desk.take(post.declare(), post.publish(Class.HISTORY, post.samples(times)), now=then)
+    store.settle()
+    retain(desk.connection, keep, then)
+    lines = "SELECT tenant, rows FROM retention_log ORDER BY id"
+    assert desk.rows(lines) == [("city", 15)]
+
+    run_policies(store, now, ["sample_standard"])
+    retain(desk.connection, keep, now)
+    assert desk.rows(lines) == [("city", 15), ("city", 10)]
+    retain(desk.connection, keep, now + timedelta(days=2))
+    assert len(desk.rows(lines)) == 2
+
+    # the same, where it was another tenant that kept less
+    desk.connection.execute("UPDATE retention_log SET tenant = 'elsewhere'")
+    retain(desk.connection, keep, now)
+    assert [tenant for tenant, _ in desk.rows(lines)] == ["elsewhere", "elsewhere", ""]
