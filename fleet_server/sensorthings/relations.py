@@ -87,9 +87,9 @@ _BOUND = """
 _FIRST = _BOUND.format(direction="ASC", more="")
 _LAST = _BOUND.format(direction="DESC", more="+ interval '1 hour'")
 # Where it was measured: one place nearly always; else those of its own time, the present one where there is
-# no observation. The ends are looked up of what has moved alone.
+# no observation; each once, however often it stood there. The ends are looked up of what has moved alone.
 _AREA = f"""
-    (SELECT jsonb_agg(jsonb_build_array(p.latitude, p.longitude, p.cell) ORDER BY p.until)
+    (SELECT jsonb_agg(DISTINCT jsonb_build_array(p.latitude, p.longitude, p.cell))
      FROM device_place p
      WHERE p.device_id = u.device_id AND {_PLACED}
            AND CASE WHEN {_PRESENT} THEN true ELSE p.until > coalesce(({_FIRST}), 'infinity') END

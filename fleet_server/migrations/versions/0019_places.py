@@ -28,11 +28,16 @@ PLACES = """
         CONSTRAINT device_place_device_until_key UNIQUE (device_id, until)
     )
 """
+TOLD_A_DAY = 3  # moves that a lamppost may tell in 24 h: it is carried once, and fitted, and put right
+TOLD_IN_ALL = 100  # and ever: what it tells is read with every question for its places
 # `lamppost.now`: the street's instant, where the transaction says one; else the database's.
 # A move changes what was known. What was not known is filled in; a cell beside a declared place, and the
-# district, are told of the same place. Who tells another cell within ten minutes corrects itself: a lamppost
-# that changes its mind each second does not fill the table.
-FUNCTION = """
+# district, are told of the same place, and so is a cell that holds the other. Who tells another cell within
+# ten minutes, or too often, corrects itself: a lamppost that changes its mind does not fill the table. What
+# people declare is always a move.
+# A cell that is told coarser, or no more, takes back what rows before it tell of that place: for good. Beside
+# a declared place, no cell is not coarser than any (`sensorthings/rules.place_of`): there a former one stays.
+FUNCTION = f"""
     CREATE FUNCTION note_device_place() RETURNS trigger LANGUAGE plpgsql AS $$
     DECLARE
         at timestamptz := coalesce(nullif(current_setting('lamppost.now', true), '')::timestamptz, now());
@@ -47,7 +52,12 @@ FUNCTION = """
             RETURN NULL;
         END IF;
         IF OLD.latitude IS NULL AND NEW.latitude IS NULL THEN
-            moved := OLD.cell NOT IN ('', NEW.cell) AND at >= current.since + interval '10 minutes';
+            moved := NOT starts_with(OLD.cell, NEW.cell) AND NOT starts_with(NEW.cell, OLD.cell)
+                AND at >= current.since + interval '10 minutes'
+                AND (SELECT count(*) < {TOLD_IN_ALL}
+                            AND count(*) FILTER (WHERE p.since > at - interval '24 hours') < {TOLD_A_DAY}
+                     FROM device_place p
+                     WHERE p.device_id = NEW.id AND p.latitude IS NULL AND p.since > '-infinity');
         ELSIF OLD.latitude IS NULL THEN
             moved := OLD.cell <> '';
         ELSE
@@ -61,10 +71,17 @@ FUNCTION = """
             UPDATE device_place SET latitude = NEW.latitude, longitude = NEW.longitude, cell = NEW.cell,
                 district = NEW.district WHERE id = current.id;
         END IF;
+        IF NEW.cell <> '' THEN
+            UPDATE device_place SET cell = NEW.cell
+            WHERE device_id = NEW.id AND starts_with(cell, NEW.cell) AND cell <> NEW.cell;
+        ELSIF OLD.cell <> '' THEN
+            UPDATE device_place SET cell = ''
+            WHERE device_id = NEW.id AND starts_with(cell, OLD.cell) AND latitude IS NULL;
+        END IF;
         RETURN NULL;
     END
     $$
-"""
+"""  # noqa: S608 - made of the constants above
 TRIGGERS = (
     "CREATE TRIGGER device_placed AFTER INSERT ON device FOR EACH ROW EXECUTE FUNCTION note_device_place()",
     """

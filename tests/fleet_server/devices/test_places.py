@@ -91,8 +91,90 @@ def test_a_cell_that_is_told_anew_is_a_move_or_soon_after_a_correction(context: 
         tell(desk, post, f"u33db{seconds % 10}", seconds)
     tell(desk, post, "ez3f5k", 4_199)
     assert places(desk) == [(BEGIN, 3_600, None, "ez3f5k", ""), (3_600, END, None, "ez3f5k", "")]
-    tell(desk, post, "", 9_000)
-    assert places(desk)[1:] == [(3_600, 9_000, None, "ez3f5k", ""), (9_000, END, None, "", "")]
+
+
+FINE = [(BEGIN, 3_600, None, "ez3f5k", ""), (3_600, END, None, "u33db2", "")]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        # withdrawn: of that place alone; told again, nothing is lost
+        ([""], [FINE[0], (3_600, END, None, "", "")]),
+        (["", "u33db2"], FINE),
+        # what was told in between is not known: the present place's time goes to the one that is told next
+        (["", "gcpvj0"], [FINE[0], (3_600, END, None, "gcpvj0", "")]),
+        # coarser, also where that takes back a former place; finer again
+        (["u33d"], [FINE[0], (3_600, END, None, "u33d", "")]),
+        (["u33d", "u33db2"], FINE),
+        (["u33db2m"], [FINE[0], (3_600, END, None, "u33db2m", "")]),
+        (
+            ["ez3"],
+            [
+                (BEGIN, 3_600, None, "ez3", ""),
+                (3_600, 9_000, None, "u33db2", ""),
+                (9_000, END, None, "ez3", ""),
+            ],
+        ),
+        # gone back, and withdrawn there: both stays at that place
+        (
+            ["ez3f5k", ""],
+            [(BEGIN, 3_600, None, "", ""), (3_600, 9_000, None, "u33db2", ""), (9_000, END, None, "", "")],
+        ),
+    ],
+)
+def test_a_cell_that_is_told_coarser_or_no_more_is_no_move_and_takes_back_the_fine_one(
+    context: Context, desk: Desk, told: list[str], expected: list[tuple[Any, ...]]
+) -> None:
+    post = Post("lamp-01")
+    service.register(context, ADMIN, post.address)
+    tell(desk, post, "ez3f5k", 60)
+    tell(desk, post, "u33db2", 3_600)
+    assert places(desk) == FINE
+    for hours, cell in enumerate(told):
+        tell(desk, post, cell, 9_000 + hours * 3_600)
+    assert places(desk) == expected
+
+
+def test_a_declared_place_keeps_how_coarse_it_was_told(context: Context, desk: Desk) -> None:
+    post = Post("lamp-01")
+    service.register(context, ADMIN, post.address, "", Place(*HERE))
+    tell(desk, post, "ez3f5k", 60)
+    service.change_place(later(context, 90), OPERATOR, post.address, at=THERE)
+    tell(desk, post, "ez3f", 120)
+    assert [row[3] for row in places(desk)] == ["ez3f", "ez3f"]
+    tell(desk, post, "", 180)
+    assert [row[3] for row in places(desk)] == ["ez3f", ""]
+
+
+def test_a_lamppost_that_tells_moves_all_day_is_believed_three_times(context: Context, desk: Desk) -> None:
+    post, hour = Post("lamp-01"), 3_600
+    service.register(context, ADMIN, post.address)
+    told = [f"ez{n:02}f5" for n in range(30)]
+    for n, cell in enumerate(told):
+        tell(desk, post, cell, n * hour)
+    begins = [row[0] for row in places(desk)]
+    assert begins == [BEGIN, hour, 2 * hour, 3 * hour, 25 * hour, 26 * hour, 27 * hour]
+    assert [row[3] for row in places(desk)] == [told[n] for n in (0, 1, 2, 24, 25, 26, 29)]
+    # people are believed always
+    for n in range(5):
+        service.change_place(later(context, 30 * hour + n), OPERATOR, post.address, at=(41.0, n))
+    assert len(places(desk)) == len(begins) + 5
+
+
+def test_and_never_more_than_a_hundred_times(desk: Desk) -> None:
+    """What people declare does not count."""
+    desk.connection.execute("INSERT INTO device (tenant, name, cell) VALUES ('city', 'lamp-01', 'ez3f5k')")
+    declared = [f"latitude = {n}, longitude = 1" for n in range(10)] + ["latitude = NULL, longitude = NULL"]
+    told = [f"cell = 'u{n:03}'" for n in range(130)]
+    with desk.connection.transaction():
+        for day, change in enumerate(declared + told):
+            at = (NOW + timedelta(days=day)).isoformat()
+            desk.connection.execute("SELECT set_config('lamppost.now', %s, true)", (at,))
+            desk.connection.execute(f"UPDATE device SET {change}")
+    found = desk.rows("SELECT cell, until::text FROM device_place ORDER BY until")
+    assert len(found) == 1 + 10 + 100
+    assert found[-1] == ("u129", END)
 
 
 def test_a_clock_that_was_set_back_makes_no_place_without_a_time(context: Context, desk: Desk) -> None:

@@ -6,11 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from fleet_server.access.rules import Principal
 from fleet_server.context import Context
+from fleet_server.sensorthings.entities import DATASTREAM
 from fleet_server.sensorthings.geometry import geojson
 from fleet_server.sensorthings.rules import ALL_TIME, Bounds, Sight, area_of, joined, place_of
+from fleet_server.sensorthings.store import Rows, Wanted
 from tests.fleet_server.sensorthings.city import (
     FORMER,
     MOVED,
@@ -153,6 +156,23 @@ def test_the_area_of_a_datastream_holds_every_place_that_it_was_observed_at(get:
     assert {get(f"Datastreams({each['@iot.id']})/Thing")["@iot.id"] for each in found} == {THING}
     near = f"geo.distance(observedArea, geography'POINT({NEW[0]} {NEW[1]})') eq 0 and Thing/id eq {THING}"
     assert len(get("Datastreams", filter=near)["value"]) == len(get(f"Things({THING})/Datastreams")["value"])
+
+
+def test_a_place_that_it_stood_at_often_is_in_its_area_once(sta_context: Context, street: Street) -> None:
+    ten = Wanted(conditions=("t.id = :id",), parameters={"id": STREAM}, limit=1)
+    with sta_context.db.session() as session:
+        rows = Rows(session, Sight(exact=True, air=False))
+        (before,) = rows.of(DATASTREAM, ten)
+        for minute in range(26, 36):
+            session.execute(text("SELECT set_config('lamppost.now', :now, true)"), {"now": str(at(minute))})
+            session.execute(
+                text("UPDATE device SET latitude = latitude + :step WHERE id = :id"),
+                {"step": (-1) ** minute, "id": THING},
+            )
+        (after,) = rows.of(DATASTREAM, ten)
+        session.rollback()
+    assert len(before["area"]) == 2
+    assert len(after["area"]) == 3
 
 
 def test_a_partner_sees_the_cells_of_both_places(
