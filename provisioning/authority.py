@@ -127,7 +127,7 @@ class Authority:
         write_atomically(files.root_key, made.content)
         write_atomically(files.root_certificate, certificates.pem(root).encode(), PUBLIC_FILE_MODE)
         write_atomically(files.issuing_certificate, certificates.pem(issuing).encode(), PUBLIC_FILE_MODE)
-        crl = revocation.empty_list(issuing, issuing_key, now)
+        crl = revocation.first_list(issuing, issuing_key, now)
         write_atomically(files.crl, crl.public_bytes(serialization.Encoding.PEM), PUBLIC_FILE_MODE)
         write_atomically(files.trust, certificates.pem(root, issuing).encode(), PUBLIC_FILE_MODE)
         write_atomically(files.issuing_key, certificates.key_pem(issuing_key).encode())
@@ -259,7 +259,7 @@ class Authority:
         following: Callable[[x509.CertificateRevocationList, Generation], x509.CertificateRevocationList],
     ) -> set[int]:
         """Each serial goes on every list, whosever it is. Returns the serials whose standing changed."""
-        signers = {each.certificate.subject: each for each in (self._current(), *self._others)}
+        signers = {each.certificate.subject: each for each in self.signing()}
         with self.locked():
             before = self.revocation_lists()
             after = [
@@ -270,8 +270,9 @@ class Authority:
                 write_atomically(self.files.crl, revocation.pem(after), PUBLIC_FILE_MODE)
         return news
 
-    def _current(self) -> Generation:
-        return Generation(self.files.generation, self.issuing, self._key)
+    def signing(self) -> tuple[Generation, ...]:
+        """The one that signs now first, then the next or the former one: whose keys are here."""
+        return (Generation(self.files.generation, self.issuing, self._key), *self._others)
 
     def _chain(self, leaf: x509.Certificate) -> str:
         """Leaf first. By the former root first, where that is still trusted: whoever knows the new one finds

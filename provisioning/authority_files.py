@@ -25,11 +25,16 @@ _CRL = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\n?", re.D
 
 
 FIRST_GENERATION, FIRST_ROOT = "issuing", "root"
+MOST_NUMBERED = 9999  # what FOLDER and the issuing authorities' names hold
 
 
 @dataclass(frozen=True)
 class Described:
-    """`authority.json`: the one file that says which authority signs. Folders' names; since: the phase's."""
+    """`authority.json`: the one file that says which authority signs. Folders' names; since: the phase's.
+
+    numbered, numbered_root: the highest number that an issuing authority or a root was ever given here. None
+    is given twice, not even after `abandon`: by the number a lamppost tells a former authority from the next.
+    """
 
     city: str
     issuing: str = FIRST_GENERATION
@@ -39,6 +44,8 @@ class Described:
     former: str = ""
     phase: Phase = Phase.STEADY
     since: datetime | None = None
+    numbered: int = 1
+    numbered_root: int = 1
 
     def as_json(self) -> bytes:
         """Format 1 as long as nothing was ever rolled over: what older programs read."""
@@ -48,6 +55,7 @@ class Described:
             "format": 2, "city": self.city, "issuing": self.issuing, "root": self.root, "next": self.next,
             "next_root": self.next_root, "former": self.former, "phase": str(self.phase),
             "since": None if self.since is None else self.since.isoformat(),
+            "numbered": self.numbered, "numbered_root": self.numbered_root,
         }  # fmt: skip
         return json.dumps(told, indent=2).encode()
 
@@ -242,7 +250,26 @@ def _described(content: bytes) -> Described:
     since = None if told["since"] is None else datetime.fromisoformat(told["since"])
     issuing, root, following, next_root, former = folders
     phase = Phase(told["phase"])
-    return Described(told["city"], issuing, root, following, next_root, former, phase, since)
+    return Described(
+        told["city"], issuing, root, following, next_root, former, phase, since,
+        _highest(told.get("numbered"), issuing, following, former),
+        _highest(told.get("numbered_root"), root, next_root),
+    )  # fmt: skip
+
+
+def _highest(counted: object, *folders: str) -> int:
+    """counted: None in a file that was written before numbers were counted. Raises ValueError."""
+    there = max(number_of(each) for each in folders)
+    if counted is None:
+        return there
+    if type(counted) is not int or not there <= counted <= MOST_NUMBERED:
+        raise ValueError("not the highest number of an authority")
+    return counted
+
+
+def number_of(folder: str) -> int:
+    """1 of the first, "issuing" or "root", and of no folder at all."""
+    return int(folder.rpartition("-")[2]) if "-" in folder else 1
 
 
 def read_lists(content: bytes) -> tuple[x509.CertificateRevocationList, ...]:

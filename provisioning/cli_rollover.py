@@ -32,12 +32,17 @@ STILL_BELIEVED = (
     "by what trusts the root alone (curl, other programs, the server's own roles); not by the broker, nor by "
     "lampposts once they have heard of it. If its key was stolen: roll-root"
 )
+GIVEN_UP_BELIEVED = (
+    "its certificate holds, and by the broker alone it is refused: lampposts take it for the one that comes "
+    "next. If its key may have been copied: prepare again and switch, which gives a higher number that "
+    "lampposts go by once they have heard of it; roll-root for other programs"
+)
 AFTER = {
     Step.PREPARE: "the broker, the server and lampposts learn to trust it; then: switch",
     Step.SWITCH: "make a broker's certificate of your own again (server-cert); after 91 days, when every "
     "lamppost has a certificate by the new one: retire",
     Step.RETIRE: "nothing: make a backup",
-    Step.ABANDON: "nothing: all is as it was",
+    Step.ABANDON: "make a backup: it keeps that this number is used up. Else all is as it was",
 }
 
 
@@ -123,7 +128,10 @@ def _further(options: argparse.Namespace) -> Facts:
         case _:
             told = described(AuthorityFiles(options.directory))
             key = root_keys.described(options.directory / told.next_root) if told.next_root else ""
-            facts = _told(Step.ABANDON, rollover.abandon(options.directory))
+            facts = {
+                **_told(Step.ABANDON, rollover.abandon(options.directory)),
+                "still_believed": GIVEN_UP_BELIEVED,
+            }
             stays = key.startswith(root_keys.Kept.TOKEN)
             return {**facts, "left_over": f"the key {key}; delete it there"} if stays else facts
 

@@ -15,10 +15,44 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from provisioning.certificates import BACKDATED
 
 
-def empty_list(
-    issuer: x509.Certificate, key: ec.EllipticCurvePrivateKey, now: datetime
+def first_list(
+    issuer: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+    entries: Sequence[x509.RevokedCertificate] = (),
 ) -> x509.CertificateRevocationList:
-    return _signed(issuer, key, now, [], 1)
+    """entries: what the lists of the authorities before it name, as `entries_of` has them."""
+    return _signed(issuer, key, now, entries, 1)
+
+
+def entries_of(lists: Iterable[x509.CertificateRevocationList]) -> list[x509.RevokedCertificate]:
+    """What any of the lists names, each serial once: for good goes before on hold, then the first."""
+    found: dict[int, x509.RevokedCertificate] = {}
+    for entry in (entry for each in lists for entry in each):
+        known = found.get(entry.serial_number)
+        if known is None or (on_hold(known) and not on_hold(entry)):
+            found[entry.serial_number] = entry
+    return list(found.values())
+
+
+def with_entries(
+    current: x509.CertificateRevocationList,
+    entries: Sequence[x509.RevokedCertificate],
+    issuer: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+) -> x509.CertificateRevocationList:
+    """The next list, with another list's entries too, their dates and reasons as they are. The same list
+    where none is news; what was on hold may become for good, and not the other way round."""
+    mine = {each.serial_number: each for each in current}
+    news = {
+        each.serial_number: each
+        for each in entries
+        if each.serial_number not in mine or (on_hold(mine[each.serial_number]) and not on_hold(each))
+    }
+    if not news:
+        return current
+    return _signed(issuer, key, now, list((mine | news).values()), list_number(current) + 1, current)
 
 
 def with_revoked(

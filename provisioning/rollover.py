@@ -20,9 +20,12 @@ from provisioning.authority_files import (
     FIRST_GENERATION,
     FIRST_ROOT,
     FOLDER,
+    MOST_NUMBERED,
     AuthorityFiles,
     Described,
+    Generation,
     directly_issued,
+    number_of,
 )
 from provisioning.errors import BadSetting, RolloverRefused
 from provisioning.rollover_rules import Phase, Step, left, step
@@ -42,7 +45,8 @@ def prepare(directory: Path, old_root: OldRoot, clock: Clock = utc_now) -> Autho
     authority = Authority.load_issuing(directory, clock)
     following = _following(authority, Step.PREPARE)
     root, root_key = _checked(authority, old_root())
-    name = _next_name(authority.described.issuing, FIRST_GENERATION)
+    following = _numbered(authority, following)
+    name = _name(FIRST_GENERATION, following.numbered)
     _make_issuing(authority, name, root, root_key, None)
     return _describe(authority, replace(following, next=name), clock)
 
@@ -63,17 +67,18 @@ def prepare_root(
     authority = Authority.load_issuing(directory, clock)
     following = _following(authority, Step.PREPARE)
     cross_by = _checked(authority, old_root())
-    name = _next_name(authority.described.root, FIRST_ROOT)
-    files = AuthorityFiles(directory, root_generation=name)
     made = make_root_key() if make_root_key else root_keys.in_file(new_passphrase)
+    following = _numbered(authority, following, with_root=True)
+    name = _name(FIRST_ROOT, following.numbered_root)
+    files = AuthorityFiles(directory, root_generation=name)
     root = certificates.authority_certificate(
-        f"{authority.city} root authority {_number(name)}", made.key.public_key(), None, made.key,
+        f"{authority.city} root authority {following.numbered_root}", made.key.public_key(), None, made.key,
         certificates.validity(clock(), certificates.ROOT_LIFE),
     )  # fmt: skip
     private_directory(files.root_key.parent)
     write_atomically(files.root_key, made.content)
     write_atomically(files.root_certificate, certificates.pem(root).encode(), PUBLIC_FILE_MODE)
-    issuing = _next_name(authority.described.issuing, FIRST_GENERATION)
+    issuing = _name(FIRST_GENERATION, following.numbered)
     _make_issuing(authority, issuing, root, made.key, cross_by)
     return _describe(authority, replace(following, next=issuing, next_root=name), clock)
 
@@ -101,7 +106,7 @@ def retire(directory: Path, *, early: bool = False, clock: Clock = utc_now) -> A
 
 
 def abandon(directory: Path, clock: Clock = utc_now) -> Authority:
-    """Give up what was prepared and has signed nothing. Raises RolloverRefused."""
+    """Give up what was prepared and has signed nothing; its number is used up. Raises RolloverRefused."""
     authority = Authority.load_issuing(directory, clock)
     following = _following(authority, Step.ABANDON)
     name = following.next_root
@@ -129,13 +134,41 @@ def _following(authority: Authority, taken: Step, now: datetime | None = None) -
 
 
 def _finish(authority: Authority) -> None:
-    """What a power cut left of the step before, which stands: keys of authorities that sign no more."""
-    told = authority.described
+    """What a power cut left of the step before, which stands or was never taken: keys of authorities that do
+    not sign, the trust in them, and their lists."""
+    told, living = authority.described, authority.signing()
     for folder in authority.files.directory.glob(f"{FIRST_GENERATION}*"):
         if FOLDER.fullmatch(folder.name) and folder.name not in (told.issuing, told.former, told.next):
             AuthorityFiles(authority.files.directory, folder.name).issuing_key.unlink(missing_ok=True)
     if told.phase is Phase.STEADY:
         authority.files.cross.unlink(missing_ok=True)
+    trusted = _above(authority.trusted(), living)
+    if trusted != authority.trusted():
+        _write_trust(authority, trusted)
+    named = {each.certificate.subject for each in living}
+    if any(each.issuer not in named for each in authority.revocation_lists()):
+        _change_lists(authority, lambda lists: [each for each in lists if each.issuer in named])
+
+
+def _numbered(authority: Authority, following: Described, *, with_root: bool = False) -> Described:
+    """With the next number, which is used up before anything is made by it: who got hold of a key that was
+    given up, or that a power cut left, has a number that nobody else is ever given."""
+    here, told = authority.files.directory, authority.described
+    used = replace(
+        told,
+        numbered=_highest(here, FIRST_GENERATION, told.numbered) + 1,
+        numbered_root=_highest(here, FIRST_ROOT, told.numbered_root) + with_root,
+    )
+    if max(used.numbered, used.numbered_root) > MOST_NUMBERED:
+        raise RolloverRefused(f"there have been {MOST_NUMBERED} authorities here: no number is left")
+    write_atomically(authority.files.description, used.as_json(), PUBLIC_FILE_MODE)
+    return replace(following, numbered=used.numbered, numbered_root=used.numbered_root)
+
+
+def _highest(directory: Path, first: str, counted: int) -> int:
+    """Folders are looked at too: an older program has not counted."""
+    there = (each.name for each in directory.glob(f"{first}*"))
+    return max(counted, *(number_of(each) for each in there if FOLDER.fullmatch(each)), 1)
 
 
 def _checked(authority: Authority, root: Root) -> Root:
@@ -151,13 +184,13 @@ def _make_issuing(
     root_key: ec.EllipticCurvePrivateKey,
     cross_by: Root | None,
 ) -> None:
-    """Its folder, its empty list on the broker's file, and the trust in it."""
+    """Its folder, its list on the broker's file with all that the others name, and the trust in it."""
     now, key = authority.clock(), certificates.new_key()
     files = AuthorityFiles(authority.files.directory, name)
 
     def signed_by(issuer: x509.Certificate, issuer_key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         return certificates.authority_certificate(
-            issuing_name(authority.city, _number(name)), key.public_key(), issuer, issuer_key,
+            issuing_name(authority.city, number_of(name)), key.public_key(), issuer, issuer_key,
             certificates.validity(now, certificates.ISSUING_LIFE, issuer),
         )  # fmt: skip
 
@@ -170,28 +203,50 @@ def _make_issuing(
     named = {root.subject, issuing.subject}  # of an attempt that was cut short, too
     trusted = [each for each in authority.trusted() if each == root or each.subject not in named]
     _write_trust(authority, [*trusted, *([] if root in trusted else [root]), issuing])
-    empty = revocation.empty_list(issuing, key, now)
-    _change_lists(
-        authority, lambda lists: [*(each for each in lists if each.issuer != issuing.subject), empty]
-    )
+
+    def following(lists: Lists) -> Lists:
+        others = [each for each in lists if each.issuer != issuing.subject]
+        return [*others, revocation.first_list(issuing, key, now, revocation.entries_of(others))]
+
+    _change_lists(authority, following)
 
 
 def _let_go(authority: Authority, following: Described, name: str, clock: Clock) -> Authority:
     """Without the issuing authority `name`, and without roots that nobody hangs on any more."""
     files = AuthorityFiles(authority.files.directory, name)
     gone = x509.load_pem_x509_certificate(files.issuing_certificate.read_bytes())
-    issuing = [each for each in authority.trusted() if each.subject != each.issuer and each != gone]
-    roots = [
-        each
-        for each in authority.trusted()
-        if each.subject == each.issuer and any(directly_issued(below, each) for below in issuing)
-    ]
-    _write_trust(authority, [*roots, *issuing])
+    staying = [each for each in authority.signing() if each.name != name]
+    # Before the step stands: what is on hold or revoked stays so. A list that was begun empty lacks some.
+    _change_lists(authority, lambda lists: _handed_on(lists, staying, clock()))
+    _write_trust(authority, _above(authority.trusted(), staying))
     told = _describe(authority, replace(following, former="", next="", next_root=""), clock)
     files.issuing_key.unlink(missing_ok=True)
     told.files.cross.unlink(missing_ok=True)
     _change_lists(told, lambda lists: [each for each in lists if each.issuer != gone.subject])
     return Authority.load_issuing(authority.files.directory, clock)
+
+
+def _handed_on(lists: Lists, staying: Sequence[Generation], now: datetime) -> Lists:
+    """Those who stay have on their lists what any list names."""
+    entries = revocation.entries_of(lists)
+    signers = {each.certificate.subject: each for each in staying}
+    return [
+        revocation.with_entries(each, entries, by.certificate, by.key, now)
+        if (by := signers.get(each.issuer))
+        else each
+        for each in lists
+    ]
+
+
+def _above(trusted: Sequence[x509.Certificate], living: Sequence[Generation]) -> list[x509.Certificate]:
+    """Of what is trusted: the living issuing authorities, and the roots that one of them hangs on."""
+    issuing = [each.certificate for each in living]
+    return [
+        each
+        for each in trusted
+        if each in issuing
+        or (each.subject == each.issuer and any(directly_issued(below, each) for below in issuing))
+    ]
 
 
 def _describe(authority: Authority, told: Described, clock: Clock) -> Authority:
@@ -214,12 +269,8 @@ def _change_lists(authority: Authority, following: Callable[[Lists], Lists]) -> 
         write_atomically(authority.files.crl, revocation.pem(lists), PUBLIC_FILE_MODE)
 
 
-def _next_name(name: str, first: str) -> str:
-    return f"{first}-{_number(name) + 1}"
-
-
-def _number(name: str) -> int:
-    return int(name.rpartition("-")[2]) if "-" in name else 1
+def _name(first: str, number: int) -> str:
+    return f"{first}-{number}"
 
 
 def _span(wait: timedelta) -> str:

@@ -14,7 +14,8 @@ _ISSUING = re.compile(r"(.+) issuing authority(?: ([0-9]{1,4}))?", re.DOTALL)
 
 
 def issuing_name(city: str, number: int) -> str:
-    """The common name of a city's issuing authority; the first one's number is 1."""
+    """The common name of a city's issuing authority; the first one's number is 1. A number that was ever
+    given is not given again: a name that we trust says whose certificate it is."""
     return f"{city} issuing authority" + (f" {number}" if number > 1 else "")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from provisioning import certificates, revocation
 from provisioning.authority import Authority
+from provisioning.authority_files import Described
 from provisioning.errors import (
     AuthorityCorrupt,
     AuthorityError,
@@ -183,6 +186,7 @@ def test_an_authority_is_never_overwritten(authority: Authority) -> None:
 
 
 Damage = Callable[[Authority, Authority], object]
+NO_HIGHEST: list[object] = [-1, 0, 1, 2.5, True, "3", [], 10_000]
 DAMAGES: list[tuple[str, Damage, type[AuthorityError]]] = [
     ("no directory", lambda a, b: shutil.rmtree(a.files.directory), AuthorityMissing),
     ("no key", lambda a, b: a.files.issuing_key.unlink(), AuthorityMissing),
@@ -193,12 +197,23 @@ DAMAGES: list[tuple[str, Damage, type[AuthorityError]]] = [
     ("half a list", lambda a, b: _halve(a.files.crl), AuthorityCorrupt),
     ("garbled description", lambda a, b: a.files.description.write_bytes(b"\xff["), AuthorityCorrupt),
     ("later format", lambda a, b: a.files.description.write_text('{"format": 2}'), AuthorityCorrupt),
+    *(
+        (f"numbered {wrong}", partial(lambda wrong, a, b: _numbered(a, wrong), wrong), AuthorityCorrupt)
+        for wrong in NO_HIGHEST
+    ),
     ("half the trust", lambda a, b: _copy(a.files.issuing_certificate, a.files.trust), AuthorityCorrupt),
     ("another's key", lambda a, b: _copy(b.files.issuing_key, a.files.issuing_key), AuthorityMismatch),
     ("another's trust", lambda a, b: _copy(b.files.trust, a.files.trust), AuthorityMismatch),
     ("another's list", lambda a, b: _copy(b.files.crl, a.files.crl), AuthorityMismatch),
     ("open key", lambda a, b: a.files.issuing_key.chmod(0o640), AuthorityExposed),
 ]  # fmt: skip
+
+
+def _numbered(authority: Authority, numbered: object) -> None:
+    """As if "issuing-2" signed, and this was the highest number that was ever given."""
+    told = json.loads(Described("Porto", numbered=2).as_json())
+    told |= {"issuing": "issuing-2", "numbered": numbered}
+    authority.files.description.write_text(json.dumps(told))
 
 
 def _halve(path: Path) -> None:

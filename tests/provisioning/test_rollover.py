@@ -20,9 +20,9 @@ from edge_agent.config_keys import AgentConfig
 from edge_agent.io.identity_files import ensure_key, make_csr
 from edge_agent.renewal import files_of, request
 from firmware_bridge.kinds import SensorKind
-from provisioning import backup, cli, rollover, rollover_rules, root_keys
+from provisioning import backup, cli, revocation, rollover, rollover_rules, root_keys
 from provisioning.authority import Authority, Signer
-from provisioning.authority_files import directly_issued
+from provisioning.authority_files import Generation, directly_issued
 from provisioning.errors import (
     AuthorityExists,
     AuthorityMismatch,
@@ -38,6 +38,7 @@ from tests.provisioning.mqtt_client import may_connect
 from tests.support.acking_server import AckingServer
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker, make_request
 from tests.support.waiting import wait_until
+from wire_contract.authorities import is_retired, issuing_name
 from wire_contract.messages import CertificateIssued
 from wire_contract.topics import Down
 
@@ -136,24 +137,149 @@ def test_a_root_is_rolled_over_with_both_ways_open_between(directory: Path) -> N
 
 
 def test_what_was_prepared_can_be_abandoned_and_a_cut_step_is_taken_again(directory: Path) -> None:
-    before = {p.name: p.read_bytes() for p in directory.rglob("*.json")}
     rollover.prepare_root(directory, root(directory), SECRET, at(NOW))
     abandoned = rollover.abandon(directory, at(NOW))
     assert trusted(abandoned) == ["root authority", "issuing authority"]
     assert sorted(each.name for each in directory.iterdir() if each.is_dir()) == ["issuing", "root"]
-    for name, content in before.items():  # as if the power had gone before the step was written down
-        rollover.prepare(directory, root(directory), at(NOW))
-        (directory / name).write_bytes(content)
+    before = (directory / "authority.json").read_bytes()
+    rollover.prepare_root(directory, root(directory), SECRET, at(NOW))
+    (directory / "authority.json").write_bytes(before)  # as if the power had gone before it was written down
     assert Authority.load_issuing(directory).described.phase is Phase.STEADY
     prepared = rollover.prepare(directory, root(directory), at(NOW))
-    assert trusted(prepared).count("issuing authority 2") == 1
+    assert trusted(prepared) == ["root authority", "issuing authority", "issuing authority 4"]
+    assert len(prepared.revocation_lists()) == 2, "none of the step that was cut short"
+    assert not (directory / "issuing-3" / "issuing.key").exists()
     assert rollover.switch(directory, early=True, clock=at(NOW)).described.phase is Phase.SWITCHED
     for refused in (lambda: rollover.abandon(directory), lambda: rollover.switch(directory, early=True)):
         with pytest.raises(RolloverRefused):
             refused()
-    (directory / "issuing-2" / "issuing.key").unlink()
+    (directory / "issuing-4" / "issuing.key").unlink()
     with pytest.raises(ProvisioningError):
         Authority.load_issuing(directory)
+
+
+def named(crl: x509.CertificateRevocationList) -> dict[int, tuple[datetime, x509.ReasonFlags]]:
+    """Serial -> since when, and why."""
+    return {each.serial_number: (each.revocation_date_utc, revocation.reason_of(each)) for each in crl}
+
+
+def rolled(directory: Path, with_root: bool, begun_empty: bool = False) -> Authority:
+    """begun_empty: the next authority's list was, as by an older program."""
+    if with_root:
+        rollover.prepare_root(directory, root(directory), SECRET, at(NOW))
+    else:
+        rollover.prepare(directory, root(directory), at(NOW))
+    prepared = Authority.load_issuing(directory, at(NOW))
+    one, other = map(named, prepared.revocation_lists())
+    assert one == other, "nothing is missing while there are two"
+    if begun_empty:
+        current, following = prepared.signing()
+        empty = revocation.first_list(following.certificate, following.key, NOW)
+        lists = [each for each in prepared.revocation_lists() if each.issuer == current.certificate.subject]
+        prepared.files.crl.write_bytes(revocation.pem([*lists, empty]))
+    rollover.switch(directory, early=True, clock=at(NOW))
+    return rollover.retire(directory, early=True, clock=at(NOW))
+
+
+@pytest.mark.parametrize(("with_root", "begun_empty"), [(False, False), (True, False), (False, True)])
+def test_what_was_on_hold_or_revoked_before_stays_so(
+    directory: Path, with_root: bool, begun_empty: bool
+) -> None:
+    day = timedelta(days=1)
+    authority, compromise = Authority.load_issuing(directory, at(NOW + day)), x509.ReasonFlags.key_compromise
+    authority.revoke_all([1, 2, 3], hold=True)
+    authority.revoke_all([3, 4], reason=compromise)
+    before = named(authority.revocation_list())
+    hold = x509.ReasonFlags.certificate_hold
+    assert [why for _, why in (before[serial] for serial in (1, 2, 3, 4))] == [
+        hold,
+        hold,
+        compromise,
+        compromise,
+    ]
+    after = rolled(directory, with_root, begun_empty)
+    assert [named(each) for each in after.revocation_lists()] == [before]
+    assert after.release_all([1, 3, 4]) == {1}
+    assert [after.is_revoked(serial) for serial in (1, 2, 3, 4)] == [False, True, True, True]
+
+
+def test_of_two_lists_for_good_goes_before_on_hold_and_nothing_is_lost(directory: Path) -> None:
+    rollover.prepare(directory, root(directory), at(NOW))
+    one, two = Authority.load_issuing(directory, at(NOW)).signing()
+
+    def listing(by: Generation, held: list[int], gone: list[int]) -> x509.CertificateRevocationList:
+        empty = revocation.first_list(by.certificate, by.key, NOW)
+        with_held = revocation.with_revoked(empty, held, by.certificate, by.key, NOW, hold=True)
+        return revocation.with_revoked(with_held, gone, by.certificate, by.key, NOW)
+
+    def handed(
+        current: x509.CertificateRevocationList, other: x509.CertificateRevocationList
+    ) -> x509.CertificateRevocationList:
+        return revocation.with_entries(current, revocation.entries_of([other]), two.certificate, two.key, NOW)
+
+    former, following = listing(one, [1, 2, 5], [3]), listing(two, [3, 5], [2, 4])
+    after = handed(following, former)
+    told = {each.serial_number: revocation.on_hold(each) for each in after}
+    assert told == {1: True, 2: False, 3: False, 4: False, 5: True}
+    assert after.is_signature_valid(two.certificate.public_key())  # type: ignore[arg-type]
+    assert revocation.list_number(after) == revocation.list_number(following) + 1
+    assert handed(after, former) is after, "nothing is news"
+    both = {
+        each.serial_number: revocation.on_hold(each) for each in revocation.entries_of([former, following])
+    }
+    assert both == told
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_number_is_never_given_twice(directory: Path, tmp_path: Path) -> None:
+    """The key of what was abandoned may have been copied: it is refused once the next one has taken over."""
+    rollover.prepare(directory, root(directory), at(NOW))
+    given_up = issuing_name("Porto", 2)
+    rollover.abandon(directory, at(NOW))
+    assert not is_retired(given_up, [issuing_name("Porto", 1)]), "it could be the next one"
+    backup.back_up(directory, SECRET, tmp_path / "backup")
+    backup.restore(tmp_path / "backup", SECRET, tmp_path / "back")
+    for here in (directory, tmp_path / "back"):
+        rollover.prepare(here, root(here), at(NOW))
+        rollover.switch(here, early=True, clock=at(NOW))
+        after = rollover.retire(here, early=True, clock=at(NOW))
+        assert trusted(after) == ["root authority", "issuing authority 3"]
+        assert is_retired(given_up, [f"Porto {each}" for each in trusted(after)])
+    assert rollover.prepare_root(directory, root(directory), SECRET, at(NOW)).described.next_root == "root-2"
+    rollover.abandon(directory, at(NOW))
+    again = rollover.prepare_root(directory, root(directory), SECRET, at(NOW))
+    assert trusted(again)[-2:] == ["root authority 3", "issuing authority 5"]
+
+
+def test_a_number_is_used_up_before_a_key_is_made_by_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as power:
+        power.setattr(rollover, "_make_issuing", cut)
+        with pytest.raises(KeyboardInterrupt):
+            rollover.prepare(directory, root(directory), at(NOW))
+    assert rollover.prepare(directory, root(directory), at(NOW)).described.next == "issuing-3"
+
+
+def test_a_description_of_before_numbers_were_counted_goes_by_what_is_there(directory: Path) -> None:
+    rolled(directory, True)
+    described = directory / "authority.json"
+    told = json.loads(described.read_text())
+    assert (told.pop("numbered"), told.pop("numbered_root")) == (2, 2)
+    described.write_text(json.dumps(told))
+    (directory / "root-2").rename(directory / "stick")
+    (directory / "issuing-7").mkdir()
+    (directory / "issuing-8.old").mkdir()
+    prepared = rollover.prepare_root(directory, root(directory, name="stick"), SECRET, at(NOW))
+    assert (prepared.described.next, prepared.described.next_root) == ("issuing-8", "root-3")
+    told = json.loads(described.read_text())
+    described.write_text(json.dumps(told | {"numbered": 9999}))
+    rollover.abandon(directory, at(NOW))
+    with pytest.raises(RolloverRefused, match="no number is left"):
+        rollover.prepare(directory, root(directory, name="stick"), at(NOW))
 
 
 def test_a_key_that_a_power_cut_left_is_destroyed_and_nothing_that_is_revoked_meanwhile_is_lost(
@@ -273,7 +399,10 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "roll-root" in run("roll-issuing", "retire", "--early")[1]["still_believed"]
     assert run("roll-root", "prepare", *by, "--new-passphrase-file", str(secret))[0] == 0
     assert "ENCRYPTED" in (directory / "root-2" / "root.key").read_text()
-    assert run("roll-root", "abandon")[1]["phase"] == "steady"
+    given_up = run("roll-root", "abandon")[1]
+    assert given_up["phase"] == "steady"
+    assert "prepare again and switch" in given_up["still_believed"]
+    assert "roll-root" in given_up["still_believed"]
     run("roll-root", "prepare", *by, "--new-passphrase-file", str(secret))
     assert "server-cert" in run("roll-root", "switch", "--early")[1]["then"]
     assert "still_believed" not in run("roll-root", "retire", "--early")[1], "its root has gone, too"

@@ -256,7 +256,7 @@ def test_what_was_prepared_in_a_token_and_given_up_is_told(
     assert "already" in city.refused("roll-root", "prepare", "--new-root-key", address)
     again = city.run("roll-root", "prepare", "--new-root-key", address, "--existing-key")
     assert again["phase"] == "prepared"
-    assert f"pin-source=file:{pin}" in (city.directory / "root-2" / "root.key").read_text()
+    assert f"pin-source=file:{pin}" in (city.directory / "root-3" / "root.key").read_text()
 
 
 def other_key(token: SoftToken, label: str, curve: str = "secp256r1", **private: bool) -> None:

@@ -27,7 +27,7 @@ from fleet_server.enrolment import relisting, revoking, rules, service, standing
 from fleet_server.enrolment.errors import AuthorityUnavailable, NotNow
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound, SecondPersonNeeded
 from fleet_server.telemetry.upkeep.loops import LOOPS, Bench
-from provisioning import revocation
+from provisioning import revocation, rollover, root_keys
 from provisioning.authority import Authority
 from tests.fleet_server.enrolment.test_service import ONE, enrolled
 from tests.support.api import app_of
@@ -313,6 +313,26 @@ def test_one_that_is_just_let_in_is_not_put_on_the_list_again(
     monkeypatch.setattr(store, "lock_certificates", after_the_other)
     assert relisting.list_again(ctx) == 0
     assert (shut_out(authority), marked(ctx)) == ({}, set())
+
+
+def test_a_rollover_of_the_authority_changes_nobodys_standing(ctx: Context, authority: Authority) -> None:
+    """What was on hold may come back, though its dates are over; what was for good may not."""
+    directory, two = authority.files.directory, Address("city", "lamp-02")
+    held, stolen = enrolled(ctx).serial_number, enrolled(ctx, two).serial_number
+    standing.change_state(ctx, OPERATOR, ONE, QUARANTINED)
+    revoking.revoke(ctx, ADMIN, two, f"{stolen:x}", revoking.Reason.KEY_COMPROMISE)
+    rollover.prepare(directory, lambda: root_keys.root_in(directory / "root", None))
+    rollover.switch(directory, early=True)
+    after = rollover.retire(directory, early=True)
+    with ctx.db.raw() as connection:  # the 91 days have passed for one of them
+        connection.execute(
+            "UPDATE certificate SET not_after = now() - interval '1 day' WHERE serial = %s", (f"{held:x}",)
+        )
+    assert relisting.list_again(ctx) == 0
+    for state in (QUARANTINED, ACTIVE):
+        for address in (ONE, two):
+            standing.change_state(ctx, OPERATOR, address, state)
+    assert (shut_out(after), marked(ctx)) == ({stolen: "for good"}, {stolen})
 
 
 def test_a_backup_that_is_put_back_while_the_server_runs(
