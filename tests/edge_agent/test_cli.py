@@ -146,7 +146,8 @@ def test_the_daemon_samples_delivers_and_stops_in_order(
 ) -> None:
     path = write_config(tmp_path, broker.port, broker.device_identity(ADDRESS), sensor_port)
     command = [sys.executable, "-m", "lamppost", "agent"]
-    daemon = subprocess.Popen([*command, "run", "--config", str(path)], stderr=subprocess.DEVNULL)
+    with (tmp_path / "daemon.log").open("w") as log:
+        daemon = subprocess.Popen([*command, "run", "--config", str(path)], stderr=log)
     server.wait_samples(3)
     told = json.loads(subprocess.check_output([*command, "spool", "--config", str(path), "--json"]))
     assert told["classes"]["live"]["samples"] >= 3

@@ -151,7 +151,8 @@ def test_an_ordinary_life_is_a_few_lines(
     assert "s0 (sds011 on /dev/test0)" in lines[0]
     assert lines[1] == "connected to the broker as city/post-1"
     assert lines[-1].startswith("lamppost agent stopped;")
-    told = [line.split(":")[0] for line in lines[2:-1]]
+    ways = "the next attempt goes by"  # told where the broker is away for more than two attempts
+    told = [line.split(":")[0] for line in lines[2:-1] if not line.startswith(ways)]
     assert sorted(told) == sorted(["link_lost server", "broker_unreachable server"] * 2)
 
 

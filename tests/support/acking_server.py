@@ -154,7 +154,8 @@ class AckingServer:
         with self.lock:
             return sum(stream.reformed for stream in self.streams.values())
 
-    def wait_samples(self, count: int, timeout_s: float = 20.0) -> list[Any]:
+    def wait_samples(self, count: int, timeout_s: float = 60.0) -> list[Any]:
+        """Longer than a handshake that the machine was too busy for, and the next attempt."""
         wait_until(lambda: len(self.samples()) >= count, timeout_s, f"{count} samples at the server")
         return self.samples()
 
