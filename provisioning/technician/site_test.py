@@ -167,10 +167,8 @@ def carry_out(
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> SiteTest:
-    """Ask the lamppost for at least `least_s`, and until the city has something new, at most `most_s`.
-
-    Raises LamppostUnreachable.
-    """
+    """Ask the lamppost for at least `least_s`, and until the city has something new and every sensor that is
+    well has been heard, at most `most_s`. Raises LamppostUnreachable."""
     where = ("--config", config)
     tell("asking what is wrong with it")
     checks = post.agent("doctor", *where)
@@ -183,19 +181,24 @@ def carry_out(
     tell("watching its readings, and what the city acknowledges")
     began, had, first_ack_s = now(), _acked(post, where), None
     looks: list[tuple[float, Mapping[str, Any]]] = []
-    while (past := now() - began) < least_s or (first_ack_s is None and past < most_s):
+    sensors = {
+        line.name.removeprefix("sensor "): line.ok for line in doctor if line.name.startswith("sensor ")
+    }
+    due = {sensor for sensor, well in sensors.items() if well}
+    while (past := now() - began) < least_s or (past < most_s and (first_ack_s is None or due)):
         looks.append((past, _agent(post, "status", where)))
+        with _understood("status"):
+            due -= {course.sensor for course in courses_of(looks[-1:])}
         if first_ack_s is None and _acked(post, where) > had:
             first_ack_s = now() - began
         sleep(ASK_EVERY_S)
     span = now() - began
     status = looks[-1][1] if looks else _agent(post, "status", where)
-    sensors = [line.name.removeprefix("sensor ") for line in doctor if line.name.startswith("sensor ")]
     with _understood("status"):
         courses = courses_of(looks)
         device, version = f"{status['tenant']}/{status['device']}", str(status["version"])
     mine = [line for line in (clock, signal) if line is not None]
-    lines = [*doctor, *mine, ack_line(first_ack_s, span), readings_line(courses, sensors)]
+    lines = [*doctor, *mine, ack_line(first_ack_s, span), readings_line(courses, list(sensors))]
     return SiteTest(
         device=device,
         version=version,

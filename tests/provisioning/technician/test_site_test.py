@@ -144,6 +144,29 @@ def test_what_another_version_or_a_stranger_answers_is_said_in_a_line(asked: str
         carry_out(post, "agent.toml", 0.01, 0.01, sleep=lambda _: None)
 
 
+@pytest.mark.parametrize(("well", "heard"), [(True, True), (False, False)])
+def test_a_sensor_that_is_well_is_waited_for_though_something_is_acked(well: bool, heard: bool) -> None:
+    """Its status is written each few seconds, perhaps after the first ack. A broken one is not waited for."""
+
+    class Post(Lamppost):
+        asked = 0
+
+        def agent(self, *arguments: str) -> Any:
+            self.asked += arguments[0] == "status"
+            late = {"latest": {"pm": {"pm2_5": 3}} if self.asked > 2 else {}}
+            told = WELL | {
+                "doctor": [{"name": "sensor pm", "ok": well, "detail": ""}],
+                "spool": {"classes": {"live": {"acked_samples": self.asked}}},
+                "status": WELL["status"] | late,
+            }
+            return told[arguments[0]]
+
+    with Post() as post:
+        found = carry_out(post, "agent.toml", 0.0, 60.0, sleep=lambda _: None)
+    assert found.first_ack_s is not None
+    assert [line.ok for line in found.lines if line.name == "readings"] == [heard]
+
+
 def test_nothing_that_a_stranger_says_commands_the_technicians_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
