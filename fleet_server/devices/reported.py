@@ -207,6 +207,22 @@ def conditions(
 
 
 def _raise(cursor: Cursor[Any], device_id: int, said: Condition, at: datetime, source: str) -> None:
+    what = {
+        "device": device_id,
+        "code": said.code,
+        "subject": said.subject,
+        "severity": said.severity,
+        "detail": said.detail,
+        "remedy": said.remedy,
+        "source": source,
+        "at": at,
+    }
+    cursor.execute(  # its clearing may have come first: the line that left has no beginning of its own yet
+        "UPDATE device_condition SET raised_at = %(at)s WHERE raised_at = cleared_at AND id = ("
+        " SELECT id FROM device_condition WHERE device_id = %(device)s AND code = %(code)s"
+        " AND subject = %(subject)s AND cleared_at >= %(at)s ORDER BY cleared_at, id LIMIT 1)",
+        what,
+    )
     cursor.execute(
         "INSERT INTO device_condition (device_id, code, subject, severity, detail, remedy, source, raised_at)"
         " SELECT %(device)s, %(code)s, %(subject)s, %(severity)s, %(detail)s, %(remedy)s, %(source)s, %(at)s"
@@ -214,16 +230,7 @@ def _raise(cursor: Cursor[Any], device_id: int, said: Condition, at: datetime, s
         "   AND subject = %(subject)s AND cleared_at >= %(at)s)"
         " ON CONFLICT (device_id, code, subject) WHERE cleared_at IS NULL DO UPDATE SET"
         " severity = excluded.severity, detail = excluded.detail, remedy = excluded.remedy",
-        {
-            "device": device_id,
-            "code": said.code,
-            "subject": said.subject,
-            "severity": said.severity,
-            "detail": said.detail,
-            "remedy": said.remedy,
-            "source": source,
-            "at": at,
-        },
+        what,
     )
 
 
@@ -239,11 +246,17 @@ def _clear(cursor: Cursor[Any], device_id: int, said: Condition, at: datetime, s
         cursor.execute(
             "INSERT INTO device_condition"
             " (device_id, code, subject, severity, detail, remedy, source, raised_at, cleared_at)"
-            " SELECT %(device)s, %(code)s, %(subject)s, %(severity)s, %(detail)s, '', %(source)s,"
+            " SELECT %(device)s, %(code)s, %(subject)s, %(severity)s, %(detail)s, %(remedy)s, %(source)s,"
             " %(at)s, %(at)s WHERE NOT EXISTS (SELECT 1 FROM device_condition WHERE device_id = %(device)s"
             "   AND code = %(code)s AND subject = %(subject)s"
             "   AND (cleared_at IS NULL OR cleared_at >= %(at)s))",
-            {**what, "severity": said.severity, "detail": said.detail, "source": source},
+            {
+                **what,
+                "severity": said.severity,
+                "detail": said.detail,
+                "remedy": said.remedy,
+                "source": source,
+            },
         )
 
 

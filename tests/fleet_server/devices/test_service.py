@@ -94,6 +94,33 @@ def test_conditions_come_and_go_in_any_order(context: Context, desk: Desk, post:
     assert all(c.raised_at.year == 2026 for c in ever), "a clock in 1970 is not believed"
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 0, 0, 1)], ids=["in order", "turned round", "twice"])
+def test_a_condition_that_is_over_says_when_it_was_and_what_to_do_whatever_came_first(
+    context: Context, desk: Desk, post: Post, order: tuple[int, ...]
+) -> None:
+    told = (
+        condition("broker_refused", NOW_MS - 9000, detail="not authorized"),
+        condition("broker_refused", NOW_MS - 5000, False, "not authorized"),
+    )
+    for each in order:
+        desk.take(post.publish(Class.DIAGNOSTIC, ConditionBatch((told[each],))))
+    [seen] = service.conditions(context, VIEWER, post.address, current=False)
+    assert (seen.detail, seen.remedy) == ("not authorized", "Look at the cable.")
+    assert seen.cleared_at is not None
+    assert (NOW - seen.raised_at, NOW - seen.cleared_at) == (timedelta(seconds=9), timedelta(seconds=5))
+
+
+def test_a_condition_told_again_does_not_lengthen_a_later_one(
+    context: Context, desk: Desk, post: Post
+) -> None:
+    first, over = condition("link_lost", NOW_MS - 9000), condition("link_lost", NOW_MS - 8000, False)
+    later = condition("link_lost", NOW_MS - 5000, False)  # its raising never comes
+    for each in (first, over, later, first):
+        desk.take(post.publish(Class.DIAGNOSTIC, ConditionBatch((each,))))
+    seen = service.conditions(context, VIEWER, post.address, current=False)
+    assert sorted((NOW - each.raised_at).total_seconds() for each in seen) == [5, 9]
+
+
 def test_replies_are_kept(desk: Desk, post: Post) -> None:
     desk.take(post.publish(Class.REPLY, CommandReply("abc", True, "pong", NOW_MS)))
     assert desk.rows("SELECT command, ok, detail FROM command_reply") == [("abc", True, "pong")]
