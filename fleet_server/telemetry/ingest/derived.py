@@ -23,11 +23,14 @@ from fleet_server.telemetry.ingest.rows import Minutes, Rows, bounds_of, fold_mi
 
 _DIRTY = "INSERT INTO rollup_dirty (sensor_unit, hour) SELECT * FROM unnest(%s::int[], %s::timestamptz[])"
 # The bounds say nothing new: TimescaleDB excludes chunks by a constant, and not by what a join brings (its
-# issue 10606). Without them each of a year's chunks is asked for each minute.
+# issue 10606). Without them each of a year's chunks is asked for each minute. Lateral with a limit, because a
+# plan made while the table was empty would otherwise read all that lies within them, for ever.
 _THERE = """
 SELECT t.place FROM unnest(%s::int[], %s::timestamptz[]) WITH ORDINALITY AS t(sensor_unit, bucket, place)
-JOIN unit_minute m ON m.sensor_unit = t.sensor_unit AND m.bucket = t.bucket
-WHERE m.bucket >= %s AND m.bucket <= %s
+CROSS JOIN LATERAL (
+    SELECT FROM unit_minute m WHERE m.sensor_unit = t.sensor_unit AND m.bucket = t.bucket
+    AND m.bucket >= %s AND m.bucket <= %s LIMIT 1
+) AS there
 """
 Slots = tuple[int, ...]
 MAX_SETS = 512  # of slots, whose statements are kept: 10 kB each, and a device could send 65,535 sets

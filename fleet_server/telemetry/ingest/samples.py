@@ -30,10 +30,11 @@ _FROM_STAGE = sql.SQL(
     SELECT g.ordinal FROM sample_stage g JOIN stored USING (sensor_unit, time) WHERE g.again = 0
     """
 )
-# The bounds are for TimescaleDB: see `derived.py`.
+# The bounds and the form are those of `derived.py`, for the reasons there.
 _TAKEN = sql.SQL(
-    "SELECT g.ordinal FROM sample_stage g JOIN {table} s USING (sensor_unit, time)"
-    " WHERE s.time >= %s AND s.time <= %s AND ROW({mine}) IS DISTINCT FROM ROW({theirs}) ORDER BY g.ordinal"
+    "SELECT g.ordinal FROM sample_stage g CROSS JOIN LATERAL (SELECT * FROM {table} s"
+    " WHERE s.sensor_unit = g.sensor_unit AND s.time = g.time AND s.time >= %s AND s.time <= %s LIMIT 1) AS s"
+    " WHERE ROW({mine}) IS DISTINCT FROM ROW({theirs}) ORDER BY g.ordinal"
 )
 _MINE = sql.SQL(", ").join(sql.Identifier("g", c) for c in [*_SLOT_COLUMNS, "flags"])
 _THEIRS = sql.SQL(", ").join(sql.Identifier("s", c) for c in [*_SLOT_COLUMNS, "flags"])
