@@ -33,7 +33,7 @@ from tests.support.ports import free_port
 from tests.support.postgres import with_database
 from tests.support.waiting import wait_until
 
-expect.set_options(timeout=20_000)  # of what must come: a busy machine shows it later, and none at once
+expect.set_options(timeout=30_000)  # of what must come: a busy machine shows it later, and none at once
 
 PROGRAMS = [Path("/usr/bin") / name for name in ("chromium-headless-shell", "chromium", "chromium-browser")]
 CHROMIUM = next((program for program in PROGRAMS if program.exists()), PROGRAMS[0])

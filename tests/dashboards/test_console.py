@@ -66,9 +66,9 @@ def test_a_new_lamppost_appears_in_the_list(console: Console, browse: Open) -> N
     window = browse()
     window.sign_in(console.url)
     device = console.city.lamppost("zoo", "Zoo gate")
-    expect(row(window, "zoo")).to_be_visible(timeout=10_000)
+    expect(row(window, "zoo")).to_be_visible(timeout=30_000)
     console.city.forget(device)
-    expect(row(window, "zoo")).to_have_count(0, timeout=10_000)
+    expect(row(window, "zoo")).to_have_count(0, timeout=30_000)
 
 
 def ask_for_enrolment(console: Console, name: str) -> str:
@@ -86,11 +86,11 @@ def test_a_person_compares_the_fingerprint_and_accepts(console: Console, browse:
     window.sign_in(console.url)
     page = window.page
     fingerprint = ask_for_enrolment(console, "park-1")
-    expect(page.locator("#pending-title")).to_have_text("1 lamppost waits to be accepted", timeout=15_000)
+    expect(page.locator("#pending-title")).to_have_text("1 lamppost waits to be accepted", timeout=30_000)
     page.click("text=Review")
     expect(page.locator(".finger")).to_have_text(fingerprint)
     page.click("text=Accept demo/park-1")
-    expect(row(window, "park-1")).to_contain_text("never seen", timeout=15_000)
+    expect(row(window, "park-1")).to_contain_text("never seen", timeout=30_000)
     expect(page.locator("#pending-title")).to_have_count(0)
     assert console.city.execute("SELECT state, decided_by FROM enrolment") == [("issued", NAME)]
     [(device,)] = console.city.execute("SELECT id FROM device WHERE name = 'park-1'")
@@ -102,11 +102,11 @@ def test_rejecting_asks_twice(console: Console, browse: Open) -> None:
     window.sign_in(console.url)
     page = window.page
     ask_for_enrolment(console, "park-2")
-    page.click("text=Review", timeout=15_000)
+    page.click("text=Review", timeout=30_000)
     page.click("button:text-is('Reject')")
     assert console.city.execute("SELECT state FROM enrolment WHERE device = 'park-2'") == [("pending",)]
     page.click("text=Reject for good")
-    expect(page.locator("#pending-title")).to_have_count(0, timeout=15_000)
+    expect(page.locator("#pending-title")).to_have_count(0, timeout=30_000)
     assert console.city.execute("SELECT state FROM enrolment WHERE device = 'park-2'") == [("rejected",)]
 
 

@@ -154,7 +154,7 @@ def test_what_lies_on_one_spot_is_a_cluster_that_tells_the_worst(console: Consol
         cluster = page.get_by_role(
             "button", name=re.compile("^12 lampposts, US AQI 20 to 160, worst Unhealthy")
         )
-        expect(cluster).to_have_class(re.compile(r"cluster l4"), timeout=20_000)
+        expect(cluster).to_have_class(re.compile(r"cluster l4"), timeout=30_000)
         expect(cluster.locator("text")).to_have_text("12")
         expect(cluster.locator(".arc")).to_have_count(2)
         cluster.click()  # no zoom takes them apart: the list shows them
@@ -180,7 +180,7 @@ def test_an_incident_draws_a_ring(console: Console, browse: Open) -> None:
     try:
         window = browse()
         window.sign_in(console.url)
-        expect(mark(window.page, "bahnhof-nord").locator(".ring")).to_have_count(1, timeout=20_000)
+        expect(mark(window.page, "bahnhof-nord").locator(".ring")).to_have_count(1, timeout=30_000)
         expect(window.page.locator(".areas .count")).to_have_text("1")
         window.pick("bahnhof-nord")
         link = window.page.locator("section.pick").get_by_role("link", name=re.compile("open incident"))
@@ -251,14 +251,14 @@ def test_the_database_away_is_told_and_recovery_needs_nobody(console: Console, b
     notice = window.page.locator("[data-notice=fault]")
     try:
         console.city.allow_connections(False)
-        expect(notice).to_contain_text("The database does not answer.", timeout=20_000)
+        expect(notice).to_contain_text("The database does not answer.", timeout=30_000)
         expect(row(window, "bahnhof-nord")).to_contain_text("online")
         expect(mark(window.page, "bahnhof-nord")).to_be_visible()
     finally:
         console.city.allow_connections(True)
-    expect(notice).to_have_count(0, timeout=20_000)
+    expect(notice).to_have_count(0, timeout=30_000)
     console.city.sample(console.units["rathaus"], minute(2), [444, 555])
-    expect(row(window, "rathaus")).to_contain_text("44.4", timeout=20_000)
+    expect(row(window, "rathaus")).to_contain_text("44.4", timeout=30_000)
 
 
 @pytest.mark.parametrize("width", [390, 768, 1024, 1440])

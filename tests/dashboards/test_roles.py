@@ -44,9 +44,9 @@ def test_each_role_is_offered_what_it_may_do(empty: tuple[str, Context], browse:
     for role, page in windows.items():
         sign_in(page, url, f"the-{role}")
         if role is rules.Role.PARTNER:
-            expect(page.locator(".list .empty")).to_contain_text("no single lamppost", timeout=15_000)
+            expect(page.locator(".list .empty")).to_contain_text("no single lamppost", timeout=30_000)
             continue
-        expect(page.locator(".list .empty h3")).to_have_text("No lamppost yet", timeout=15_000)
+        expect(page.locator(".list .empty h3")).to_have_text("No lamppost yet", timeout=30_000)
         may_enrol = role in SET_UP
         expect(page.locator(".list .empty li")).to_have_count(3 if may_enrol else 0)
         expect(page.locator(".list .empty")).to_contain_text(
@@ -58,7 +58,7 @@ def test_each_role_is_offered_what_it_may_do(empty: tuple[str, Context], browse:
     for role, page in windows.items():
         if role is rules.Role.PARTNER:
             continue
-        page.click("text=Review", timeout=15_000)
+        page.click("text=Review", timeout=30_000)
         expect(page.locator(".finger")).to_be_visible()
         buttons = page.locator("#pending-list button")
         expect(buttons).to_have_count(2 if role in SET_UP else 0)
@@ -74,9 +74,9 @@ def test_a_viewer_who_sends_the_decision_all_the_same_is_refused(
     asked = enrolment.request_certificate(context, claim, secret, make_request("demo/gate-2")[0])
     page = browse().page
     sign_in(page, url, "the-viewer")
-    page.click("text=Review", timeout=15_000)
+    page.click("text=Review", timeout=30_000)
     page.evaluate("window.lamppost.store.may = { decide: true }")
     page.click("text=Accept demo/gate-2")
-    expect(page.locator("#pending-list [role=alert]")).to_contain_text("may not", timeout=15_000)
+    expect(page.locator("#pending-list [role=alert]")).to_contain_text("may not", timeout=30_000)
     found = enrolment.get_enrolment(context, rules.CONSOLE, asked.enrolment.id)
     assert found.state is enrolment.State.PENDING

@@ -177,7 +177,7 @@ def test_the_kernel_counts_what_goes_over_the_wire() -> None:
         reader = threading.Thread(target=lambda: far.recv(size, socket.MSG_WAITALL))
         reader.start()
         near.sendall(bytes(size))
-        reader.join(10)
+        reader.join(30)
         far.sendall(bytes(500))
         assert near.recv(500, socket.MSG_WAITALL)
         live = meter.total()

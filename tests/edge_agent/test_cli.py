@@ -61,7 +61,7 @@ def sensor_port(tmp_path: Path) -> Iterator[str]:
     wait_until(link.exists, 20, "the emulated sensor")
     yield str(link)
     emulator.terminate()
-    emulator.wait(10)
+    emulator.wait(30)
 
 
 def doctor(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, object]]]:
@@ -161,7 +161,7 @@ def test_the_daemon_samples_delivers_and_stops_in_order(
         [*command, "status", "--config", str(path)], text=True
     )
     daemon.send_signal(signal.SIGTERM)
-    assert daemon.wait(15) == 0
+    assert daemon.wait(30) == 0
     assert len(server.samples()) == sum(json.loads(status.read_text())["spooled"].values()) >= spooled
     sent = [
         tuple(json.loads(line)["values"]) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()
@@ -184,7 +184,7 @@ def test_kill_9_of_the_daemon_speaks_the_will_and_loses_nothing_spooled(
     held = len(server.samples())
     wait_until(lambda: len(server.samples()) > held, 15, "samples not acknowledged")
     daemon.kill()
-    daemon.wait(10)
+    daemon.wait(30)
     wait_until(lambda: not server.presences[-1].online, 20, "the will")
     born, gone = _last(server, True), _last(server, False)
     assert gone.session == born.session
@@ -193,7 +193,7 @@ def test_kill_9_of_the_daemon_speaks_the_will_and_loses_nothing_spooled(
     count = len(server.samples())
     server.wait_samples(count + 2)
     again.send_signal(signal.SIGTERM)
-    assert again.wait(15) == 0
+    assert again.wait(30) == 0
     assert _last(server, True).session > gone.session
     sent = [
         tuple(json.loads(line)["values"]) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()

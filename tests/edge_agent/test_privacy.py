@@ -96,7 +96,7 @@ class Listener:
         self._client.on_message = self._on_message
         self._client.connect(broker.host, broker.port)
         self._client.loop_start()
-        assert self._ready.wait(10.0)
+        assert self._ready.wait(30)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if "/up/" not in message.topic:

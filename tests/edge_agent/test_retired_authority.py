@@ -55,7 +55,7 @@ class Server:
     def stop(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(10)
+        self._thread.join(30)
 
 
 @pytest.fixture

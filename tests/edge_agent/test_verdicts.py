@@ -196,5 +196,5 @@ def test_the_watching_loop_is_among_what_the_watchdog_asks(
         monkeypatch.setattr(app, "STUCK_AFTER_S", 30.0)
         agent.watching.beat_s = float("-inf")
         agent.watching.stop()
-        agent._threads[2].join(10)
+        agent._threads[2].join(30)
         assert not agent.alive()

@@ -370,7 +370,7 @@ def answering(answer: Callable[[bytes], list[tuple[float, bytes]]]) -> Iterator[
         yield os.ttyname(theirs)
     finally:
         ended.set()
-        thread.join(5)
+        thread.join(30)
         os.close(ours)
         os.close(theirs)
 

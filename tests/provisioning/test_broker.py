@@ -152,7 +152,7 @@ def test_the_largest_message_of_the_wire_passes_and_a_larger_one_does_not(broker
     with connected(broker, identity) as device:
         assert not device.publish(topic, bytes(MAX_MESSAGE_BYTES)).is_failure
         device.client.publish(topic, bytes(2 * MAX_MESSAGE_BYTES), qos=1)
-        assert device.disconnected.wait(10)
+        assert device.disconnected.wait(30)
 
 
 def _settings(tmp_path: Path, **changes: object) -> BrokerSettings:

@@ -98,7 +98,7 @@ def city(server: str, template: str, folder: Path) -> Iterator[AnyCity]:
         yield made
         app.state.live.close()
         api.should_exit = api.force_exit = True
-        thread.join(10)
+        thread.join(30)
     finally:
         ctx.db.close()
         _drop(server, name)

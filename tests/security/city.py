@@ -81,7 +81,7 @@ def running(server: str, template: str, folder: Path) -> Iterator[City]:
         yield City(f"http://127.0.0.1:{port}", port, ctx)
         app.state.live.close()
         api.should_exit = api.force_exit = True
-        thread.join(10)
+        thread.join(30)
     finally:
         ctx.db.close()
         _drop(server, name)

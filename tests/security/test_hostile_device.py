@@ -322,7 +322,7 @@ def test_the_ingest_takes_the_server_s_own_door(broker: MosquittoBroker, role: I
         links.append(BrokerLink(config, f"ingest-{number}", lambda _: None, ready[-1].set))
         links[-1].start()
     try:
-        assert all(each.wait(10) for each in ready)
+        assert all(each.wait(30) for each in ready)
         assert not any(each._told for each in links)
     finally:
         for each in links:

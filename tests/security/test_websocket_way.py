@@ -50,7 +50,7 @@ def door(broker: MosquittoBroker, folder: Path, tunnels: int = 200) -> Iterator[
         yield listening.getsockname()[1]
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(30)
 
 
 def address(broker: MosquittoBroker, files: IdentityFiles, door_port: int, transport: str) -> BrokerAddress:
@@ -91,7 +91,7 @@ def test_the_way_around(broker: MosquittoBroker, tmp_path: Path) -> None:
                 device.connect(SESSION, ear.events)
         device.connect(SESSION, ear.events)
         device.subscribe()
-        assert ear.subscribed.wait(10)
+        assert ear.subscribed.wait(30)
         device.publish(up_topic(ONE, Up.HISTORY), LARGE)
         said = wait_until(lambda: heard(server.answers()), 10, "the batch at the server")
         assert said == [(up_topic(ONE, Up.HISTORY), LARGE)]
@@ -107,7 +107,7 @@ def test_the_way_around(broker: MosquittoBroker, tmp_path: Path) -> None:
         lost = broker.device_identity(Address("city", "lamp-09"))
         broker.authority.revoke(lost.serial)
         broker.restart()  # where the broker's own WebSockets let it in
-        assert ear.gone.wait(10)
+        assert ear.gone.wait(30)
         with pytest.raises(LinkError):
             PahoBroker(address(broker, lost, port, "websocket")).connect(SESSION, Ear().events)
         device.connect(SESSION, ear.events)
@@ -156,7 +156,7 @@ def test_who_never_asks_is_cut_off_and_who_is_connected_is_not(
                 slow.sendall(b"GET /")
                 with suppress(ConnectionResetError, ssl.SSLEOFError):
                     assert slow.recv(1) == b""
-            assert tunnel.ping().wait(10)
+            assert tunnel.ping().wait(30)
 
 
 def test_nobody_takes_every_place(

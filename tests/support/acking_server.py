@@ -99,7 +99,7 @@ class AckingServer:
     def start(self) -> AckingServer:
         self._client.connect(self._host, self._port)
         self._client.loop_start()
-        assert self._ready.wait(10.0)
+        assert self._ready.wait(30)
         return self
 
     def stop(self) -> None:

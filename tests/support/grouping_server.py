@@ -78,7 +78,7 @@ class GroupingServer:
 
     def run(self) -> None:
         self._client.loop_start()
-        assert self._ready.wait(10.0)
+        assert self._ready.wait(30)
         threading.Thread(target=self._commit_groups, daemon=True).start()
         print("ready", flush=True)
         sys.stdin.read()

@@ -9,10 +9,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_S = 0.05  # short beside any deadline here, long beside a query
+LEAST_S = 30.0  # a shared machine stops for seconds at a time; patience costs only where a test fails
 
 
 def wait_until(predicate: Callable[[], T], timeout_s: float, what: str) -> T:
-    """Call `predicate` until it returns something true; return that. Fails the test after `timeout_s`."""
+    """Call `predicate` until it returns something true; return that. After `timeout_s`, or LEAST_S where
+    that is more, the test fails.
+    """
+    timeout_s = max(timeout_s, LEAST_S)
     deadline = time.monotonic() + timeout_s
     while True:
         value = predicate()

@@ -155,7 +155,7 @@ def day(
         assert serve.stop() == 0
     finally:
         sensor.terminate()
-        sensor.wait(10)
+        sensor.wait(30)
         serve.kill_all()
 
 

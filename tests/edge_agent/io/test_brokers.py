@@ -77,7 +77,7 @@ def plain_port(tmp_path: Path) -> Iterator[int]:
     )
     yield port
     process.terminate()
-    process.wait(10)
+    process.wait(30)
 
 
 @pytest.fixture(params=["tls", "plain", "memory"])

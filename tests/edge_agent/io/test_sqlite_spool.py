@@ -64,7 +64,7 @@ def test_kill_9_loses_nothing_that_was_committed(tmp_path: Path, commits: int) -
             break
     writer.send_signal(signal.SIGKILL)
     told = [int(line) for line in writer.stdout]
-    writer.wait(10)
+    writer.wait(30)
     committed = told[-1] if told else commits
     spool = SqliteSpool(tmp_path, declaration)
     assert spool.opened_with is None, "a kill is no corruption"

@@ -74,7 +74,7 @@ class Watcher:
 
     def stop(self) -> None:
         self.loop.stop()
-        self.thread.join(10)
+        self.thread.join(30)
         assert not self.thread.is_alive()
 
 
@@ -252,5 +252,5 @@ def test_samples_that_wait_for_a_loop_that_hangs_are_bounded(
     assert loop._inbox.qsize() == 50
     hangs.set()
     loop.stop()
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive(), "a disk that refuses its file does not matter"

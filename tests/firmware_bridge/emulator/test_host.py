@@ -19,7 +19,7 @@ def test_who_calls_after_its_end_reaches_nobody(tmp_path: Path) -> None:
     thread = threading.Thread(target=host.run, daemon=True)
     thread.start()
     host.stop()
-    thread.join(10.0)
+    thread.join(30)
     wait_until(lambda: not thread.is_alive(), 10.0, "the end of the loop")
     others = [os.pipe() for _ in range(4)]  # take the numbers that have become free
     for read, _ in others:

@@ -163,7 +163,7 @@ def test_a_password_that_is_set_and_a_code_that_is_shown_at_once_wait_for_one_an
             setting.execute("DELETE FROM sign_in_ticket")
             setting.commit()
         with pytest.raises(CodeRefused):
-            shown.result(10)
+            shown.result(30)
 
 
 def authenticator(shown: dict[str, str]) -> pyotp.TOTP:

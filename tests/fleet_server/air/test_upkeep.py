@@ -218,7 +218,7 @@ def test_a_mark_that_comes_while_its_hour_is_worked_on_is_not_lost(
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             wait_until(lambda: desk.one(waiting) == 1, 10, "the roll-up to wait for the tick")
             ticking.commit()
-            thread.join(10)
+            thread.join(30)
     assert desk.one("SELECT count(*) FROM air_dirty") == 1
     follow(desk.connection, NOW)
     assert desk.rows("SELECT DISTINCT parts FROM air_hour") == [(12,)]

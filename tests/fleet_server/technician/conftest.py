@@ -68,7 +68,7 @@ def town(
         yield Town(ctx, f"http://127.0.0.1:{port}", home)
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(30)
         ctx.db.close()
         with psycopg.connect(postgres_server, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[arg-type]

@@ -128,13 +128,13 @@ def test_a_letter_is_replayed_while_its_message_comes_again(
 
     def again(n: int) -> None:
         worker = make_worker(database_url, wire, f"w{n}")
-        start.wait(10)
+        start.wait(30)
         worker.settle([batch])
 
     threads = [threading.Thread(target=again, args=(n,)) for n in range(2)]
     for thread in threads:
         thread.start()
-    start.wait(10)
+    start.wait(30)
     replayed = replay(desk.connection, letter, desk.series, NOW)
     for thread in threads:
         thread.join(20)

@@ -67,7 +67,7 @@ def test_a_month_is_made_while_others_read_and_write(desk: Desk, post: Post, dat
 
     def work() -> None:
         with psycopg.connect(database_url, autocommit=True, options="-c lock_timeout=5s") as connection:
-            start.wait(10)
+            start.wait(30)
             made.append(make_months(connection, months))
 
     with psycopg.connect(database_url) as reader, psycopg.connect(database_url) as writer:
@@ -179,7 +179,7 @@ def test_two_ingest_workers_race_for_a_month(desk: Desk, post: Post, database_ur
         wait_until(lambda: desk.one(blocked) == 1, 10, "the second worker to wait")
         first.ensure(holder, times)
         holder.commit()
-        waiting.join(10)
+        waiting.join(30)
     assert desk.one("SELECT to_regclass('sample_short_2021_03') IS NOT NULL")
     before = desk.one(THERE, "sample_short")
     first.ensure(desk.connection, times)

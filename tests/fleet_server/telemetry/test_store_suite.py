@@ -167,7 +167,7 @@ def test_a_reading_that_comes_while_surpassed_rows_go_stays(database_url: str) -
                 lambda: looking.execute(waiting).fetchone() == (1,), 10, "the worker to wait for the row"
             )
         writer.commit()
-        forgetting.join(10)
+        forgetting.join(30)
         left = writer.execute("SELECT time FROM latest_unit WHERE slots = 1").fetchall()
     assert left == [(NOW + timedelta(days=1),)]
     assert gone[0] >= 40 - 7

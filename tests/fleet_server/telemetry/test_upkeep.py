@@ -79,7 +79,7 @@ def test_a_late_duplicate_cannot_slip_past_the_folding(desk: Desk, post: Post, d
         wait_until(lambda: desk.one(waiting) == 1, 10, "the claim to wait for the cursor")
         folding.execute("UPDATE batch_cursor SET prefix = 2 WHERE class = 2")
         folding.execute("DELETE FROM batch WHERE class = 2")
-    late.join(10)
+    late.join(30)
     assert claimed == [{(stream, 3)}]
 
 
@@ -97,7 +97,7 @@ def test_folding_waits_for_a_claim_in_flight(desk: Desk, post: Post, database_ur
         thread.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         wait_until(lambda: desk.one(waiting) == 1, 10, "the folding to wait for the claim")
-    thread.join(10)
+    thread.join(30)
     assert desk.one("SELECT prefix FROM batch_cursor WHERE class = 2") == 3
     assert folded == [4]
 

@@ -96,7 +96,7 @@ def sshd(folder: Path, there: Path, options: str = "") -> Iterator[Sshd]:
         yield made
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 def _listens(port: int) -> bool:

@@ -102,7 +102,7 @@ def test_a_real_agent_passes_and_the_city_has_something_new(
             found = site_test.carry_out(post, str(path), 2)
     finally:
         daemon.terminate()
-        daemon.wait(15)
+        daemon.wait(30)
     assert found.device == str(ADDRESS)
     wrong = [line for line in found.lines if not line.ok and line.name != "signal"]
     assert wrong == [], "this machine may have no way out"
