@@ -16,7 +16,7 @@ from firmware_bridge.kinds import SensorKind
 from firmware_bridge.serial_sensor import SerialSensor
 
 HISTORY = {"start_ms": 1_760_000_000_000, "step_s": 60, "count": 100_000}
-TIMEOUT_S = 10.0  # a deadline that a loaded machine keeps; nothing waits for it when all is well
+TIMEOUT_S = 30.0  # a deadline that a loaded machine keeps; nothing waits for it when all is well
 
 
 @dataclass

@@ -16,7 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker
 from tests.support.waiting import wait_until
 
-ANSWER_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 30.0
 
 
 class TestClient:

@@ -25,7 +25,7 @@ from tests.support.mosquitto import make_request
 from tests.support.postgres import FAST
 from tests.support.serve import PASSWORD, Serve
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 JSON = {"Content-Type": "application/json"}
 KINDS = {

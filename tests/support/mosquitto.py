@@ -32,7 +32,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 from wire_contract.topics import Address
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 AUTHORITY_AGE = timedelta(
     days=200
 )  # older than a device's certificate lives, as in any city: some have expired

@@ -24,9 +24,9 @@ from demo.records import Records, agent_status
 from demo.settings import DemoSettings
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-SEEN_S = 40.0  # a presence with news leaves within five seconds; the rest is a busy machine
+SEEN_S = 90.0  # a presence with news leaves within five seconds; the rest is a busy machine
 
 
 @pytest.fixture(scope="module")

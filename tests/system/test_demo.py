@@ -15,7 +15,7 @@ from demo.api import Api
 from demo.layout import TENANT
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 RECORDING = "time,station,PM25,PM10,TEMP\n" + "".join(
     f"2014-01-{1 + hour // 24:02d}T{hour % 24:02d}:00,{station},{20 + hour % 24 + bias},{40 + hour % 24},5\n"

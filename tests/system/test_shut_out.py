@@ -26,7 +26,7 @@ from tests.security.secrets import found_in_files, found_in_processes, secrets_b
 from tests.support.waiting import wait_until
 from wire_contract.topics import Address, Up, up_topic
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 PASSWORD = "nobody steals a lamp"
 SEEN_S = 60.0  # on a busy machine

@@ -13,7 +13,7 @@ import pytest
 
 from firmware_bridge.kinds import SPECS, SensorKind
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 SPEED = 180.0  # a story of 88 minutes in half a minute
 KINDS = {

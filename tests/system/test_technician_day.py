@@ -29,7 +29,7 @@ from tests.provisioning.technician.test_photos import JPEG
 from tests.support.serve import PASSWORD, Serve
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 HOST = "lamp-07.local"
 Said = pytest.CaptureFixture[str]
