@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker
 
 ANSWER_S = 30.0
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 CONNACK, PUBLISH, PUBACK, PUBREC, SUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 5, 9, 13, 14
 NOT_AUTHORIZED, QUOTA_EXCEEDED = 0x87, 0x97  # MQTT 5, section 2.4
@@ -46,9 +46,17 @@ def connect(client_id: str, will: tuple[str, bytes] | None = None) -> bytes:
     )
 
 
-def publish(topic: str | bytes, payload: bytes, mid: int = 1, qos: int = 1, retain: bool = False) -> bytes:
+def publish(
+    topic: str | bytes,
+    payload: bytes,
+    mid: int = 1,
+    qos: int = 1,
+    retain: bool = False,
+    alias: int | None = None,
+) -> bytes:
     named = struct.pack(">H", mid) if qos else b""
-    return packet(0x30 | qos << 1 | retain, text(topic) + named + b"\x00" + payload)
+    properties = b"\x00" if alias is None else b"\x03\x23" + struct.pack(">H", alias)
+    return packet(0x30 | qos << 1 | retain, text(topic) + named + properties + payload)
 
 
 def subscribe(*filters: str, mid: int = 1) -> bytes:
