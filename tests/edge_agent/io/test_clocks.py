@@ -7,8 +7,6 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
-
 from edge_agent.core.stamping import clock_is_set
 from edge_agent.io.clocks import FollowedClock, ScaledClock, SystemClock, kernel_is_synced
 from tests.support.waiting import wait_until
@@ -19,30 +17,38 @@ STREET_MS = 1_790_000_000_000
 def test_it_becomes_slower_when_the_file_says_so(tmp_path: Path) -> None:
     file = tmp_path / "clock.json"
     wall_ms = time.time_ns() // 1_000_000
-    slower = {"speed": 60, "street_zero_ms": STREET_MS + 300_000, "wall_zero_ms": wall_ms + 300}
+    slower = {"speed": 60, "street_zero_ms": STREET_MS + 2_000_000, "wall_zero_ms": wall_ms + 2_000}
     faster = {"speed": 1000, "street_zero_ms": STREET_MS, "wall_zero_ms": wall_ms}
     file.write_text(json.dumps({**faster, "then": slower}))
     clock = ScaledClock.from_file(file)
     assert clock.speed == 1000
     seen = []
+    begins = around(clock)
 
     def slowed() -> bool:
         seen.append((clock.now_ms(), clock.street_s()))
         return clock.speed == 60
 
     wait_until(slowed, 10, "the slower clock")
-    wait_until(lambda: slowed() and clock.now_ms() > STREET_MS + 305_000, 10, "time going on")
+    wait_until(lambda: slowed() and clock.now_ms() > STREET_MS + 2_005_000, 10, "time going on")
     assert seen == sorted(seen)
     assert all(b[1] >= a[1] for a, b in pairwise(seen))
-    gone_s = (clock.now_ms() - seen[0][0]) / 1000
-    assert clock.street_s() - seen[0][1] == pytest.approx(gone_s, abs=100)  # 0.1 s of a busy machine, at 1000
+    ends = around(clock)
+    gone_s = (ends[1] - begins[1]) / 1000
+    assert ends[0] - begins[2] - 2 <= gone_s <= ends[2] - begins[0] + 2, "both went on alike"
+
+
+def around(clock: ScaledClock) -> tuple[float, int, float]:
+    """Its time since the boot before and after it said what time it is: the machine may stop in between."""
+    return clock.street_s(), clock.now_ms(), clock.street_s()
 
 
 def test_since_the_boot_has_passed_the_same_whatever_year_a_clock_believes_in() -> None:
     wall_ms = time.time_ns() // 1_000_000
     right, wrong = ScaledClock(60, STREET_MS, wall_ms), ScaledClock(60, 5_000, wall_ms + 7_000)
     assert right.now_ms() - wrong.now_ms() > 10**12
-    assert right.street_s() == pytest.approx(wrong.street_s(), abs=6)  # 0.1 s of a busy machine, at 60
+    earlier, now, later = wrong.street_s(), right.street_s(), wrong.street_s()
+    assert earlier - 1 <= now <= later + 1
 
 
 def test_a_file_that_is_replaced_sets_the_civil_clock_and_no_other(tmp_path: Path) -> None:
