@@ -119,6 +119,8 @@ use_identity_as_username true
 # Mutual TLS only.
 listener {settings.port} {settings.host}
 {tls}max_connections {settings.most_connections}
+# A lamppost says each of its topics once a connection, and then its number.
+max_topic_alias {len(Up)}
 """
     if settings.server_socket is None:
         return devices

@@ -15,14 +15,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.errors import BrokerUnreachable, IdentityError, LinkError, LinkLost
 from edge_agent.io.paho_broker import BrokerAddress, tls_context
+from edge_agent.io.paho_connection import PahoConnection
 from edge_agent.ports import BrokerEvents, Session
 from simulator.tally import Tally
 
@@ -59,8 +60,8 @@ def share_tables() -> None:
     Properties.__init__ = begin  # type: ignore[method-assign]
 
 
-class _OnSocket(Client):
-    """paho on a socket that is connected and encrypted already: paho itself would wait for the handshake."""
+class _OnSocket(PahoConnection):
+    """On a socket that is connected and encrypted already: paho itself would wait for the handshake."""
 
     made: ssl.SSLSocket
 
@@ -172,13 +173,7 @@ class _Connection:
             remove(wrapped)
 
     def _new_client(self, made: ssl.SSLSocket) -> _OnSocket:
-        client = _OnSocket(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._address.client_id,
-            protocol=MQTTv5,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
+        client = _OnSocket(self._address.client_id)
         client.made = made
         client.will_set(self._session.will_topic, self._session.will_payload, qos=1, retain=True)
         client.on_connect = self._on_connect
@@ -235,10 +230,14 @@ class _Connection:
 
     # -- what comes --------------------------------------------------------------------------------------
 
-    def _on_connect(self, client: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, _p: Any) -> None:
+    def _on_connect(
+        self, client: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, told: Properties | None
+    ) -> None:
         if reason.is_failure:
             self.fail(f"the broker refused the connection: {reason}")
             return
+        if self._client is not None:
+            self._client.accepted(told)
         code, _ = client.subscribe(self._session.subscribe_filter, qos=1)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self.fail(f"cannot subscribe: {code.name}")
@@ -270,13 +269,7 @@ class _Connection:
     ) -> None:
         if self._client is None or self._over:
             raise LinkLost("not connected")
-        told = None
-        if properties:
-            told = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            told.UserProperty = list(properties)
-        info = self._client.publish(topic, payload, qos=1, retain=retain, properties=told)
-        if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_QUEUE_SIZE):
-            raise LinkLost(f"cannot publish: {info.rc.name}")
+        self._client.speak(topic, payload, properties, retain)
 
     # -- the end -----------------------------------------------------------------------------------------
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -33,6 +32,7 @@ from edge_agent.errors import (
 )
 from edge_agent.io.city_tls import city_context
 from edge_agent.io.first_time import FirstTime
+from edge_agent.io.paho_connection import PahoConnection
 from edge_agent.io.websocket_tunnel import open_tunnel
 from edge_agent.io.wire_meter import WireMeter
 from edge_agent.ports import BrokerEvents, Session
@@ -89,8 +89,8 @@ def tls_context(address: BrokerAddress) -> ssl.SSLContext:
     return context
 
 
-class _Client(Client):
-    """paho, by way of a WebSocket where there is one to go through (paho's own would carry MQTT itself, and
+class _Client(PahoConnection):
+    """By way of a WebSocket where there is one to go through (paho's own would carry MQTT itself, and
     the broker would see the door's certificate instead of ours)."""
 
     tunnel: Callable[[], socket.socket] | None = None
@@ -105,7 +105,7 @@ class PahoBroker:
     def __init__(self, address: BrokerAddress, meter: WireMeter | None = None) -> None:
         self._address, self._meter = address, meter or WireMeter()
         self._ways = begin(address.transport)
-        self._client: Client | None = None
+        self._client: _Client | None = None
         self._session = Session("", b"", "")
 
     def connect(self, session: Session, events: BrokerEvents) -> None:
@@ -148,6 +148,7 @@ class PahoBroker:
         client.loop_start()
         self._client = client
         self._await_connack(answer)
+        client.accepted(answer.told)
 
     def _await_connack(self, answer: _Answer) -> None:
         if answer.arrived.wait(CONNACK_TIMEOUT_S) and not answer.refusal:
@@ -168,14 +169,8 @@ class PahoBroker:
         host, port = self._address.host, self._address.websocket_port
         return open_tunnel(host, port, TUNNEL_PATH, self._address.ca_file, CONNECT_TIMEOUT_S, self._meter)
 
-    def _new_client(self, session: Session) -> Client:
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._address.client_id,
-            protocol=MQTTv5,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
+    def _new_client(self, session: Session) -> _Client:
+        client = _Client(self._address.client_id)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.on_socket_open = lambda _c, _u, made: _if_socket(made, self._meter.opened)
         client.on_socket_close = lambda _c, _u, made: _if_socket(made, self._meter.closing)
@@ -203,13 +198,7 @@ class PahoBroker:
     ) -> None:
         if self._client is None:
             raise LinkLost("not connected")
-        told = None
-        if properties:
-            told = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            told.UserProperty = list(properties)
-        info = self._client.publish(topic, payload, qos=1, retain=retain, properties=told)
-        if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_QUEUE_SIZE):
-            raise LinkLost(f"cannot publish: {info.rc.name}")
+        self._client.speak(topic, payload, properties, retain)
 
     def disconnect(self, timeout_s: float = 0.0) -> None:
         client, self._client = self._client, None
@@ -234,14 +223,18 @@ class _Answer:
     def __init__(self) -> None:
         self.arrived = threading.Event()
         self.refusal = ""
+        self.told: Properties | None = None
 
 
 def _wire(client: Client, events: BrokerEvents, answer: _Answer) -> None:
     """Hand paho's callbacks on to `events`."""
 
-    def on_connect(_c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, _p: Any) -> None:
+    def on_connect(
+        _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, told: Properties | None
+    ) -> None:
         if reason.is_failure:
             answer.refusal = f"the broker refused the connection: {reason}"
+        answer.told = told
         answer.arrived.set()
 
     def on_disconnect(_c: Client, _u: Any, _f: DisconnectFlags, reason: ReasonCode, _p: Any) -> None:

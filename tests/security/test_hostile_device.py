@@ -115,6 +115,26 @@ def test_it_speaks_on_its_own_topics_alone(
     _city_works(broker, victim, server)
 
 
+def test_an_alias_is_no_way_round_the_access_list(
+    broker: MosquittoBroker, thief: IdentityFiles, victim: IdentityFiles, server: Raw
+) -> None:
+    with tls(broker, thief) as raw, tls(broker, victim) as other:
+        assert raw.opened() == other.opened() == 0
+        assert other.published(up_topic(VICTIM, Up.LIVE), b"reading", alias=1) == 0
+        assert raw.published(up_topic(VICTIM, Up.LIVE), b"forged", alias=1) == NOT_AUTHORIZED
+        assert raw.published("", b"forged", alias=1) == NOT_AUTHORIZED
+        assert raw.published(up_topic(THIEF, Up.LIVE), b"own", alias=len(Up)) == 0
+        assert raw.published("", b"own", alias=len(Up)) == other.published("", b"reading", alias=1) == 0
+        assert raw.published("", b"forged", alias=1) == NOT_AUTHORIZED, "another's alias is not ours"
+    assert heard(server.answers()) == [
+        (up_topic(VICTIM, Up.LIVE), b"reading"),
+        (up_topic(THIEF, Up.LIVE), b"own"),
+        (up_topic(THIEF, Up.LIVE), b"own"),
+        (up_topic(VICTIM, Up.LIVE), b"reading"),
+    ]
+    _city_works(broker, victim, server)
+
+
 def test_it_hears_nothing_of_others(
     broker: MosquittoBroker, thief: IdentityFiles, victim: IdentityFiles, server: Raw
 ) -> None:
@@ -198,6 +218,10 @@ MALFORMED = {
     "too deep a filter": subscribe(TOO_DEEP),
     "too large": publish(up_topic(THIEF, Up.HISTORY), bytes(2 * MAX_MESSAGE_BYTES)),
     "too large, not there": b"\x32\xff\xff\xff\x7f",
+    "an alias that nobody gave": publish("", b"x", alias=1),
+    "alias 0": publish(up_topic(THIEF, Up.LIVE), b"x", alias=0),
+    "more aliases than channels": publish(up_topic(THIEF, Up.LIVE), b"x", alias=len(Up) + 1),
+    "neither topic nor alias": publish("", b"x"),
     "a property without an end": packet(0x30, text("lp/1/city/lamp-01/up/live") + b"\xff\xff\xff\x7f"),
 }
 
