@@ -18,7 +18,7 @@ from edge_agent.core.declaring import declaration
 from edge_agent.core.sealing import Pace
 from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
-from edge_agent.io import diagnostics, radio, systemd
+from edge_agent.io import diagnostics, systemd
 from edge_agent.io.budget_file import BudgetFile
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.command_file import CommandFile
@@ -26,6 +26,7 @@ from edge_agent.io.log_ring import LogRing
 from edge_agent.io.model_folder import MANIFEST_FILE, load_model, model_directory
 from edge_agent.io.model_trial import ModelTrial
 from edge_agent.io.paho_broker import PahoBroker
+from edge_agent.io.radio import Radio
 from edge_agent.io.sqlite_spool import SqliteSpool
 from edge_agent.io.status_file import StatusFile
 from edge_agent.io.twin_file import TwinFile
@@ -102,7 +103,8 @@ class Agent:
         config = self._config = settings.at_start(config, self._shelf.load())
         self.board = Board(self._clock)
         self.spool = SqliteSpool(config.spool_dir, declaration, config.spool.max_bytes, self._clock.street_s)
-        self._reporter = Reporter(facts(config), self._clock, self.spool, self.board, radio.signal)
+        way = Radio(lambda: self.link.conditions_changed())
+        self._reporter = Reporter(facts(config), self._clock, self.spool, self.board, way.signal)
         self._quiet = settings.QuietHours(self._clock)
         meter, holds = WireMeter(), settings.configured(config)
         self._budget = BudgetKeeper(

@@ -26,6 +26,7 @@ from edge_agent.core.leaving import leave
 from edge_agent.core.renewing import LOW_DAYS
 from edge_agent.core.stamping import clock_is_set
 from edge_agent.errors import AgentError, ClockUnknown, ConfigError, SpoolError
+from edge_agent.io import radio
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.first_time import FirstTime
 from edge_agent.io.paho_broker import PahoBroker, tls_context
@@ -40,6 +41,7 @@ from wire_contract.classes import Class
 from wire_contract.envelope import decode
 from wire_contract.errors import WireError
 from wire_contract.messages import Ack, Ask
+from wire_contract.radio import NOT_MEASURED, SIGNAL, judged
 from wire_contract.topics import Address, Up, down_filter, up_topic
 
 ATTEMPTS = 4
@@ -70,7 +72,7 @@ def examine(config_file: Path) -> list[Check]:
     except ConfigError as error:
         return [Check("configuration", False, error.detail, error.remedy)]
     checks = [Check("configuration", True, f"{config_file}: {len(config.sensors)} sensors")]
-    checks += [_clock(config), *_disk(config), *_spool(config)]
+    checks += [_clock(config), *_disk(config), *_spool(config), _signal()]
     identity = _identity(config)
     checks += identity
     if all(check.ok or check.name == "key" for check in identity):
@@ -115,6 +117,15 @@ def _clock(config: AgentConfig, first_time: FirstTime | None = None) -> Check:
     except ClockUnknown as error:
         server = f"; {error.detail}"
     return Check("clock", False, f"{told}: it was never set{server}", KNOWN["clock_unset"].remedy)
+
+
+def _signal() -> Check:
+    """Whether there is a way out at all say broker and server: it need not be by a default route."""
+    way = radio.look()
+    if way is None:
+        return Check(SIGNAL, True, f"{NOT_MEASURED}: there is no default route of IPv4")
+    found = judged(way)
+    return Check(SIGNAL, found.ok, found.detail, found.remedy)
 
 
 def _disk(config: AgentConfig) -> Iterator[Check]:

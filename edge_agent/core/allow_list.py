@@ -103,7 +103,10 @@ _SETTINGS: Mapping[str, Words | AsIs | Cell] = MappingProxyType(
         "sensors": Words("the sensors' names and kinds, as configured"),
         "cell": Cell("the public cell that the lamppost stands in"),
         "model": Words("the model and runtime that decide, or the rule, and why"),
-        "signal": Words("by which interface it is connected, and how strong its Wi-Fi is; no network's name"),
+        "signal": Words(
+            "by which interface it is connected, how strong its Wi-Fi or its modem's radio is, and by which"
+            " technology; no network's, operator's or subscriber's name or number"
+        ),
     }
 )
 _TWIN: Mapping[str, Words | AsIs | Cell] = MappingProxyType(

@@ -1,20 +1,99 @@
-"""By which way this lamppost is connected, as its kernel says."""
+"""By which way this lamppost is connected: as its kernel says, and of a modem what ModemManager says."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+from edge_agent.core import radio as core
+from edge_agent.io import modem
 from wire_contract import radio
+from wire_contract.radio import Way
 
 NET = Path("/proc/net")
+ASK_EVERY_S = 60.0  # three short processes; twice as slow as the birth is looked at
+NONE_EVERY_S = 600.0  # where there was no modem: a cable stays one
+KEPT_S = 300.0  # a strength that nobody confirmed for so long is told no more
+
+Look = Callable[[Way], Way]
 
 
-def signal(net: Path = NET) -> str:
-    """As the birth tells it; "" where the kernel says nothing (no default route, no Linux)."""
-    try:
-        return radio.told(radio.way(_text(net / "route"), _text(net / "wireless")))
-    except (ValueError, IndexError):  # another form than this kernel's
-        return ""
+def way(net: Path = NET) -> Way | None:
+    """As the kernel has it; None where it says nothing (no default route, no Linux)."""
+    return core.kernel_way(_text(net / "route"), _text(net / "wireless"))
+
+
+def look(net: Path = NET, ask: Look = modem.look) -> Way | None:
+    """`way`, with its modem's strength. Waits for ModemManager, some seconds at most."""
+    found = way(net)
+    return found if found is None or found.dbm is not None else ask(found)
+
+
+class Radio:
+    """What the birth tells. It is asked for on the link's thread, which waits for nobody: a modem is asked on
+    a thread of its own, at most one at a time, and told from what it answered last.
+
+    changed: called on that thread when there is something else to tell.
+    """
+
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        net: Path = NET,
+        ask: Look = modem.look,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._changed, self._net, self._ask, self._now_s = changed, net, ask, now_s
+        self._lock = threading.Lock()  # of what follows
+        self._known: tuple[float, Way] | None = None
+        self._due_s: dict[str, float] = {}  # of the interface in use: when its modem is asked again
+        self._asking = False
+
+    def signal(self) -> str:
+        """As the birth tells it; "" where nothing is known."""
+        found = way(self._net)
+        if found is None or found.dbm is not None:
+            return radio.told(found)
+        with self._lock:
+            due = not self._asking and self._now_s() >= self._due_s.get(found.interface, 0.0)
+            self._asking = self._asking or due
+            shown = self._remembered(found)
+        if due:
+            self._start(found)
+        return radio.told(shown)
+
+    def _start(self, found: Way) -> None:
+        try:
+            threading.Thread(target=self._look, args=(found,), name="modem", daemon=True).start()
+        except RuntimeError:  # no thread to be had now
+            with self._lock:
+                self._asking = False
+
+    def _look(self, found: Way) -> None:
+        seen = found
+        try:
+            seen = self._ask(found)
+        finally:
+            with self._lock:
+                now_s, before = self._now_s(), self._remembered(found)
+                every_s = NONE_EVERY_S if seen == found and not found.is_modem else ASK_EVERY_S
+                self._due_s = {found.interface: now_s + every_s}
+                if seen != found:
+                    self._known = (now_s, core.steady(before, seen))
+                after = self._remembered(found)
+                self._asking = False
+        if after != before:
+            self._changed()
+
+    def _remembered(self, found: Way) -> Way:
+        """`found`, or what was last heard of its modem. The caller holds the lock."""
+        if self._known is None:
+            return found
+        at_s, known = self._known
+        fresh = self._now_s() - at_s < KEPT_S and known.interface == found.interface
+        return known if fresh else found
 
 
 def _text(file: Path) -> str:

@@ -22,14 +22,11 @@ from fleet_server.telemetry.service import Resolution
 from provisioning.technician.picture import Course, picture
 from provisioning.technician.site_test import (
     ACK_SLOW_S,
-    NOT_MEASURED,
     Line,
     SiteTest,
     ack_line,
-    is_mobile,
-    way_line,
 )
-from wire_contract.radio import SIGNAL, read
+from wire_contract.radio import NOT_MEASURED, SIGNAL, judged, read
 from wire_contract.topics import Address
 
 SHOWN = timedelta(minutes=5)  # the picture of readings: five samples at one a minute
@@ -102,13 +99,12 @@ def _of_device(seen: DeviceView) -> Iterator[Line]:
 
 
 def _of_signal(told: str) -> Line:
-    """told: as its last presence has it; a modem's strength is not in it."""
+    """told: as its last presence has it."""
     way = read(told)
     if way is None:
         return Line(SIGNAL, True, f"{NOT_MEASURED}: the lamppost does not tell it")
-    if way.dbm is None and is_mobile(way):
-        return Line(SIGNAL, True, f"{NOT_MEASURED}: by {way.interface}, whose strength it does not tell")
-    return way_line(way)
+    found = judged(way)
+    return Line(SIGNAL, found.ok, found.detail, found.remedy)
 
 
 def _first_ack_s(ctx: Context, principal: Principal, address: Address, since: datetime) -> float | None:

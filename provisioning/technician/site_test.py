@@ -4,7 +4,6 @@ asks the lamppost and decides nothing.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,15 +14,11 @@ from typing import Any
 from provisioning.technician.errors import LamppostUnreachable, WrongInput
 from provisioning.technician.lamppost import Lamppost
 from provisioning.technician.picture import Course
-from wire_contract import radio
-from wire_contract.radio import Way
+from wire_contract.radio import NOT_MEASURED, SIGNAL
 
 CLOCK_OFF_S = 2.0  # a minute's mean is wrong by a thirtieth; TLS and TOTP bear far more
-WIFI_WEAK_DBM = -75.0  # below it 802.11n falls to its lowest rates and loses frames in rain
-CELL_WEAK_PERCENT = 25.0  # ModemManager's scale: about -100 dBm RSRP on LTE
 ACK_SLOW_S = 90.0  # the longest flush interval is 60 s; then the server answers within a second
 ASK_EVERY_S = 1.0
-NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -89,38 +84,11 @@ def clock_line(ahead_s: float, unsure_s: float) -> Line:
     )
 
 
-def signal_line(route: str, wireless: str, modem: str) -> Line:
-    """route: /proc/net/route; wireless: /proc/net/wireless; modem: `mmcli -m any -J`; "" for none."""
-    way = radio.way(route, wireless)
-    if way is None:
-        return Line("signal", False, "no way out: there is no default route", "Look at cable, SIM or Wi-Fi")
-    percent = modem_percent(modem)
-    if way.dbm is None and percent is not None and is_mobile(way):
-        ok = percent >= CELL_WEAK_PERCENT
-        told = f"mobile {way.interface}: {percent:.0f} %"
-        return Line("signal", ok, told, "" if ok else "Move the antenna, try another operator's SIM")
-    return way_line(way)
-
-
-def way_line(way: Way) -> Line:
-    """Of Wi-Fi, or of what has no radio of its own."""
-    if way.dbm is None:
-        return Line("signal", True, f"by {way.interface}, no radio of its own")
-    ok = way.dbm >= WIFI_WEAK_DBM
-    told = f"Wi-Fi {way.interface}: {way.dbm:.0f} dBm"
-    return Line("signal", ok, told, "" if ok else "Too weak for rain and leaves: an outdoor antenna, or LTE")
-
-
-def is_mobile(way: Way) -> bool:
-    """By a modem, as Linux names them."""
-    return way.interface.startswith(("ww", "ppp", "usb"))
-
-
-def modem_percent(told: str) -> float | None:
-    try:
-        return float(json.loads(told)["modem"]["generic"]["signal-quality"]["value"])
-    except (ValueError, KeyError, TypeError):
-        return None
+def with_signal(doctor: Sequence[Line]) -> list[Line]:
+    """An older agent's doctor does not look at it."""
+    if any(line.name == SIGNAL for line in doctor):
+        return list(doctor)
+    return [*doctor, Line(SIGNAL, True, f"{NOT_MEASURED}: this lamppost's agent is older than that")]
 
 
 def ack_line(first_ack_s: float | None, waited_s: float) -> Line:
@@ -175,9 +143,8 @@ def carry_out(
     if not isinstance(checks, list):
         raise LamppostUnreachable("its agent gave no report", "Is its configuration there?")
     with _understood("doctor"):
-        doctor = [_checked(each) for each in checks]
+        doctor = with_signal([_checked(each) for each in checks])
     clock = clock_line(*post.clock()) if post.host else None
-    signal = signal_line(*(_text(post, command) for command in _SIGNAL))
     tell("watching its readings, and what the city acknowledges")
     began, had, first_ack_s = now(), _acked(post, where), None
     looks: list[tuple[float, Mapping[str, Any]]] = []
@@ -197,7 +164,7 @@ def carry_out(
     with _understood("status"):
         courses = courses_of(looks)
         device, version = f"{status['tenant']}/{status['device']}", str(status["version"])
-    mine = [line for line in (clock, signal) if line is not None]
+    mine = [] if clock is None else [clock]
     lines = [*doctor, *mine, ack_line(first_ack_s, span), readings_line(courses, list(sensors))]
     return SiteTest(
         device=device,
@@ -208,13 +175,6 @@ def carry_out(
         courses=courses,
         first_ack_s=None if first_ack_s is None else round(first_ack_s, 1),
     )
-
-
-_SIGNAL = (
-    "cat /proc/net/route",
-    "cat /proc/net/wireless 2>/dev/null || :",
-    "mmcli -m any -J 2>/dev/null || :",
-)
 
 
 @contextmanager
@@ -238,10 +198,6 @@ def _checked(told: Mapping[str, Any]) -> Line:
 def _acked(post: Lamppost, where: Sequence[str]) -> int:
     with _understood("spool"):
         return acked(_agent(post, "spool", where))
-
-
-def _text(post: Lamppost, script: str) -> str:
-    return post.script(script).stdout.decode(errors="replace")
 
 
 def _agent(post: Lamppost, what: str, where: Sequence[str]) -> Mapping[str, Any]:

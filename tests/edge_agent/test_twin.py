@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.io.modem import look
+from edge_agent.io.radio import Radio
 from firmware_bridge.kinds import SensorKind
+from tests.edge_agent.core.test_radio import route
 from tests.edge_agent.making import counting, on_broker, running
 from tests.support.acking_server import AckingServer
+from tests.support.modem_manager import modem, signal, stand_in
 from tests.support.mosquitto import MosquittoBroker
 from tests.support.waiting import wait_until
 from wire_contract.messages import TwinDesired
@@ -28,7 +32,11 @@ def server(broker: MosquittoBroker) -> Iterator[AckingServer]:
 def test_desired_settings_are_obeyed_kept_and_reported(
     tmp_path: Path, broker: MosquittoBroker, server: AckingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.io.radio.signal", lambda: "wlan0 -67 dBm")
+    (tmp_path / "route").write_text(route(("wwan0", 5)))
+    program = stand_in(tmp_path, {0: (modem("wwan0", percent="26"), signal(lte="-97.00", rate="10"))})
+    monkeypatch.setattr(
+        "edge_agent.app.Radio", lambda changed: Radio(changed, tmp_path, lambda way: look(way, program, 60.0))
+    )
     config = on_broker(tmp_path, broker, telemetry={"flush_interval_s": 60})
     wishes: dict[str, str | int | float | None] = {
         FLUSH: 2,
@@ -52,7 +60,11 @@ def test_desired_settings_are_obeyed_kept_and_reported(
         assert acks() == expected
         wait_until(lambda: agent.spooler._pace.live_s == 2.0, 20, "the interval")
         wait_until(lambda: server.presences[-1].settings["flush_interval_s"] == "2", 20, "presence")
-        assert server.presences[-1].settings["signal"] == "wlan0 -67 dBm"
+        wait_until(
+            lambda: server.presences[-1].settings["signal"] == "wwan0 26 % -97 dBm LTE",
+            20,
+            "its modem's strength",
+        )
         wait_until(lambda: agent._sampling[0]._state.cadence.every_s == 3600, 20, "the sensor's interval")
     server.twins.clear()
     with running(config, counting(SensorKind.SDS011)) as agent:

@@ -347,6 +347,8 @@ def test_a_phone_tests_and_hands_over_what_the_city_sees(town: Town) -> None:
             ("wlan0 -81 dBm", False, "Wi-Fi wlan0: -81 dBm"),
             ("eth0", True, "by eth0, no radio of its own"),
             ("wwan0", True, "not measured: by wwan0, whose strength it does not tell"),
+            ("wwan0 64 % UMTS", True, "mobile wwan0: 64 % UMTS, good"),
+            ("wwan0 64 % -104 dBm LTE", False, "mobile wwan0: -104 dBm RSRP LTE, too weak"),
             ("<b>loud</b>", True, "not measured: the lamppost does not tell it"),
         ):
             city.execute(

@@ -24,43 +24,19 @@ from tests.support.mosquitto import MosquittoBroker
 
 __all__ = ["sensor_port", "server"]
 
-ROUTE = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
-WIFI = "Inter-| sta-|\n face | tus |\n wlan0: 0000   54.  {level}.  -256        0      0\n"
-MODEM = '{"modem": {"generic": {"signal-quality": {"recent": "yes", "value": "%s"}}}}'
-
-
-def route(*ways: tuple[str, int]) -> str:
-    rows = [f"{name}\t00000000\t0101A8C0\t0003\t0\t0\t{metric}\t00000000\t0\t0\t0" for name, metric in ways]
-    return ROUTE + "eth9\t0001A8C0\t00000000\t0001\t0\t0\t1\t00FFFFFF\t0\t0\t0\n" + "\n".join(rows)
-
-
-@pytest.mark.parametrize(
-    ("ways", "wireless", "modem", "ok", "told"),
-    [
-        ([], "", "", False, "no default route"),
-        ([("eth0", 100)], WIFI.format(level=-90), "", True, "eth0"),
-        ([("wlan0", 600)], WIFI.format(level=-60), "", True, "-60 dBm"),
-        ([("wlan0", 600)], WIFI.format(level=-75), "", True, "-75 dBm"),
-        ([("wlan0", 600)], WIFI.format(level=-76), "", False, "-76 dBm"),
-        ([("eth0", 700), ("wlan0", 600)], WIFI.format(level=-80), "", False, "-80 dBm"),
-        ([("wwan0", 5)], "", MODEM % "57", True, "57 %"),
-        ([("wwan0", 5)], "", MODEM % "24", False, "24 %"),
-        ([("wwan0", 5)], "", "garbage", True, "wwan0"),
-        ([("wwan0", 5)], "", '{"modem": 3}', True, "wwan0"),
-        ([("eth0", 5)], "", MODEM % "3", True, "eth0"),
-    ],
-)
-def test_the_signal(ways: list[tuple[str, int]], wireless: str, modem: str, ok: bool, told: str) -> None:
-    line = site_test.signal_line(route(*ways), wireless, modem)
-    assert (line.ok, bool(line.remedy)) == (ok, not ok)
-    assert told in line.detail
-
 
 @pytest.mark.parametrize(
     ("ahead", "unsure", "ok"), [(0, 0, True), (2, 0, True), (-2.1, 0, False), (5, 3, True), (5.1, 3, False)]
 )
 def test_the_clock(ahead: float, unsure: float, ok: bool) -> None:
     assert site_test.clock_line(ahead, unsure).ok is ok
+
+
+def test_the_signal_is_the_lampposts_own_word() -> None:
+    weak = Line("signal", False, "mobile wwan0: 24 % UMTS, too weak", "Move the antenna")
+    assert site_test.with_signal([weak]) == [weak]
+    (line,) = site_test.with_signal([])
+    assert (line.ok, line.verdict) == (True, "-"), "an older agent says nothing of it"
 
 
 def test_acks_and_readings() -> None:
@@ -110,6 +86,7 @@ def test_a_real_agent_passes_and_the_city_has_something_new(
     assert {course.channel for course in found.courses} == {"pm2_5", "pm10"}
     assert site_test.from_json(found.as_json()) == found
     assert Line("readings", True, "2 channels, sensors: 1") in found.lines
+    assert [line.name for line in found.lines].count("signal") == 1
 
 
 WELL: dict[str, Any] = {

@@ -1,0 +1,157 @@
+"""By which way this lamppost is connected, from what Linux and ModemManager say of it. Pure.
+
+ModemManager's tool is asked for JSON (mmcli(1), `-J`; its cli/mmcli-output.c): a map of maps whose leaves are
+strings or lists of strings, "--" where nothing is known. Of all that it tells (the modem's number and the
+subscriber's among it) only ports, quality, technologies and RSRP are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from wire_contract.radio import Way
+
+# proc_net_wireless: "wlan0: 0000   54.  -56.  -256 ...": status, quality, level in dBm.
+_WIRELESS = re.compile(r"^\s*(\w[\w.-]*):\s+\S+\s+[-\d.]+\s+(-?\d{1,3})\b", re.MULTILINE)
+_NUMBER = re.compile(r"/org/freedesktop/ModemManager1/Modem/([0-9]{1,6})")
+_TECHNOLOGY = re.compile(r"(?!unknown)[0-9]?[a-z][0-9a-z-]{1,10}")  # MMModemAccessTechnology
+_RSRP = re.compile(r"(-[0-9]{2,3})(?:\.[0-9]{1,6})?")
+_RSRP_DBM = range(-157, -30)  # what TS 36.133 and TS 38.133 let a modem report
+MODEMS_MOST = 4  # a lamppost has one, perhaps one more; each is a question to another process
+STEP_PERCENT, STEP_DBM = 6, 3  # double or half; less is no news: each telling is paid for by the byte
+
+
+class _Quality(msgspec.Struct, frozen=True):
+    value: str
+    recent: str = "yes"
+
+
+class _Generic(msgspec.Struct, frozen=True):
+    ports: list[str] = []
+    quality: _Quality | None = msgspec.field(default=None, name="signal-quality")
+    technologies: list[str] = msgspec.field(default=[], name="access-technologies")
+
+
+class _Power(msgspec.Struct, frozen=True):
+    rsrp: str = ""
+
+
+class _Signal(msgspec.Struct, frozen=True):
+    lte: _Power = _Power()
+    nr: _Power = msgspec.field(default=_Power(), name="5g")
+
+
+class _Parts(msgspec.Struct, frozen=True):
+    generic: _Generic = _Generic()
+    signal: _Signal = _Signal()
+
+
+class _Told(msgspec.Struct, frozen=True):
+    modem: _Parts
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    modems: list[str] = msgspec.field(name="modem-list")
+
+
+@dataclass(frozen=True)
+class Modem:
+    """`percent` 0 to 100, None: not known. `technology`: "LTE", "LTE+5GNR"; "" where it has none now."""
+
+    number: str
+    interfaces: tuple[str, ...]
+    percent: int | None
+    technology: str
+
+
+def kernel_way(route: str, wireless: str) -> Way | None:
+    """Of /proc/net/route and /proc/net/wireless; None where there is no default route (of IPv4)."""
+    interface = default_interface(route)
+    if interface is None:
+        return None
+    levels = {name: int(level) for name, level in _WIRELESS.findall(wireless)}
+    return Way(interface, levels.get(interface))
+
+
+def default_interface(route: str) -> str | None:
+    """Of the default route with the lowest metric (proc_net_route(5)); None where there is none, or where the
+    kernel's form is another one."""
+    rows = [line.split() for line in route.splitlines()[1:]]
+    try:
+        ways = [(int(row[6]), row[0]) for row in rows if len(row) > 7 and row[1] == row[7] == "00000000"]
+    except ValueError:
+        return None
+    return min(ways)[1] if ways else None
+
+
+def modem_numbers(listed: bytes) -> tuple[str, ...]:
+    """Of `mmcli -L -J`; () for none, and for what is not understood."""
+    try:
+        paths = msgspec.json.decode(listed, type=_Listed).modems
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
+    found = [match[1] for path in paths if (match := _NUMBER.fullmatch(path))]
+    return tuple(found[:MODEMS_MOST])
+
+
+def modem(number: str, told: bytes) -> Modem | None:
+    """Of `mmcli -m NUMBER -J`; None for what is not understood."""
+    parts = _parts(told)
+    if parts is None:
+        return None
+    ports = [port.removesuffix(" (net)") for port in parts.generic.ports if port.endswith(" (net)")]
+    names = [each.upper() for each in parts.generic.technologies if _TECHNOLOGY.fullmatch(each)]
+    return Modem(number, tuple(ports), _percent(parts.generic.quality), "+".join(names[:2]))
+
+
+def rsrp(told: bytes) -> int | None:
+    """dBm, of `mmcli -m NUMBER --signal-get -J`; LTE's, which 5G's control goes by where both are there. None
+    where nobody told ModemManager to measure it (`--signal-setup`), and for what is not understood."""
+    parts = _parts(told)
+    for power in () if parts is None else (parts.signal.lte, parts.signal.nr):
+        match = _RSRP.fullmatch(power.rsrp)
+        if match is not None and int(match[1]) in _RSRP_DBM:
+            return int(match[1])
+    return None
+
+
+def modem_of(way: Way, modems: Sequence[Modem]) -> Modem | None:
+    """The one that has this interface as its port; for a name as modems have it, the only one there is: PPP
+    and multiplexed interfaces are no ports."""
+    owners = [each for each in modems if way.interface in each.interfaces]
+    if not owners and way.is_modem:
+        owners = list(modems)
+    return owners[0] if len(owners) == 1 else None
+
+
+def steady(before: Way | None, now: Way) -> Way:
+    """What is told: the same as before while it moves less than a step of either measure."""
+    if before is None or replace(before, percent=None, dbm=None) != replace(now, percent=None, dbm=None):
+        return now
+    still = _near(before.percent, now.percent, STEP_PERCENT) and _near(before.dbm, now.dbm, STEP_DBM)
+    return before if still else now
+
+
+def _near(before: int | None, now: int | None, step: int) -> bool:
+    if before is None or now is None:
+        return before is now
+    return abs(before - now) < step
+
+
+def _percent(quality: _Quality | None) -> int | None:
+    """0 that is not recent is what ModemManager begins with (MMModem, SignalQuality)."""
+    if quality is None or not re.fullmatch(r"100|[0-9]{1,2}", quality.value, re.ASCII):
+        return None
+    percent = int(quality.value)
+    return None if percent == 0 and quality.recent != "yes" else percent
+
+
+def _parts(told: bytes) -> _Parts | None:
+    try:
+        return msgspec.json.decode(told, type=_Told).modem
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
