@@ -29,6 +29,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import psycopg
 
@@ -57,6 +58,8 @@ _COLUMNS = "SELECT serial, tenant || '/' || device, not_after FROM certificate "
 _BESIDE = f"""
 {_COLUMNS} WHERE (tenant, device) IN (SELECT tenant, device FROM certificate WHERE serial = ANY(%s))
 """  # noqa: S608 - made of the constant above
+# Those that may have left the list since the broker started, as they ran out long ago.
+_RAN_OUT = "SELECT serial FROM certificate WHERE revoked_at > %s AND not_after < now()"
 _OF_ONE = _COLUMNS + "WHERE tenant = %s AND device = %s"
 
 
@@ -201,6 +204,8 @@ def what_follows(config: ServerConfig, given: bytes, now: datetime) -> Cut:
     """`given`: the file of revocation lists as the broker started with it, as it was before, and as it is,
     with NUL between them. Raises OSError, ValueError, psycopg.Error."""
     started, before, listed = map(_serials, given.split(b"\0"))
+    ran_out = _ran_out(config, given.partition(b"\0")[0])
+    before, listed = before | ran_out, listed | ran_out
     fresh = listed - (started & before)
     if not fresh:
         return Cut()
@@ -224,12 +229,25 @@ def _serials(content: bytes) -> frozenset[int]:
     return serials_on(read_lists(content)) if content else frozenset()
 
 
+def _ran_out(config: ServerConfig, started: bytes) -> frozenset[int]:
+    """Who was shut out since the list with which the broker started may hold a connection from before: its
+    name stays taken, also when its certificate has left the list."""
+    lists = read_lists(started) if started else ()
+    if not lists:
+        return frozenset()
+    rows = _rows(config, _RAN_OUT, min(each.last_update_utc for each in lists))
+    return frozenset(int(serial, 16) for (serial,) in rows)
+
+
 def _issued(config: ServerConfig, question: str, *values: object) -> list[Issued]:
+    return [Issued(int(serial, 16), name, until) for serial, name, until in _rows(config, question, *values)]
+
+
+def _rows(config: ServerConfig, question: str, *values: object) -> list[tuple[Any, ...]]:
     directory = config.database.embedded_directory
     url = config.database.url if directory is None else url_of(directory)
     with psycopg.connect(url, connect_timeout=int(ANSWER_S)) as connection:
-        rows = connection.execute(question.encode(), values).fetchall()
-    return [Issued(int(serial, 16), name, until) for serial, name, until in rows]
+        return connection.execute(question.encode(), values).fetchall()
 
 
 def main(arguments: list[str]) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -231,6 +231,23 @@ class Authority:
             return revocation.without_held(crl, asked, by.certificate, by.key, self.clock())
 
         return self._change_lists(asked, following)
+
+    def shorten_lists(self, ends: Mapping[int, datetime]) -> frozenset[int]:
+        """A list as is due each day: without certificates that ran out, where the former list has named them
+        since (`revocation.without_expired`). ends: serial -> its last instant. Returns those that no list
+        names any more. Raises OSError."""
+        signers = {each.certificate.subject: each for each in self.signing()}
+        with self.locked():
+            before = self.revocation_lists()
+            after = [
+                revocation.without_expired(each, ends, by.certificate, by.key, self.clock())
+                if (by := signers.get(each.issuer))
+                else each
+                for each in before
+            ]
+            if any(new is not old for new, old in zip(after, before, strict=True)):
+                write_atomically(self.files.crl, revocation.pem(after), PUBLIC_FILE_MODE)
+        return revocation.serials_on(before) - revocation.serials_on(after)
 
     def signer(self, certificate: x509.Certificate) -> Signer:
         """Whose signature it bears. Its dates and standing are not looked at."""

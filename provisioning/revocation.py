@@ -5,7 +5,7 @@ An entry is for good, or on hold (certificateHold, section 5.3.1): refused too, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from provisioning.certificates import BACKDATED
+
+CLOCKS = timedelta(days=7)  # by which a broker's clock may be behind; costs a fourteenth of the entries
 
 
 def first_list(
@@ -100,6 +102,36 @@ def without_held(
         return current
     others = [each for each in current if each.serial_number not in gone]
     return _signed(issuer, key, now, others, list_number(current) + 1, current)
+
+
+def without_expired(
+    current: x509.CertificateRevocationList,
+    ends: Mapping[int, datetime],
+    issuer: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+) -> x509.CertificateRevocationList:
+    """The next list, without certificates that ran out. ends: serial -> its last instant; others stay.
+
+    An entry goes once it has stood on a list that was issued after that instant (RFC 5280, section 3.3) and
+    `CLOCKS`: the current one; else the list that this makes is that one. The same list where none is due.
+    """
+    past = {each.serial_number for each in current if _stands_past(each, ends, now - BACKDATED)}
+    if not past:
+        return current
+    gone = {each.serial_number for each in current if _stands_past(each, ends, current.last_update_utc)}
+    others = [each for each in current if each.serial_number not in gone]
+    return _signed(issuer, key, now, others, list_number(current) + 1, current)
+
+
+def _stands_past(entry: x509.RevokedCertificate, ends: Mapping[int, datetime], issued: datetime) -> bool:
+    until = ends.get(entry.serial_number)
+    return until is not None and is_past(until, issued)
+
+
+def is_past(not_after: datetime, now: datetime) -> bool:
+    """Has it run out by everybody's clock?"""
+    return now > not_after + CLOCKS
 
 
 def reason_of(entry: x509.RevokedCertificate) -> x509.ReasonFlags:

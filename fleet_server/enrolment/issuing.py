@@ -21,15 +21,15 @@ from fleet_server.commands import service as commands
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
-from fleet_server.enrolment import rules, store
+from fleet_server.enrolment import rules, shutting, store
 from fleet_server.enrolment.certificate_rules import Reason
+from fleet_server.enrolment.city_authority import city_authority, unavailable
 from fleet_server.enrolment.errors import AuthorityUnavailable, BadRequest
 from fleet_server.enrolment.rules import Event, State
 from fleet_server.enrolment.store import Enrolment
 from provisioning import requests
-from provisioning.authority import Authority, Signer
+from provisioning.authority import Signer
 from provisioning.errors import AuthorityError, RequestRefused
-from provisioning.revocation import reason_of
 from wire_contract.topics import Address
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def complete(ctx: Context, enrolment_id: int, now: datetime) -> Enrolment:
         if rules.step(current.state, Event.ISSUE) is not State.ISSUED:
             return current  # another process was first
         if found.replaces or found.known:  # before the new one is on record: a power cut here only repeats it
-            revoke_all(ctx, session, address, now, hold=False)
+            shutting.shut_out(ctx, session, [address], now, hold=False, reason=Reason.SUPERSEDED)
             _forget_orders(session, address)
         chain_pem = _issue(ctx, found.csr, address)
         _record(session, address, chain_pem, now)
@@ -94,12 +94,12 @@ def _forget_orders(session: Session, address: Address) -> None:
 
 def ca_certificates(ctx: Context) -> str:
     """The authority's trust bundle (root, issuing), PEM: what devices trust. Raises AuthorityUnavailable."""
-    return _authority(ctx).trust_bundle()
+    return city_authority(ctx).trust_bundle()
 
 
 def signer_and_revoked(ctx: Context, certificate: x509.Certificate) -> tuple[Signer, bool]:
     """Who signed it, and is it on the city's revocation list? Raises AuthorityUnavailable."""
-    authority = _authority(ctx)
+    authority = city_authority(ctx)
     return authority.signer(certificate), authority.is_revoked(certificate.serial_number)
 
 
@@ -134,25 +134,11 @@ def renew(ctx: Context, address: Address, csr_der: bytes, now: datetime | None =
 
 def _issue(ctx: Context, csr_der: bytes, address: Address) -> str:
     try:
-        return _authority(ctx).issue_device(csr_der, address)
+        return city_authority(ctx).issue_device(csr_der, address)
     except RequestRefused as refused:
         raise BadRequest(f"{refused.what}.", remedy=refused.remedy) from refused
     except (AuthorityError, OSError) as error:
-        raise _unavailable(error) from error
-
-
-def _authority(ctx: Context) -> Authority:
-    try:
-        return Authority.load_issuing(ctx.authority_directory)
-    except (AuthorityError, OSError) as error:
-        raise _unavailable(error) from error
-
-
-def _unavailable(error: Exception) -> AuthorityUnavailable:
-    log.error("the certificate authority cannot be used: %s", error)
-    return AuthorityUnavailable(
-        "The certificate authority cannot sign now.", remedy="The server's log says why."
-    )
+        raise unavailable(error) from error
 
 
 def _record(session: Session, address: Address, chain_pem: str, now: datetime) -> None:
@@ -176,95 +162,10 @@ def certificate(address: Address, chain_pem: str, now: datetime) -> store.Certif
 def issue_all(ctx: Context, asked: Sequence[tuple[bytes, Address]]) -> list[str]:
     """A chain (PEM) for each request (DER), with the authority read once. Raises BadRequest (nothing was
     issued), AuthorityUnavailable."""
-    authority = _authority(ctx)
+    authority = city_authority(ctx)
     try:
         return [authority.issue_device(csr_der, address) for csr_der, address in asked]
     except RequestRefused as refused:
         raise BadRequest(f"{refused.what}.", remedy=refused.remedy) from refused
     except AuthorityError as error:
-        raise _unavailable(error) from error
-
-
-def revoke_all(ctx: Context, session: Session, address: Address, now: datetime, *, hold: bool) -> None:
-    """Shut out every certificate of the device, for good or until `release_held`. Can be repeated.
-
-    Raises AuthorityUnavailable.
-    """
-    shut_out(ctx, session, [address], now, hold=hold)
-
-
-def shut_out(
-    ctx: Context, session: Session, addresses: Sequence[Address], now: datetime, *, hold: bool
-) -> None:
-    """As `revoke_all`, for many at once: the list is written once, and the broker reads it once."""
-    if not hold:
-        for address in addresses:
-            store.mark_all_revoked(session, address.tenant, address.device, now)
-    serials = _serials(session, addresses, now)
-    if not serials:
-        return
-    try:
-        fresh = _authority(ctx).revoke_all([int(each, 16) for each in serials], hold=hold)
-    except OSError as error:
-        raise _unavailable(error) from error
-    for serial, address in serials.items():
-        store.mark_revoked(session, serial, now)
-        if int(serial, 16) in fresh:
-            log.info("certificate %s of %s %s", serial, address, "on hold" if hold else "revoked")
-
-
-def reasons_listed(ctx: Context) -> dict[int, str]:
-    """Serial -> RFC 5280's word for why it is on a revocation list. Raises AuthorityUnavailable."""
-    try:
-        lists = _authority(ctx).revocation_lists()
-    except (OSError, ValueError) as error:
-        raise _unavailable(error) from error
-    return {entry.serial_number: reason_of(entry).value for each in lists for entry in each}
-
-
-def revoke_one(ctx: Context, serial: str, reason: Reason) -> bool:
-    """For good; False where the list has it so already. Raises AuthorityUnavailable."""
-    try:
-        fresh = _authority(ctx).revoke_all([int(serial, 16)], reason=x509.ReasonFlags(str(reason)))
-    except OSError as error:
-        raise _unavailable(error) from error
-    return bool(fresh)
-
-
-def relist(ctx: Context, serials: Sequence[str], *, hold: bool) -> None:
-    """On the list, for good or on hold. Raises AuthorityUnavailable."""
-    try:
-        _authority(ctx).revoke_all([int(each, 16) for each in serials], hold=hold)
-    except OSError as error:
-        raise _unavailable(error) from error
-
-
-def let_in_again(ctx: Context, session: Session, addresses: Sequence[Address], now: datetime) -> None:
-    """Let the certificates in again that are on hold; those that ran out meanwhile are good for a renewal
-    by their key. Can be repeated. Raises AuthorityUnavailable."""
-    serials = {
-        serial: address
-        for address in addresses
-        for serial in store.shut_serials(session, address.tenant, address.device)
-    }
-    if not serials:
-        return
-    try:
-        released = _authority(ctx).release_all([int(each, 16) for each in serials])
-    except OSError as error:
-        raise _unavailable(error) from error
-    listed, unexpired = reasons_listed(ctx), _serials(session, addresses, now)
-    for serial, address in serials.items():
-        if int(serial, 16) in released:
-            store.mark_revoked(session, serial, None)
-            log.info("certificate %s of %s no longer on hold", serial, address)
-        elif serial in unexpired and int(serial, 16) not in listed:  # a power cut came before the mark
-            store.mark_revoked(session, serial, None)
-
-
-def _serials(session: Session, addresses: Sequence[Address], now: datetime) -> dict[str, Address]:
-    return {
-        serial: address
-        for address in addresses
-        for serial in store.unexpired_serials(session, address.tenant, address.device, now)
-    }
+        raise unavailable(error) from error

@@ -63,7 +63,8 @@ class NewClaim:
 
 @dataclass(frozen=True)
 class Certificate:
-    """`serial` is lower-case hex."""
+    """serial: lower-case hex. revoked_at: or on hold since. revocation: why, RFC 5280's word; "": not
+    revoked, or by an older version of this program, which did not write it down."""
 
     serial: str
     tenant: str
@@ -72,6 +73,7 @@ class Certificate:
     issued_at: datetime
     not_after: datetime
     revoked_at: datetime | None = None
+    revocation: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def certificate_of(found: Any) -> Certificate | None:
         return None
     return Certificate(
         found.serial, found.tenant, found.device, found.key_fingerprint,
-        found.issued_at, found.not_after, found.revoked_at,
+        found.issued_at, found.not_after, found.revoked_at, found.revocation,
     )  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
-from fleet_server.enrolment import issuing, store
-from fleet_server.enrolment.certificate_rules import Reason, Standing, standing, what_follows
+from fleet_server.enrolment import shutting, store
+from fleet_server.enrolment.certificate_rules import Reason, Standing, standing, what_follows, why
 from fleet_server.enrolment.store import Certificate
 from fleet_server.errors import NotFound
 from fleet_server.masking import in_log
@@ -59,7 +59,7 @@ def certificates(
     authorize(principal, Action.CERTIFICATES_READ, str(address))
     if devices.state_of(ctx, ENROLMENT, address) is None:
         raise NotFound(f"There is no device {address}.")
-    listed = issuing.reasons_listed(ctx)
+    listed = shutting.reasons_listed(ctx)
     with ctx.db.session(principal.tenant) as session:
         return _known(session, address, listed, now or datetime.now(UTC))
 
@@ -79,12 +79,9 @@ def revoke(
     with ctx.db.session(principal.tenant) as session:
         store.lock_certificates(session, address.tenant, address.device)
         found = _found(session, address, serial)
-        before = _one(session, address, found.serial, issuing.reasons_listed(ctx), instant)
-        fresh = issuing.revoke_one(ctx, found.serial, reason)
-        changed = fresh or found.revoked_at is None
-        if changed:
-            store.mark_revoked(session, found.serial, instant)
-        listed = issuing.reasons_listed(ctx)
+        before = _one(session, address, found.serial, shutting.reasons_listed(ctx), instant)
+        changed = shutting.end(ctx, session, found, reason, instant)
+        listed = shutting.reasons_listed(ctx)
         known = _one(session, address, found.serial, listed, instant)
         others = [
             each.standing
@@ -128,6 +125,7 @@ def _one(session: Session, address: Address, serial: str, listed: Mapping[int, s
 
 
 def _standing(each: Certificate, listed: Mapping[int, str], now: datetime) -> Known:
-    reason = listed.get(int(each.serial, 16))
-    told = standing(listed=reason, revoked=each.revoked_at is not None, not_after=each.not_after, now=now)
-    return Known(each, told, reason or "")
+    on_list = listed.get(int(each.serial, 16))
+    recorded = None if each.revoked_at is None else each.revocation or on_list or str(Reason.UNSPECIFIED)
+    reason = why(listed=on_list, recorded=recorded, not_after=each.not_after, now=now)
+    return Known(each, standing(reason, each.not_after, now), reason or "")

@@ -26,7 +26,8 @@ from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
 from fleet_server.devices.service import DeviceView
-from fleet_server.enrolment import issuing, store
+from fleet_server.enrolment import shutting, store
+from fleet_server.enrolment.certificate_rules import ENDED
 from fleet_server.enrolment.errors import AuthorityUnavailable, NotNow
 from fleet_server.errors import InvalidRequest, SecondPersonNeeded
 from fleet_server.limits import service as floods
@@ -148,11 +149,11 @@ def _follow(ctx: Context, addresses: Sequence[Address], now: datetime) -> None:
         for state, those in by_state.items():
             match state:
                 case DeviceState.ACTIVE:
-                    issuing.let_in_again(ctx, session, those, now)
+                    shutting.let_in_again(ctx, session, those, now)
                 case DeviceState.QUARANTINED:
-                    issuing.shut_out(ctx, session, those, now, hold=True)
+                    shutting.shut_out(ctx, session, those, now, hold=True)
                 case DeviceState.DECOMMISSIONED:
-                    issuing.shut_out(ctx, session, those, now, hold=False)
+                    shutting.shut_out(ctx, session, those, now, hold=False, reason=ENDED)
                 case DeviceState.PENDING:
                     pass
                 case _:

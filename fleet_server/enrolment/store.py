@@ -320,26 +320,6 @@ def lock_certificates(session: Session, tenant: str, device: str) -> None:
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
-def unexpired_serials(session: Session, tenant: str, device: str, now: datetime) -> list[str]:
-    """Serials of the device's certificates that open the door unless they are revoked, oldest first."""
-    k = tables.Certificate
-    statement = (
-        select(col(k.serial))
-        .where(col(k.tenant) == tenant, col(k.device) == device, col(k.not_after) > now)
-        .order_by(col(k.issued_at), col(k.serial))
-    )
-    return list(session.execute(statement).scalars())
-
-
-def shut_serials(session: Session, tenant: str, device: str) -> list[str]:
-    """Serials of the device's certificates that are revoked or on hold, those that ran out too."""
-    k = tables.Certificate
-    statement = select(col(k.serial)).where(
-        col(k.tenant) == tenant, col(k.device) == device, col(k.revoked_at).is_not(None)
-    )
-    return list(session.execute(statement.order_by(col(k.serial))).scalars())
-
-
 def count_issued(session: Session, tenant: str, device: str, since: datetime) -> int:
     k = tables.Certificate
     statement = select(func.count()).where(
@@ -348,20 +328,13 @@ def count_issued(session: Session, tenant: str, device: str, since: datetime) ->
     return int(session.execute(statement).scalar_one())
 
 
-def mark_revoked(session: Session, serial: str, at: datetime | None) -> None:
-    """at None: it is not revoked (any more). The first instant stays."""
+def mark(session: Session, serials: Sequence[str], word: str, at: datetime | None) -> None:
+    """Revoked or on hold, and why (RFC 5280's word); at None, word "": it is not (any more). The first
+    instant stays."""
     k = tables.Certificate
-    statement = update(k).where(col(k.serial) == serial)
-    if at is not None:
-        statement = statement.where(col(k.revoked_at).is_(None))
-    session.execute(statement.values(revoked_at=at))
-
-
-def mark_all_revoked(session: Session, tenant: str, device: str, at: datetime) -> None:
-    """Also those that ran out: no list names them, but their keys could ask for the next one."""
-    k = tables.Certificate
-    statement = update(k).where(col(k.tenant) == tenant, col(k.device) == device, col(k.revoked_at).is_(None))
-    session.execute(statement.values(revoked_at=at))
+    since = None if at is None else func.coalesce(col(k.revoked_at), at)
+    statement = update(k).where(col(k.serial).in_(serials))
+    session.execute(statement.values(revoked_at=since, revocation=word))
 
 
 def _joined() -> Any:

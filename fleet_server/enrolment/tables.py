@@ -118,7 +118,9 @@ class Certificate(SQLModel, table=True):
     key_fingerprint: str = column(Text)
     issued_at: datetime = instant()
     not_after: datetime = instant()
-    revoked_at: datetime | None = maybe_instant()
+    revoked_at: datetime | None = maybe_instant()  # or on hold since
+    # RFC 5280's word; '': not revoked, or by a version that did not say
+    revocation: str = column(Text, default="''")
 
 
 class ClaimAlarm(SQLModel, table=True):

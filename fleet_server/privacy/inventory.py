@@ -118,7 +118,7 @@ NOBODY: dict[str, str] = {
     "audit_line": "tenant action body",
     "audit_personal": "name tenant",
     "calibration": "channel",
-    "certificate": "serial tenant device key_fingerprint",
+    "certificate": "serial tenant device key_fingerprint revocation",
     "claim": "id district tenant way batch registered_key",
     "claim_alarm": "tenant claim_id device key_fingerprint",
     "claim_batch": "id tenant district state",

@@ -208,6 +208,11 @@ def test_who_it_is_stands_in_the_database(database_url: str, tmp_path: Path) -> 
         ("city/lamp-02",), frozenset({"city/lamp-02"}), frozenset({99})
     )
     assert is_shut("city/nobody")
+    authority.files.crl.write_bytes(started)  # as if all had run out long ago: they have left the list
+    with ctx.db.raw() as connection:
+        connection.execute("UPDATE certificate SET not_after = now() - interval '8 days'")
+    assert follows(started + b"\0" + before) == Cut((str(ONE_POST),), frozenset({str(ONE_POST)})), "kept out"
+    assert follows(before + b"\0" + before) == Cut(), "that broker never let it in"
     ctx.db.close()
 
 

@@ -43,6 +43,8 @@ from fleet_server.twin.reconciling import TWINS_A_TICK, reconcile, regroup
 
 LETTERS_A_TICK = 200
 LATEST_A_TICK = 10_000  # rows: then units may be left
+DAY_S = 86_400.0
+ENTRIES_A_LIST = 1_000_000  # all that are due at once: what then is due waits for the next day's list
 RETRY_AFTER_S = 2.0  # a database that restarts is back by then
 
 _log = logging.getLogger(__name__)
@@ -134,6 +136,7 @@ LOOPS = (
         FLOODS_A_TICK + 1,
     ),
     Loop("revocation list", 60.0, lambda b: relisting.list_again(b.context), 1),
+    Loop("shorten the revocation list", DAY_S, lambda b: relisting.shorten(b.context), ENTRIES_A_LIST),
     Loop("settings", 1.0, lambda b: reconcile(b.context.db), TWINS_A_TICK),
     Loop("dynamic groups", 60.0, lambda b: regroup(b.context.db, b.group, b.begin_group), 1),
     Loop("presence sweep", 5.0, lambda b: sweep_presence(b.connection, b.context.clock.now()), ROWS_A_TICK),

@@ -35,28 +35,32 @@ from wire_contract.topics import Address
 OFFICER = Principal("operator", "sol", frozenset({Role.SECURITY_OFFICER}), "city")
 THEFT = Reason.KEY_COMPROMISE
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
+HELD = certificate_rules.HOLD
 SOON, PAST = NOW + timedelta(days=1), NOW - timedelta(days=1)
 
 
 @pytest.mark.parametrize(
-    ("listed", "marked", "not_after", "told"),
+    ("listed", "recorded", "not_after", "told", "why"),
     [
-        (None, False, SOON, Standing.GOOD),
-        (None, False, PAST, Standing.EXPIRED),
-        (None, False, NOW, Standing.EXPIRED),
-        (None, True, PAST, Standing.REVOKED),  # it ran out before its lamppost was decommissioned
-        (None, True, SOON, Standing.GOOD),  # the list decides; the mark was not taken off
-        ("certificateHold", True, SOON, Standing.ON_HOLD),
-        ("certificateHold", False, SOON, Standing.ON_HOLD),  # the mark is still to come
-        ("keyCompromise", True, SOON, Standing.REVOKED),
-        ("unspecified", False, PAST, Standing.REVOKED),
+        (None, None, SOON, Standing.GOOD, None),
+        (None, None, PAST, Standing.EXPIRED, None),
+        (None, None, NOW, Standing.EXPIRED, None),
+        (None, "superseded", PAST, Standing.REVOKED, "superseded"),  # before its lamppost was decommissioned
+        (None, HELD, PAST, Standing.ON_HOLD, HELD),  # it ran out on hold, and has left the list
+        (None, "superseded", SOON, Standing.GOOD, None),  # the list decides, and is put right within a minute
+        (HELD, HELD, SOON, Standing.ON_HOLD, HELD),
+        (HELD, None, SOON, Standing.ON_HOLD, HELD),  # the mark is still to come
+        (HELD, "keyCompromise", SOON, Standing.REVOKED, "keyCompromise"),  # an older list was put back
+        ("keyCompromise", "keyCompromise", SOON, Standing.REVOKED, "keyCompromise"),
+        ("keyCompromise", HELD, SOON, Standing.REVOKED, "keyCompromise"),
+        ("unspecified", None, PAST, Standing.REVOKED, "unspecified"),
     ],
 )
 def test_what_a_certificate_is_good_for(
-    listed: str | None, marked: bool, not_after: datetime, told: Standing
+    listed: str | None, recorded: str | None, not_after: datetime, told: Standing, why: str | None
 ) -> None:
-    got = certificate_rules.standing(listed=listed, revoked=marked, not_after=not_after, now=NOW)
-    assert got is told
+    got = certificate_rules.why(listed=listed, recorded=recorded, not_after=not_after, now=NOW)
+    assert (certificate_rules.standing(got, not_after, NOW), got) == (told, why)
 
 
 @pytest.mark.parametrize(

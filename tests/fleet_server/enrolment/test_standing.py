@@ -274,8 +274,7 @@ def test_a_release_that_was_cut_short_is_made_up_for(ctx: Context, authority: Au
 
 
 def test_what_an_older_list_has_forgotten_is_put_on_it_again(ctx: Context, authority: Authority) -> None:
-    """A backup of the authority was put back. One that came back by its newest certificate could not be told
-    from one that was just let in: it is on hold, which a person can end."""
+    """A backup of the authority was put back. What was for good is so again, and why."""
     empty = authority.files.crl.read_bytes()
     two, three = Address("city", "lamp-02"), Address("city", "lamp-03")
     replaced = enrolled(ctx).serial_number
@@ -290,7 +289,10 @@ def test_what_an_older_list_has_forgotten_is_put_on_it_again(ctx: Context, autho
     assert relisting.list_again(ctx) == 0
     authority.files.crl.write_bytes(empty)
     assert setup_role.main(ctx.config) == 0, "before the broker starts"
-    assert shut_out(authority) == before | {newest: "hold"}
+    assert shut_out(authority) == before
+    reasons = {each.serial_number: revocation.reason_of(each).value for each in authority.revocation_list()}
+    assert (reasons[replaced], reasons[newest]) == ("superseded", "keyCompromise")
+    assert (reasons[held], reasons[gone]) == ("certificateHold", "cessationOfOperation")
     assert before == {replaced: "for good", held: "hold", gone: "for good", newest: "for good"}
     assert good not in shut_out(authority)
     assert relisting.list_again(ctx) == 0
