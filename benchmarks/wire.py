@@ -30,7 +30,7 @@ from wire_contract.classes import Class
 from wire_contract.decode_numpy import decode_samples
 from wire_contract.envelope import decode, encode
 from wire_contract.messages import SampleBatch
-from wire_contract.properties import Delivery
+from wire_contract.properties import Delivery, packed_bytes
 from wire_contract.topics import Address, Up, up_topic
 
 MIXES: dict[str, tuple[str, ...]] = {
@@ -50,9 +50,9 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def property_bytes(trace: str | None = None) -> int:
-    """MQTT 5 section 2.2.2: one byte, and two strings with two bytes of length each, for each property."""
-    pairs = Delivery(bytes(range(200, 216)), Class.LIVE, 525_600, traceparent=trace).to_user_properties()
-    return sum(1 + 2 + len(key) + 2 + len(value) for key, value in pairs)
+    return packed_bytes(
+        Delivery(bytes(range(200, 216)), Class.LIVE, 525_600, traceparent=trace).to_user_properties()
+    )
 
 
 def batch_of(kinds: tuple[str, ...], rows: int, seed: int) -> SampleBatch:

@@ -85,6 +85,11 @@ class Delivery:
         )
 
 
+def packed_bytes(pairs: Sequence[tuple[str, str]]) -> int:
+    """Of user properties in a packet: a byte, and two strings with two bytes of length each (MQTT 5, 2.2.2)."""
+    return sum(1 + 2 + len(key.encode()) + 2 + len(value.encode()) for key, value in pairs)
+
+
 def _epoch(text: str) -> bytes:
     if not _EPOCH.fullmatch(text):
         raise BadProperties(f"e = {text!r:.40}: expected 22 characters of base64url")

@@ -14,7 +14,7 @@ from edge_agent.loops.board import Board
 from edge_agent.ports import Clock, Spool
 from wire_contract.classes import Class
 from wire_contract.messages import Presence
-from wire_contract.properties import Delivery
+from wire_contract.properties import Delivery, packed_bytes
 from wire_contract.radio import SIGNAL
 
 
@@ -123,5 +123,4 @@ def _property_bytes(epoch: bytes, messages: int) -> int:
     """Bytes of user properties of so many messages, each with the longest sequence of them."""
     if not messages:
         return 0
-    pairs = Delivery(epoch, Class.LIVE, messages).to_user_properties()
-    return messages * sum(len(key) + len(value) for key, value in pairs)
+    return messages * packed_bytes(Delivery(epoch, Class.LIVE, messages).to_user_properties())
