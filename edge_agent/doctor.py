@@ -123,7 +123,7 @@ def _signal() -> Check:
     """Whether there is a way out at all say broker and server: it need not be by a default route."""
     way = radio.look()
     if way is None:
-        return Check(SIGNAL, True, f"{NOT_MEASURED}: there is no default route of IPv4")
+        return Check(SIGNAL, True, f"{NOT_MEASURED}: there is no default route")
     found = judged(way)
     return Check(SIGNAL, found.ok, found.detail, found.remedy)
 

@@ -21,6 +21,7 @@ _NUMBER = re.compile(r"/org/freedesktop/ModemManager1/Modem/([0-9]{1,6})")
 _TECHNOLOGY = re.compile(r"(?!unknown)[0-9]?[a-z][0-9a-z-]{1,10}")  # MMModemAccessTechnology
 _RSRP = re.compile(r"(-[0-9]{2,3})(?:\.[0-9]{1,6})?")
 _RSRP_DBM = range(-157, -30)  # what TS 36.133 and TS 38.133 let a modem report
+_REJECTED = 0x200  # RTF_REJECT of linux/route.h
 MODEMS_MOST = 4  # a lamppost has one, perhaps one more; each is a question to another process
 STEP_PERCENT, STEP_DBM = 6, 3  # double or half; less is no news: each telling is paid for by the byte
 
@@ -67,24 +68,37 @@ class Modem:
     percent: int | None
     technology: str
 
+    @property
+    def has_rsrp(self) -> bool:
+        """Whether its technology has such a thing as RSRP."""
+        return "LTE" in self.technology or "5GNR" in self.technology
 
-def kernel_way(route: str, wireless: str) -> Way | None:
-    """Of /proc/net/route and /proc/net/wireless; None where there is no default route (of IPv4)."""
-    interface = default_interface(route)
+
+def kernel_way(route: str, route6: str, wireless: str) -> Way | None:
+    """Of /proc/net/route, ipv6_route and wireless; None where there is no default route, or where the form
+    is another one."""
+    try:
+        interface = _by_ipv4(route) or _by_ipv6(route6)
+    except ValueError:
+        return None
     if interface is None:
         return None
     levels = {name: int(level) for name, level in _WIRELESS.findall(wireless)}
     return Way(interface, levels.get(interface))
 
 
-def default_interface(route: str) -> str | None:
-    """Of the default route with the lowest metric (proc_net_route(5)); None where there is none, or where the
-    kernel's form is another one."""
+def _by_ipv4(route: str) -> str | None:
+    """Of the default route with the lowest metric (proc_net_route(5)). Raises ValueError."""
     rows = [line.split() for line in route.splitlines()[1:]]
-    try:
-        ways = [(int(row[6]), row[0]) for row in rows if len(row) > 7 and row[1] == row[7] == "00000000"]
-    except ValueError:
-        return None
+    ways = [(int(row[6]), row[0]) for row in rows if len(row) > 7 and row[1] == row[7] == "00000000"]
+    return min(ways)[1] if ways else None
+
+
+def _by_ipv6(route6: str) -> str | None:
+    """The same (proc_net_ipv6_route(5)); the kernel's own refusals go to "lo". Raises ValueError."""
+    rows = [line.split() for line in route6.splitlines()]
+    defaults = [row for row in rows if len(row) > 9 and int(row[0] + row[1], 16) == 0 and row[9] != "lo"]
+    ways = [(int(row[5], 16), row[9]) for row in defaults if not int(row[8], 16) & _REJECTED]
     return min(ways)[1] if ways else None
 
 

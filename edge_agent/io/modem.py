@@ -36,7 +36,7 @@ def look(way: Way, program: str = PROGRAM, ask_s: float = ASK_S) -> Way:
     found = radio.modem_of(way, [each for each in modems if each is not None])
     if found is None:
         return way
-    power = radio.rsrp(ask("-m", found.number, "--signal-get"))
+    power = radio.rsrp(ask("-m", found.number, "--signal-get")) if found.has_rsrp else None
     return replace(way, dbm=power, percent=found.percent, technology=found.technology)
 
 

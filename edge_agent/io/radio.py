@@ -22,7 +22,8 @@ Look = Callable[[Way], Way]
 
 def way(net: Path = NET) -> Way | None:
     """As the kernel has it; None where it says nothing (no default route, no Linux)."""
-    return core.kernel_way(_text(net / "route"), _text(net / "wireless"))
+    route, route6, wireless = (_text(net / each) for each in ("route", "ipv6_route", "wireless"))
+    return core.kernel_way(route, route6, wireless)
 
 
 def look(net: Path = NET, ask: Look = modem.look) -> Way | None:

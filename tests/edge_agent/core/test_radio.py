@@ -34,14 +34,37 @@ def route(*ways: tuple[str, int]) -> str:
     ],
 )
 def test_the_kernels_way(ways: list[tuple[str, int]], level: int, found: Way | None) -> None:
-    assert radio.kernel_way(route(*ways), WIFI.format(level=level)) == found
+    assert radio.kernel_way(route(*ways), "", WIFI.format(level=level)) == found
+
+
+ZERO, LINK = "0" * 32, "fe80" + "0" * 28
+
+
+def route6(name: str, metric: int, flags: str = "00000003", to: str = ZERO, length: str = "00") -> str:
+    """A line of /proc/net/ipv6_route."""
+    return f"{to} {length} {ZERO} 00 {LINK} {metric:08x} 00000001 00000000 {flags} {name:>8}\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ([route6("wwan0", 1024)], Way("wwan0")),
+        ([route6("eth0", 1024), route6("wwan0", 256)], Way("wwan0")),
+        ([route6("lo", 0xFFFFFFFF, "00200200"), route6("eth0", 9, to=LINK, length="40")], None),
+        ([route6("eth0", 9, flags="00200200"), route6("eth1", 9, length="08")], None),
+        (["0 0\n", "many " * 10 + "\n"], None),
+    ],
+)
+def test_a_way_of_ipv6_alone(lines: list[str], found: Way | None) -> None:
+    assert radio.kernel_way(route(), "".join(lines), "") == found
+    assert radio.kernel_way(route(("wlan0", 600)), "".join(lines[:1]), "") == Way("wlan0"), "IPv4 is first"
 
 
 def test_a_kernel_of_another_form() -> None:
     for table in ("", "\n\n", "Iface\nwlan0 00000000 0 0 0 0 many 00000000\n", "Iface\nwlan0 00000000\n"):
-        assert radio.kernel_way(table, WIFI.format(level=-60)) is None
+        assert radio.kernel_way(table, "", WIFI.format(level=-60)) is None
     for levels in ("", "\x00\ufffd", "wlan0: 0000 54. -99999. -256", "wlan0:"):
-        assert radio.kernel_way(route(("wlan0", 1)), levels) == Way("wlan0")
+        assert radio.kernel_way(route(("wlan0", 1)), "", levels) == Way("wlan0")
 
 
 DEEP = b"[" * 60_000

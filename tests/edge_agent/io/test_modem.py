@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from wire_contract.radio import Way
 
 LONG_S = 60.0  # nothing here waits for it
 MODEMS = {
-    0: (generic("eth1", percent="12", technologies=("umts",)), signal()),
+    0: (
+        generic("eth1", percent="12", technologies=("umts",)),
+        signal(lte="-90.00"),
+    ),  # of before it fell back
     3: (generic("wwan0", percent="26"), signal(lte="-97.00", rate="10")),
 }
 
@@ -38,6 +42,13 @@ def test_the_modem_that_the_way_goes_over(tmp_path: Path, interface: str, found:
     assert not [line for line in asked(tmp_path) if "setup" in line], "it only looks"
 
 
+def test_the_agents_sandbox_lets_it_speak_to_the_system_bus() -> None:
+    unit = (Path(modem.__file__).parent.parent / "lamppost-agent.service").read_text()
+    (families,) = re.findall("^RestrictAddressFamilies=(.*)$", unit, re.MULTILINE)
+    assert "AF_UNIX" in families.split()
+    assert "InaccessiblePaths" not in unit, "/run/dbus is seen; DBus asks for no other right"
+
+
 def test_without_a_modem_or_a_modem_manager(tmp_path: Path) -> None:
     assert modem.look(Way("wwan0"), stand_in(tmp_path, {})) == Way("wwan0")
     assert asked(tmp_path) == ["-L -J"]
@@ -53,7 +64,7 @@ def test_without_a_modem_or_a_modem_manager(tmp_path: Path) -> None:
         "head -c 10000000 /dev/zero; exit 0",
         "while :; do echo flood; done",
         "printf garbage; exit 0",
-        "cat list.json; exit 1  # an answer, and then it failed",
+        "trap 'exit 1' EXIT  # each answer is whole, and then it failed",
         "kill -9 $$",
         "exec >&-; exit 0",
     ],
