@@ -86,7 +86,7 @@ class Delivery:
 
 
 def packed_bytes(pairs: Sequence[tuple[str, str]]) -> int:
-    """Of user properties in a packet: a byte, and two strings with two bytes of length each (MQTT 5, 2.2.2)."""
+    """Of user properties in a packet: a byte and two strings, two bytes of length each (MQTT 5, 2.2.2)."""
     return sum(1 + 2 + len(key.encode()) + 2 + len(value.encode()) for key, value in pairs)
 
 
