@@ -11,12 +11,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from fleet_server.config import ServerConfig
 from fleet_server.cutting_rules import OUT
 from fleet_server.processes import child_environment
 from provisioning.authority_files import AuthorityFiles, read_lists
+from provisioning.revocation import serials_on
 
 log = logging.getLogger("lamppost.serve")
 
@@ -94,6 +96,8 @@ class Cutting:
         self._by_socket = config.broker.server_socket is not None
         self._seen = 0
         self._listed = b""  # the file as it was last seen
+        self._named: frozenset[int] = frozenset()  # serials on it
+        self._somebody_new = False  # who was not named before; else there is no connection to end
         self._started = b""  # the file as the broker had it when it started: it never let those in
         self._done = b""  # the file as it was when everybody on it was out
         self._given = b""  # the file as the process has it
@@ -104,6 +108,8 @@ class Cutting:
     def begin(self) -> None:
         self._seen, self._listed = _version(self._file), _content(self._file)
         self._started = self._done = self._listed
+        with suppress(ValueError):
+            self._named = serials_on(read_lists(self._listed))
 
     def look(self) -> Iterator[signal.Signals]:
         """What the broker is to be sent: it has to have it before the next step of this iterator."""
@@ -116,7 +122,7 @@ class Cutting:
                 yield signal.SIGTERM
         if self._is_new():
             if not self._by_socket:
-                yield signal.SIGTERM
+                yield signal.SIGTERM if self._somebody_new else signal.SIGHUP
                 return
             self._due = True
             yield signal.SIGHUP
@@ -134,11 +140,12 @@ class Cutting:
         if content == self._listed:
             return False
         try:
-            read_lists(content)
+            named = serials_on(read_lists(content))
         except ValueError:
             log.error("%s cannot be read: the broker goes on with the former list", self._file)
             return False
-        self._listed = content
+        self._somebody_new = not named <= self._named
+        self._listed, self._named = content, named
         return True
 
     def _begin_next(self) -> None:

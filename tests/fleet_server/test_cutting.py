@@ -348,4 +348,10 @@ def test_without_a_socket_of_its_own_the_broker_is_restarted(tmp_path: Path) -> 
     followed = Followed(tmp_path, "true", long_path=True)
     followed.authority.revoke(5)
     assert followed.sent() == [signal.SIGTERM]
+    assert followed.authority.revoke(6, hold=True)
+    assert followed.sent() == [signal.SIGTERM]
+    assert followed.authority.release(6)
+    assert followed.sent() == [signal.SIGHUP], "there is no connection to end"
+    assert followed.authority.shorten_lists({5: datetime(2000, 1, 1, tzinfo=UTC)})
+    assert followed.sent() == [signal.SIGHUP]
     assert not followed.given.exists()

@@ -6,14 +6,16 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
+from cryptography import x509
 
 from provisioning import revocation
 from provisioning.authority import utc_now
 from provisioning.certificates import BACKDATED
+from provisioning.revocation import CLOCKS
 from tests.security.raw_mqtt import Closed, Raw, may_connect, subscribe, tls
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker
 from tests.support.waiting import wait_until
@@ -110,3 +112,48 @@ def test_a_reload_disturbs_nobody_who_is_connected(broker: MosquittoBroker) -> N
         wait_until(lambda: not may_connect(broker, probe), 10, "the list to be read")
         assert server.published("lp/1/city/kept-1/down/ack", b"still here") == 0
         assert [kind for kind, _ in lamp.answers()] == [3]
+
+
+def test_who_ran_out_stands_on_one_list_from_after_its_end_and_then_on_none(broker: MosquittoBroker) -> None:
+    """RFC 5280, section 3.3. `CLOCKS` later, as a broker's clock may be behind."""
+    authority = broker.authority
+    signer = authority.issuing, authority._key
+    end = utc_now().replace(microsecond=0)
+    over = end + CLOCKS + BACKDATED
+    crl = revocation.first_list(*signer, end)
+    for serial in (1, 2, 3):
+        crl = revocation.with_revoked(crl, [serial], *signer, end, hold=serial == 2)
+    ends = {1: end, 2: end, 4: end, 5: end + timedelta(days=90)}  # 3: whose it is nobody knows
+
+    def following(now: datetime) -> x509.CertificateRevocationList:
+        return revocation.without_expired(crl, ends, *signer, now)
+
+    assert following(end) is crl
+    assert following(over) is crl, "the last instant is one of its life"
+    assert revocation.without_expired(crl, {}, *signer, over + timedelta(days=400)) is crl
+    number = revocation.list_number(crl)
+    crl = following(over + timedelta(seconds=2))
+    assert revocation.serials_on([crl]) == {1, 2, 3}, "the first list from after its end"
+    crl = following(over + timedelta(days=1))
+    assert revocation.serials_on([crl]) == {3}
+    assert revocation.list_number(crl) == number + 2
+    assert following(over + timedelta(days=2)) is crl
+    assert crl.is_signature_valid(authority.issuing.public_key())  # type: ignore[arg-type]
+
+
+def test_one_that_ran_out_is_refused_without_the_list_too(broker: MosquittoBroker) -> None:
+    lost = broker.expired_identity(Address("city", "ran-out"))
+    other = broker.device_identity(Address("city", "well"))
+    assert broker.authority.revoke_all([lost.serial, other.serial])
+    broker.reload()
+    wait_until(lambda: not may_connect(broker, other), 10, "the list to be read")
+    assert not may_connect(broker, lost)
+    ended = utc_now() - timedelta(days=10)
+    assert broker.authority.shorten_lists({lost.serial: ended}) == {lost.serial}
+    assert not broker.authority.is_revoked(lost.serial)
+    assert broker.authority.is_revoked(other.serial)
+    probe = broker.device_identity(Address("city", "probe-2"))
+    assert broker.authority.revoke(probe.serial)
+    broker.reload()
+    wait_until(lambda: not may_connect(broker, probe), 10, "the shorter list to be read")
+    assert [may_connect(broker, each) for each in (lost, other)] == [False, False]

@@ -32,7 +32,7 @@ from fleet_server.config import EnrolmentConfig
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
-from fleet_server.enrolment import challenges, reenrolling, revoking, service, standing
+from fleet_server.enrolment import challenges, reenrolling, relisting, revoking, service, standing
 from fleet_server.enrolment.errors import (
     AuthorityUnavailable,
     BadRequest,
@@ -396,6 +396,39 @@ def test_what_a_person_has_accepted_reaches_the_lamppost_that_asked(
     standing.change_state(ctx, OPERATOR, POST, DeviceState.QUARANTINED)
     with pytest.raises(CertificateRefused, match="revoked"):
         ask("next.key")
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_one_that_was_revoked_and_ran_out_asks_for_nothing_though_no_list_names_it(
+    tmp_path: Path, listener: Listener, authority: Authority, hold: bool
+) -> None:
+    """The list drops who ran out; our record counts. On hold: until it is let in."""
+    ctx = ruled(listener.ctx, "expired days=90")
+    config = enrolled(tmp_path, listener, authority, OLD)
+    then = utc_now() - OLD + timedelta(days=1)
+    if hold:
+        standing.change_state(ctx, OPERATOR, POST, DeviceState.QUARANTINED, then)
+    else:
+        serial = f"{leaf(config).serial_number:x}"
+        revoking.revoke(ctx, ADMIN, POST, serial, revoking.Reason.KEY_COMPROMISE, then)
+    assert authority.is_revoked(leaf(config).serial_number)
+    assert relisting.shorten(ctx) == 1
+    assert not authority.is_revoked(leaf(config).serial_number)
+    assert relisting.list_again(ctx) == 0
+    with pytest.raises(EnrolmentRefused, match="revoked"):
+        reenrol(config)  # by its key, over HTTPS
+    with pytest.raises(CertificateRefused, match="revoked"):
+        reenrolling.renew_with_certificate(
+            ctx, leaf(config).public_bytes(Encoding.DER), make_csr(ensure_key(tmp_path / "next.key"), POST)
+        )
+    standing.change_state(ctx, OPERATOR, POST, DeviceState.QUARANTINED)
+    standing.change_state(ctx, OPERATOR, POST, DeviceState.ACTIVE)
+    proof = signed(config, make_csr(ensure_key(tmp_path / "next.key"), POST, "now"))
+    if hold:
+        assert isinstance(reenrolling.renew_expired(ctx, proof, lambda told: told == "now"), Issued)
+        return
+    with pytest.raises(CertificateRefused, match="revoked"):
+        reenrolling.renew_expired(ctx, proof, lambda told: told == "now")
 
 
 def test_what_a_key_asked_before_its_certificate_was_revoked_is_accepted_no_more(

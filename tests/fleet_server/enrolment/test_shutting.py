@@ -10,12 +10,14 @@ import psycopg
 import pytest
 from cryptography import x509
 
+from fleet_server import migrations
 from fleet_server.context import Context
 from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment import certificate_rules, relisting, revoking, shutting, standing
 from fleet_server.enrolment.certificate_rules import PAIRS, Event, Mark
 from provisioning import revocation
 from provisioning.authority import Authority
+from provisioning.revocation import CLOCKS
 from tests.fleet_server.enrolment.test_service import ONE, enrolled
 from tests.fleet_server.enrolment.test_standing import renewed
 from tests.support.server_context import ADMIN
@@ -201,3 +203,87 @@ def test_a_restored_list_does_not_let_a_revoked_one_in_with_the_held_ones(
     standing.change_state(ctx, ADMIN, ONE, DeviceState.ACTIVE)
     listed = {each.serial_number: revocation.reason_of(each).value for each in authority.revocation_list()}
     assert listed == {stolen: "keyCompromise"}
+
+
+def test_an_upgrade_fills_in_what_is_known_and_the_list_tells_the_rest(
+    ctx: Context, authority: Authority, database_url: str
+) -> None:
+    two, three, four = (Address("city", f"lamp-0{n}") for n in (2, 3, 4))
+    replaced = enrolled(ctx).serial_number
+    stolen = enrolled(ctx, replaces=True).serial_number
+    revoking.revoke(ctx, ADMIN, ONE, f"{stolen:x}", revoking.Reason.KEY_COMPROMISE)
+    held, gone = (enrolled(ctx, each).serial_number for each in (two, three))
+    standing.change_state(ctx, ADMIN, two, DeviceState.QUARANTINED)
+    standing.change_state(ctx, ADMIN, three, DeviceState.DECOMMISSIONED)
+    by_hand, good = (enrolled(ctx, each).serial_number for each in (four, Address("city", "lamp-05")))
+    authority.revoke(by_hand)
+    relisting.list_again(ctx)
+
+    def words() -> dict[int, str]:
+        with ctx.db.raw() as connection:
+            rows = connection.execute("SELECT serial, revocation FROM certificate").fetchall()
+        return {int(serial, 16): word for serial, word in rows}
+
+    before = words()
+    assert before == {
+        replaced: "superseded", stolen: "keyCompromise", held: "certificateHold",
+        gone: "cessationOfOperation", by_hand: "unspecified", good: "",
+    }  # fmt: skip
+    ctx.db.close()
+    migrations.downgrade(database_url, "0019")
+    migrations.upgrade(database_url)
+    assert words() == before | {held: ""}
+    number = revocation.list_number(authority.revocation_list())
+    assert relisting.list_again(ctx) == 0
+    assert words() == before
+    assert revocation.list_number(authority.revocation_list()) == number
+
+
+def test_who_ran_out_leaves_the_list_and_stays_refused_by_our_record(
+    ctx: Context, authority: Authority
+) -> None:
+    """Once it has stood on a list from after its end (RFC 5280, 3.3), and where our record says how it is."""
+    two, three = Address("city", "lamp-02"), Address("city", "lamp-03")
+    stolen, held, unknown = (enrolled(ctx, each).serial_number for each in (ONE, two, three))
+    good = renewed(ctx)
+    revoking.revoke(ctx, ADMIN, ONE, f"{stolen:x}", revoking.Reason.KEY_COMPROMISE)
+    standing.change_state(ctx, ADMIN, two, DeviceState.QUARANTINED)
+    authority.revoke_all([unknown, 77])  # by hand: 77 is a server role's
+
+    def listed() -> set[int]:
+        return {each.serial_number for each in authority.revocation_list()}
+
+    def end(ago: timedelta) -> None:
+        with ctx.db.raw(autocommit=True) as connection:
+            at = datetime.now(UTC) - ago
+            connection.execute("UPDATE certificate SET not_after = %s WHERE serial <> %s", (at, f"{good:x}"))
+
+    everybody = {stolen, held, unknown, 77}
+    for ago in (timedelta(days=-1), timedelta(days=1), CLOCKS - timedelta(hours=1)):
+        end(ago)
+        number = revocation.list_number(authority.revocation_list())
+        assert (relisting.shorten(ctx), listed()) == (0, everybody), ago
+        assert revocation.list_number(authority.revocation_list()) == number, "the broker is not troubled"
+    end(CLOCKS + timedelta(days=1))
+    assert (relisting.shorten(ctx), listed()) == (2, {unknown, 77})
+    assert relisting.list_again(ctx) == 0, "what is by hand is on record now, and nobody comes back on it"
+    assert (relisting.shorten(ctx), listed()) == (1, {77})
+    assert relisting.shorten(ctx) == 0
+    states = {
+        int(each.certificate.serial, 16): (str(each.standing), each.reason)
+        for post in (ONE, two, three)
+        for each in revoking.certificates(ctx, ADMIN, post)
+    }
+    assert states == {
+        stolen: ("revoked", "keyCompromise"), good: ("good", ""),
+        held: ("on hold", "certificateHold"), unknown: ("revoked", "unspecified"),
+    }  # fmt: skip
+    for post in (ONE, two):
+        standing.change_state(ctx, ADMIN, post, DeviceState.QUARANTINED)
+        standing.change_state(ctx, ADMIN, post, DeviceState.ACTIVE)
+    told = {each.certificate.serial: each.standing for each in revoking.certificates(ctx, ADMIN, ONE)}
+    assert told == {f"{stolen:x}": "revoked", f"{good:x}": "good"}
+    assert [each.standing for each in revoking.certificates(ctx, ADMIN, two)] == ["expired"]
+    end(timedelta(days=-30))  # a clock that was far ahead when the list was made
+    assert relisting.list_again(ctx) == 2
+    assert listed() == {stolen, unknown, 77}
