@@ -47,6 +47,7 @@ class Radio:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._changed, self._net, self._ask, self._now_s = changed, net, ask, now_s
+        self._wifi: Way | None = None  # as last told, on the thread that asks
         self._lock = threading.Lock()  # of what follows
         self._known: tuple[float, Way] | None = None
         self._due_s: dict[str, float] = {}  # of the interface in use: when its modem is asked again
@@ -55,8 +56,11 @@ class Radio:
     def signal(self) -> str:
         """As the birth tells it; "" where nothing is known."""
         found = way(self._net)
-        if found is None or found.dbm is not None:
-            return radio.told(found)
+        if found is None:
+            return ""
+        if found.dbm is not None:
+            self._wifi = core.steady(self._wifi, found)
+            return radio.told(self._wifi)
         with self._lock:
             due = not self._asking and self._now_s() >= self._due_s.get(found.interface, 0.0)
             self._asking = self._asking or due

@@ -66,6 +66,16 @@ def test_what_the_kernel_and_the_modem_say_is_told_and_read(
     assert read(told) == back
 
 
+def test_a_wifi_that_trembles_is_told_once(tmp_path: Path) -> None:
+    """Each telling is a birth, and costs data."""
+    desk = Desk(tmp_path, "wlan0")
+    said = []
+    for level in (-67, -68, -66, -69, -70, -69, -68):
+        (tmp_path / "wireless").write_text(WIFI.format(level=level))
+        said.append(desk.radio.signal())
+    assert said == ["wlan0 -67 dBm"] * 4 + ["wlan0 -70 dBm"] * 3
+
+
 def test_where_the_kernel_says_nothing(tmp_path: Path) -> None:
     made = Radio(lambda: None, tmp_path / "none", lambda way: way)
     assert made.signal() == "", "no Linux"
