@@ -213,6 +213,8 @@ def test_who_it_is_stands_in_the_database(database_url: str, tmp_path: Path) -> 
         connection.execute("UPDATE certificate SET not_after = now() - interval '8 days'")
     assert follows(started + b"\0" + before) == Cut((str(ONE_POST),), frozenset({str(ONE_POST)})), "kept out"
     assert follows(before + b"\0" + before) == Cut(), "that broker never let it in"
+    enrolled(ctx, replaces=True)
+    assert follows(started + b"\0" + started) == Cut(), "it has come back by a good one, and is left alone"
     ctx.db.close()
 
 
