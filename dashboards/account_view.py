@@ -7,19 +7,22 @@ from html import escape
 from string import Template
 
 from dashboards import times
+from dashboards.parts import asked_back, reason
 from fleet_server.access.service import ListedSession, SetUp, SignedIn
 
 _SECTION = Template("<section><h2>$title</h2>$body</section>")
 _TENANT = Template("<p>You act in <strong>$tenant</strong> as $roles.</p>$form")
-_OVER = Template("""<form method="post" action="/account/tenant"><label for="tenant">Act in
-$field</label><button type="submit">Change over</button></form>""")
+_WHY = reason()
+_OVER = Template(f"""<form method="post" action="/account/tenant"><label for="tenant">Act in
+$field</label>{_WHY}<button type="submit">Change over</button></form>""")
 _ANY = Template('<input id="tenant" name="tenant" type="text" required maxlength="63" value="$tenant">')
-_CHANGE = """<form method="post" action="/account/password">
+_CHANGE = Template("""<form method="post" action="/account/password">
 <label for="old">Password now<input id="old" name="old" type="password" required maxlength="256"
  autocomplete="current-password"></label>
 <label for="new">New password<input id="new" name="new" type="password" required minlength="12"
  maxlength="256" autocomplete="new-password"></label>
-<button type="submit">Change it</button></form><p class="muted">Every other session of yours ends.</p>"""
+$why<button type="submit">Change it</button></form><p class="muted">Every other session of yours ends.</p>
+""")
 _MUST_CHANGE = """<p class="problem" role="alert">Somebody else chose your password. Choose one that only you
 know; then everything else is here.</p>"""
 _BEGIN = """<p>None is set up.</p>
@@ -33,13 +36,13 @@ shows.</p><p id="picture">$picture</p><p class="muted">By hand: <code id="secret
 <button type="submit">Confirm</button></form>""")
 _CODES = Template("""<p>Each of these recovery codes lets you in once, should you lose your authenticator.
 Keep them where you keep keys: they are not shown again.</p><ul id="codes">$codes</ul>""")
-_TAKE_AWAY = """<p>It is set up.</p><form method="post" action="/account/factor/remove">
+_TAKE_AWAY = f"""<p>It is set up.</p><form method="post" action="/account/factor/remove">
 <label for="gone">A code of it, or a recovery code<input id="gone" name="code" type="text"
- autocomplete="one-time-code" required maxlength="32"></label>
+ autocomplete="one-time-code" required maxlength="32"></label>{_WHY}
 <button type="submit">Take it away</button></form>"""
-_SESSION = Template("""<li><strong>$what</strong> <span>$address, since $began</span>
-<form method="post" action="/account/session"><input type="hidden" name="number" value="$number">
-<button type="submit">$end</button></form></li>""")
+_SESSION = Template("""<li><strong>$what</strong> <span>$address, since $began</span>$end</li>""")
+_END = Template("""<form method="post" action="/account/session">
+<input type="hidden" name="number" value="$number">$why<button type="submit">$end</button></form>""")
 
 
 def overview(who: SignedIn, listed: Sequence[ListedSession], has_password: bool, has_factor: bool) -> str:
@@ -48,12 +51,12 @@ def overview(who: SignedIn, listed: Sequence[ListedSession], has_password: bool,
     Without a password both are the provider's affair, whose account one signs in with. Where somebody else
     chose the password, there is nothing to do before another is chosen.
     """
-    if who.must_change:
-        return _MUST_CHANGE + _section("Password", _CHANGE)
+    if who.must_change:  # why is known
+        return _MUST_CHANGE + _section("Password", _CHANGE.substitute(why=""))
     parts = [_section("Where you act", _acting(who))]
     if has_password:
         parts.append(_section("Second factor", _TAKE_AWAY if has_factor else _BEGIN))
-        parts.append(_section("Password", _CHANGE))
+        parts.append(_section("Password", _CHANGE.substitute(why=_WHY)))
     rows = "".join(_session(each, who.number) for each in listed)
     parts.append(_section("Where you are signed in", f'<ul class="rows">{rows}</ul>'))
     return "".join(parts)
@@ -89,12 +92,14 @@ def recovery_codes(codes: Sequence[str]) -> str:
 
 def _session(found: ListedSession, this: int) -> str:
     here = found.number == this
+    end = _END.substitute(
+        number=found.number, why="" if here else _WHY, end="Sign out" if here else "End this session"
+    )
     return _SESSION.substitute(
         what="This browser" if here else escape(found.agent[:80] or "A program"),
         address=escape(found.address or "somewhere"),
         began=times.shown(found.began_at),
-        number=found.number,
-        end="Sign out" if here else "End it",
+        end=end if here else asked_back("End it", end),
     )
 
 

@@ -10,6 +10,7 @@ from dashboards import forms
 from dashboards.action_words import action
 from dashboards.desk import Desk
 from fleet_server.access.service import SignedIn, permitted, two_person
+from fleet_server.auditor import service as auditor
 from fleet_server.errors import InputError, LamppostError
 
 AREA = "approvals"
@@ -55,7 +56,7 @@ class _Pages:
         return await self._one(who, _number(request), done=done)
 
     async def approve(self, request: Request, who: SignedIn) -> Response:
-        number, note = _number(request), (await forms.given(request)).one("note")
+        number, note = _number(request), await _note(request)
         try:
             await self._ask(two_person.approve, who.principal, number, note)
         except InputError as refused:
@@ -63,7 +64,7 @@ class _Pages:
         return _back(number, "approve")
 
     async def refuse(self, request: Request, who: SignedIn) -> Response:
-        number, note = _number(request), (await forms.given(request)).one("note")
+        number, note = _number(request), await _note(request)
         try:
             await self._ask(two_person.refuse, who.principal, number, note)
         except InputError as refused:
@@ -93,6 +94,11 @@ def _decides(who: SignedIn) -> bool:
 
 def _number(request: Request) -> int:
     return forms.number(request.path_params["number"], "request")
+
+
+async def _note(request: Request) -> str:
+    """Why it is decided so. Raises InvalidRequest."""
+    return auditor.checked_reason((await forms.given(request)).one("note"))
 
 
 def _back(number: int, done: str) -> Response:

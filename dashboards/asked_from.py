@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from nicegui import context
 
+from fleet_server.auditor import service as auditor
+from fleet_server.errors import InvalidRequest
+
 _of_form: ContextVar[str] = ContextVar("address of the browser whose form is answered", default="")
-
-
-_why: ContextVar[str] = ContextVar("reason that stands in the form that is answered", default="")
+_why: ContextVar[str] = ContextVar("reason that the browser told with what it asks for", default="")
 
 
 @contextmanager
@@ -26,6 +28,7 @@ def answering(address: str) -> Iterator[None]:
 
 @contextmanager
 def saying_why(reason: str) -> Iterator[None]:
+    """Within, what is done on a page has this reason; "": nobody said one."""
     before = _why.set(reason)
     try:
         yield
@@ -33,8 +36,16 @@ def saying_why(reason: str) -> Iterator[None]:
         _why.reset(before)
 
 
+def why_in(sent: Any) -> str:
+    """The reason in what a browser sent over the live connection; "": none. Raises InvalidRequest."""
+    why = sent.get("why") if isinstance(sent, dict) else None
+    if not isinstance(why, str | None):
+        raise InvalidRequest("A reason is a line of text.", remedy="Reload the page.")
+    return auditor.checked_reason(why or "")
+
+
 def asked_why() -> str:
-    """What stood in the form that is answered; "": nothing did, or there is no form."""
+    """What stood in the form that is answered, or beside the button; "": nothing did."""
     return _why.get()
 
 

@@ -185,9 +185,12 @@ class Services:
         ]
 
     async def decide(self, by: SignedIn, wanted: int, accept: bool) -> None:
-        """A person compared the fingerprint. Raises Forbidden, NotFound, Conflict, LinkError."""
-        act = enrolment.accept if accept else enrolment.reject
-        await self._call(act, self._context, by.principal, wanted)
+        """A person compared the fingerprint; why they refuse it, whoever set it up reads. Raises Forbidden,
+        NotFound, Conflict, LinkError."""
+        if accept:
+            await self._call(enrolment.accept, self._context, by.principal, wanted)
+        else:
+            await self._call(enrolment.reject, self._context, by.principal, wanted, asked_why())
 
     async def waiting(self, by: SignedIn) -> int | None:
         """How many requests wait for this person's yes or no; None: they decide none, or nobody knows now."""

@@ -24,6 +24,7 @@ from nicegui import Client, app, ui
 from nicegui.events import GenericEventArguments
 
 from dashboards import areas
+from dashboards.asked_from import saying_why, why_in
 from dashboards.hub import Hub
 from dashboards.roll import encoded
 from dashboards.sessions import TOKEN, Sessions
@@ -44,6 +45,7 @@ FIRST = (
     '<div id="first" class="page"><div class="bar"><span class="home"><span class="product">Lamppost</span>'
     ' <span class="city">{city}</span></span></div><p class="muted">Loading {title}.</p></div>'
 )
+NUMBER_MOST = 2**31 - 1  # of what the database numbers with four bytes
 GOODBYE_S = 1.0  # for the browser to be told where to go
 # Before the first paint, so that a dark page never flashes white.
 THEME = "document.documentElement.dataset.theme = localStorage.getItem('lamppost-colours') ?? 'auto'"
@@ -187,13 +189,25 @@ def _forget(client: Client) -> None:
 async def _decide(
     event: GenericEventArguments, hub: Hub, who: SignedIn, decide: Decide, notices: Notices
 ) -> None:
-    wanted, accept = int(event.args["id"]), bool(event.args["accept"])
+    asked = _decision_of(event.args)
+    if asked is None:
+        return  # it names nobody whom an answer could be about
+    wanted, accept = asked
     waiting = {p.id: p for p in hub.snapshot_of(who).found.get(PENDING, ())}
     name = waiting[wanted].name if wanted in waiting else "The lamppost"
     problem = ""
     try:
-        await decide(who, wanted, accept)
+        with saying_why(why_in(event.args)):
+            await decide(who, wanted, accept)
     except LamppostError as refused:
         problem = str(refused)
     notices.run_method("decided", wanted, name, accept, problem)
     hub.forget(PENDING)
+
+
+def _decision_of(sent: Any) -> tuple[int, bool] | None:
+    """(which request, let in?) of what a browser sent; None for garbage."""
+    wanted, accept = (sent.get("id"), sent.get("accept")) if isinstance(sent, dict) else (None, None)
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or not 1 <= wanted <= NUMBER_MOST:
+        return None
+    return (wanted, accept) if isinstance(accept, bool) else None

@@ -12,6 +12,7 @@ from nicegui.events import GenericEventArguments
 
 from dashboards import air_view, incident_view
 from dashboards.air_model import IndexTrace, Trace
+from dashboards.asked_from import saying_why, why_in
 from dashboards.data_incidents import LISTED_MAX, incident_number
 from dashboards.frame import Frame, Opened
 from dashboards.hub import Hub, Snapshot
@@ -219,7 +220,8 @@ async def _act(
         what, version, text, until_ms = asked
         problem = ""
         try:
-            await source.act(viewer.who, viewer.number, what, version, text, until_ms)
+            with saying_why(why_in(event.args)):
+                await source.act(viewer.who, viewer.number, what, version, text, until_ms)
         except LamppostError as refused:
             problem = str(refused)
             if isinstance(refused, Conflict):

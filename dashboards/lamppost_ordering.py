@@ -8,6 +8,7 @@ from typing import Protocol
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from dashboards.asked_from import saying_why, why_in
 from dashboards.hub import Hub
 from dashboards.lamppost_orders import Order, Wish, wish_of
 from dashboards.model import Lamppost
@@ -49,19 +50,20 @@ async def obey(
         problem = "The browser sent what is not understood."
     else:
         try:
-            await _do(wish, who, post, source)
+            await _do(wish, why_in(event.args), who, post, source)
         except LamppostError as refused:
             problem = str(refused)
         hub.forget(key_of(post))
     element.run_method("answered", problem)
 
 
-async def _do(wish: Wish, who: SignedIn, post: Lamppost, source: OrderSource) -> None:
+async def _do(wish: Wish, why: str, who: SignedIn, post: Lamppost, source: OrderSource) -> None:
     match wish.what:
         case "tell":
-            await source.tell(who, post, wish.command, wish.reason)
+            await source.tell(who, post, wish.command, why)
         case "cancel":
-            await source.cancel(who, wish.number)
+            with saying_why(why):
+                await source.cancel(who, wish.number)
         case "save":
             name, content = await source.file(who, wish.number)
             ui.download.content(content, name, "application/zstd")

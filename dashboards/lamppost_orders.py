@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 SHOWN = 20  # the newest
-REASON_MAX = 500  # characters, as the service takes them
 NUMBER_MAX = 2**63 - 1
 # what a person reads -> what is told; the service judges it again
 OFFERED = {
@@ -56,7 +55,6 @@ class Wish:
 
     what: str
     command: str = ""
-    reason: str = ""
     number: int = 0
 
 
@@ -66,12 +64,10 @@ def wish_of(sent: Any) -> Wish | None:
         return None
     match sent.get("what"):
         case "tell":
-            command, reason = sent.get("command"), sent.get("reason")
+            command = sent.get("command")
             if not isinstance(command, str) or command not in OFFERED:
                 return None
-            if not isinstance(reason, str) or len(reason) > REASON_MAX:
-                return None
-            return Wish("tell", command, reason)
+            return Wish("tell", command)
         case ("cancel" | "save") as what:
             number = sent.get("number")
             if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= NUMBER_MAX:

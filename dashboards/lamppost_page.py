@@ -13,6 +13,7 @@ from nicegui.events import GenericEventArguments
 
 from dashboards import air_view, incident_view, lamppost_view, topics, verdict_words, view
 from dashboards.air_model import IndexTrace, Trace
+from dashboards.asked_from import saying_why, why_in
 from dashboards.frame import Frame, Opened
 from dashboards.hub import Hub, Snapshot
 from dashboards.incident_model import Incident, Verdict
@@ -291,7 +292,8 @@ async def _calibrate(
     )
     if entry is not None and viewer.post is not None:
         try:
-            await air.calibrate(viewer.who, viewer.post, entry)
+            with saying_why(why_in(event.args)):
+                await air.calibrate(viewer.who, viewer.post, entry)
         except LamppostError as refused:
             problem = str(refused)
     sensors.run_method("answered", problem)

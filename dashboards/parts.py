@@ -61,7 +61,7 @@ def form(
     """One that changes something. kind: "primary", "bad". why: what stands in the field of that name, by
     which the audit log and the second person learn the reason; None: it has none."""
     if why is not None:
-        inner += field("Why", WHY, why, most=REASON_MOST_CHARACTERS, hint="not needed; kept with your name")
+        inner += reason(why)
     kept = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in (hidden or {}).items()
@@ -70,6 +70,11 @@ def form(
         f'<form method="post" action="{escape(action)}">{kept}{inner}'
         f'<button type="submit" class="{kind or "plain"}">{escape(button)}</button></form>'
     )
+
+
+def reason(typed: str = "") -> str:
+    """The field for why something is done: never needed, and after everything that is."""
+    return field("Why (optional)", WHY, typed, most=REASON_MOST_CHARACTERS, hint="kept with your name")
 
 
 def field(

@@ -9,6 +9,7 @@ from typing import Any
 
 from dashboards import phone_work
 from dashboards.data import Services
+from dashboards.forms import WHY
 from dashboards.phone_work import Unit, number
 from fleet_server.access.service import SignedIn, permitted
 from fleet_server.devices import service as devices
@@ -207,7 +208,7 @@ class Phone:
     ) -> Claimed:
         """A claim for the computer that takes the name, and a line in the site's history. Where the line is
         refused the claim is taken back."""
-        body = {"reason": phone_work.text(told, phone_work.WHY)}
+        body = {"reason": phone_work.text(told, WHY)}
         await self.check(by, address, work_id, Kind.REPLACE_DEVICE, body)
         record = (await self._ask(devices.get_device, by.principal, address)).record
         made = await self._ask(

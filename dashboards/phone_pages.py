@@ -9,11 +9,14 @@ through signed-in people only, and forms of this origin only; the services decid
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
 from dashboards import forms
 from dashboards import phone_view as view
+from dashboards.asked_from import asked_why
 from dashboards.desk import Desk, Handler
 from dashboards.phone_data import ClaimWish, Phone, Standing, may
 from fleet_server.access.service import SignedIn
@@ -78,16 +81,18 @@ class _Pages:
         claim, given = request.path_params["claim"], (await forms.given(request)).by_name
         accept = given.get("decision") == "accept"
         try:
-            await self._phone.decide(who, claim, given.get("last", ""), accept, given.get("reason", ""))
+            await self._phone.decide(who, claim, given.get("last", ""), accept, asked_why())
         except NotFound:
             raise
         except LamppostError as refused:
             found = await self._phone.claim(who, claim)
-            return await self._page(who, found.device or "A lamppost", self._shown(found, who), refused)
+            body = self._shown(found, who, given)
+            return await self._page(who, found.device or "A lamppost", body, refused)
         return RedirectResponse(f"/c/{claim}", 303)
 
-    def _shown(self, found: Standing, who: SignedIn) -> str:
-        return view.claim(found, may(who, MAY_DECIDE), may(who, MAY_WITHDRAW), may(who, MAY_CLAIM))
+    def _shown(self, found: Standing, who: SignedIn, typed: Mapping[str, str] | None = None) -> str:
+        decides, withdraws, claims = (may(who, each) for each in (MAY_DECIDE, MAY_WITHDRAW, MAY_CLAIM))
+        return view.claim(found, decides, withdraws, claims, typed=typed or {})
 
     async def withdraw(self, request: Request, who: SignedIn) -> Response:
         claim = request.path_params["claim"]

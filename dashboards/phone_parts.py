@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 
+from dashboards.forms import WHY
+from fleet_server.auditor.service import REASON_MOST_CHARACTERS
+
 # As phone_work.LIVES; the first is chosen where nobody chose.
 LIVES = (("now", "5 minutes: I stand at the lamppost"), ("day", "Today: 24 hours"))
 
@@ -54,6 +57,12 @@ def entry(
         f'<label>{escape(label)}<input type="{kind}" name="{name}" value="{escape(value)}"'
         f' autocomplete="off" autocapitalize="none" spellcheck="false"{more}></label>'
     )
+
+
+def reason(typed: str = "", label: str = "Why (optional)", *, required: bool = False) -> str:
+    """The field for why something is done: after everything that is needed, before the button."""
+    hint = "" if required else "kept with your name"
+    return entry(label, WHY, typed, most=REASON_MOST_CHARACTERS, hint=hint, required=required)
 
 
 def area(label: str, name: str, value: str = "", *, most: int = 2000, required: bool = False) -> str:

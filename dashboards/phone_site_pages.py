@@ -22,11 +22,13 @@ from starlette.responses import RedirectResponse, Response
 from dashboards import forms, phone_work
 from dashboards import phone_site_view as view
 from dashboards import phone_work_view as asking
+from dashboards.asked_from import saying_why
 from dashboards.desk import Desk
 from dashboards.phone_data import Address, Phone, address_of, may, since_of
 from dashboards.phone_parts import NOTHING, Again
 from dashboards.phone_view import claimed
 from fleet_server.access.service import SignedIn
+from fleet_server.auditor import service as auditor
 from fleet_server.errors import InvalidRequest, LamppostError, LinkError, SecondPersonNeeded
 from fleet_server.technician.service import Kind, drawn
 
@@ -126,7 +128,7 @@ class _Pages:
         at, work_id, body = (
             f"/field/{address}",
             told.get("id", ""),
-            {"reason": phone_work.text(told, phone_work.WHY)},
+            {"reason": phone_work.text(told, forms.WHY)},
         )
         title = f"Take down {address.device}"
         try:
@@ -155,9 +157,11 @@ class _Pages:
         async with request.form(max_files=1, max_fields=4) as form:
             sent = form.get("photo")
             content = await sent.read() if isinstance(sent, UploadFile) else b""
-            caption, keep = str(form.get("caption", "")), form.get("keep") == "1"
-        doing = self._phone.put_photo(who, address, content, caption, keep)
-        return await self._done(who, address, doing, _again(request, "photo", {"caption": caption}))
+            told = {name: value for name, value in form.items() if isinstance(value, str)}
+        caption, keep = told.get("caption", ""), told.get("keep") == "1"
+        with saying_why(auditor.checked_reason(told.get(forms.WHY, ""))):
+            doing = self._phone.put_photo(who, address, content, caption, keep)
+            return await self._done(who, address, doing, _again(request, "photo", told))
 
     async def photo(self, request: Request, who: SignedIn) -> Response:
         kind, content = await self._phone.photo(who, _address(request), request.path_params["sha256"])

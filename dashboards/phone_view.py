@@ -11,10 +11,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from dashboards import times
+from dashboards.forms import WHY
 from dashboards.phone_data import Claimed, Standing
-from dashboards.phone_parts import entry, lives
+from dashboards.phone_parts import entry, lives, reason
 from fleet_server.enrolment.service import batches
 
+NOTHING: Mapping[str, str] = {}
 CLAIMS_SHOWN = 100  # of each kind: whoever decides has the newest before them
 STATES = {
     "claimed": "waits for the lamppost to ask",
@@ -91,7 +93,7 @@ def claim_form(given: Mapping[str, str]) -> str:
         f"{one('Site', 'site', hint='Market Square 3')}{one('District', 'district')}"
         f"{one('Latitude', 'latitude')}{one('Longitude', 'longitude')}"
         f'<label class="check"><input type="checkbox" name="replaces" value="1"{ticked}> It replaces the '
-        f"lamppost of this name</label>{lives(given.get('life', ''))}"
+        f"lamppost of this name</label>{lives(given.get('life', ''))}{reason(given.get(WHY, ''))}"
         '<button type="submit" class="primary">Make the claim</button></form>'
     )
 
@@ -120,7 +122,9 @@ def claim(
     may_withdraw: bool = False,
     may_claim: bool = False,
     now: datetime | None = None,
+    typed: Mapping[str, str] = NOTHING,
 ) -> str:
+    """typed: what stood in the form that was refused."""
     name = f"{found.tenant}/{found.device}" if found.device else "a lamppost that proposes its name"
     ends = f"<dt>Good until</dt><dd>{until(found.expires_at, now or datetime.now(UTC))}</dd>"
     head = (
@@ -132,7 +136,7 @@ def claim(
     )
     withdraw = _withdraw(found) if found.state in ("claimed", "pending") and may_withdraw else ""
     if found.state == "pending":
-        return head + _compare(found, may_decide) + withdraw
+        return head + _compare(found, may_decide, typed) + withdraw
     if found.state == "issued":
         at = f"/field/{escape(found.tenant)}/{escape(found.device)}"
         return f'{head}<p><a class="button primary" href="{at}">Site test and hand-over</a></p>'
@@ -152,12 +156,12 @@ def _withdraw(found: Standing) -> str:
     return (
         "<details><summary>Withdraw the claim</summary>"
         f'<form method="post" action="/c/{escape(found.claim)}/withdraw">'
-        "<p>Nobody can use it from now on.</p>"
+        f"<p>Nobody can use it from now on.</p>{reason()}"
         '<button type="submit" class="bad">Withdraw it</button></form></details>'
     )
 
 
-def _compare(found: Standing, may_decide: bool) -> str:
+def _compare(found: Standing, may_decide: bool, typed: Mapping[str, str]) -> str:
     groups = "".join(f"<li>{escape(group)}</li>" for group in found.fingerprint.split("-"))
     shown = (
         "<h2>Compare all eight groups with the lamppost's</h2>"
@@ -166,13 +170,16 @@ def _compare(found: Standing, may_decide: bool) -> str:
     if not may_decide:
         return f'{shown}<p class="muted">Somebody else decides.</p>'
     to = f"/c/{escape(found.claim)}"
+    why = {typed.get("decision", ""): typed.get(WHY, "")}
     ends = f'<p class="problem">{ENDS_ANOTHER}</p>' if found.ends_another else ""
     return (
         f'{shown}{ends}<form method="post" action="{to}">'
         f"{entry('Its last four characters, as the lamppost shows them', 'last', required=True, most=4)}"
+        f"{reason(why.get('accept', ''))}"
         '<button type="submit" class="primary" name="decision" value="accept">All the same: let it in'
         "</button>"
-        f'</form><form method="post" action="{to}">{entry("Or why not", "reason", most=200)}'
+        f'</form><form method="post" action="{to}">'
+        f"{reason(why.get('reject', ''), 'Or why not (optional)')}"
         '<button type="submit" class="bad" name="decision" value="reject">Refuse it</button></form>'
     )
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from dashboards import times, words
+from dashboards.forms import WHY
 from dashboards.lamppost_view import CALIBRATED
 from fleet_server.errors import InvalidRequest
 
@@ -18,7 +19,6 @@ Told = Mapping[str, str]
 _NUMBER = re.compile(r"[+-]?[0-9]{1,3}(?:[.,][0-9]{1,10})?")  # a phone's keyboard may write a comma
 _MINUS = {ord("\N{MINUS SIGN}"): "-", ord("\N{EN DASH}"): "-"}  # what a phone makes of a minus
 LIVES = {"now": timedelta(minutes=5), "day": timedelta(hours=24)}  # of a claim, by the form's words
-WHY = "why"  # the field of the reason: of the site's history, and of the audit log
 READING, HUMIDITY = 20.0, 50.0  # of the example: a usual street's µg/m³ and percent
 
 

@@ -7,11 +7,11 @@ from html import escape
 from typing import Any
 
 from dashboards import times, words
+from dashboards.forms import WHY
 from dashboards.phone_data import Site
-from dashboards.phone_parts import Again, area, choice, entry, fold, hidden, lives
-from dashboards.phone_work import WHY, Foreseen, Unit
+from dashboards.phone_parts import Again, area, choice, entry, fold, hidden, lives, reason
+from dashboards.phone_work import Foreseen, Unit
 
-REASON_MOST = 500  # as the audit log takes it
 # What a form brings along to where it is asked back.
 KEPT = ("id", "unit", "slope", "offset", "humidity", "valid", "source", WHY)
 WRITE_SERIAL = (
@@ -47,9 +47,7 @@ def changed_here(found: Site, at: str, again: Again) -> str:
 def taken_down(found: Site, at: str, again: Again) -> str:
     if found.state == "decommissioned":
         return ""
-    inner = f"<p>{FOR_GOOD}</p>" + entry(
-        "Why", WHY, _typed(again, "decommission", WHY), required=True, most=REASON_MOST
-    )
+    inner = f"<p>{FOR_GOOD}</p>" + reason(_typed(again, "decommission", WHY), "Why", required=True)
     return (
         '<section class="deeds"><h2>Take down</h2>'
         + fold(at, "decommission", "Shut it out for good", inner, "Go on", kind="bad", again=again)
@@ -70,21 +68,23 @@ def _place(found: Site, at: str, again: Again) -> str:
         + one("Longitude", "longitude", shown(found.longitude))
         + one("District", "district", found.district)
         + one("Height of the sensors, metres", "height", shown(found.height_m), number=True)
-        + entry("Why", WHY, _typed(again, "place", WHY), most=REASON_MOST, hint="not needed")
+        + reason(_typed(again, "place", WHY))
     )
     return fold(at, "place", "Where it stands", inner, "Keep the place", again=again)
 
 
 def _photo(at: str, again: Again) -> str:
     open_ = " open" if again.form == "photo" else ""
+    kept = " checked" if _typed(again, "photo", "keep") else ""
     return (
         f"<details{open_}><summary>A picture</summary>"
         f'<form method="post" action="{at}/photo{escape(again.query)}" enctype="multipart/form-data">'
         '<label>Picture (at most 6 MB)<input type="file" name="photo" capture="environment" required'
         ' accept="image/jpeg,image/png,image/webp"></label>'
         f"{entry('What it shows', 'caption', _typed(again, 'photo', 'caption'), most=100)}"
-        '<label class="check"><input type="checkbox" name="keep" value="1"> Keep what the camera wrote into '
-        'it: place, time, its number</label><button type="submit">Send it</button></form></details>'
+        f'<label class="check"><input type="checkbox" name="keep" value="1"{kept}> Keep what the camera '
+        f"wrote into it: place, time, its number</label>{reason(_typed(again, 'photo', WHY))}"
+        '<button type="submit">Send it</button></form></details>'
     )
 
 
@@ -103,7 +103,7 @@ def _unit(found: Site, at: str, again: Again) -> str:
         which
         + one("New serial number", "new_serial", required=True, most=100)
         + one("Old serial number (empty: as it was told)", "old_serial", most=100)
-        + one("Why", WHY, most=REASON_MOST)
+        + reason(_typed(again, "unit", WHY))
         + f"<p>{WRITE_SERIAL}</p>"
     )
     return fold(at, "unit", "Another sensor", inner, "It is changed", again=again)
@@ -130,7 +130,7 @@ def _calibrate(found: Site, at: str, again: Again) -> str:
         + one("Per % of humidity, µg/m³", "humidity", "0")
         + one("Holds from", "valid", times.field(found.now), kind="datetime-local")
         + one("Measured against", "source", most=100, required=True, hint="station, weeks, by whom")
-        + one("Why", WHY, most=REASON_MOST, hint="not needed")
+        + reason(_typed(again, "calibrate", WHY))
     )
     return fold(at, "calibrate", "A unit's calibration", inner, "What will it do?", again=again)
 
@@ -139,8 +139,8 @@ def _device(at: str, again: Again) -> str:
     inner = (
         "<p>A claim for another computer, under the same name and with the same history. Once it is let in, "
         "the old one's certificates are revoked.</p>"
-        + entry("Why", WHY, _typed(again, "device", WHY), most=REASON_MOST, hint="drowned")
         + lives(_typed(again, "device", "life"))
+        + reason(_typed(again, "device", WHY))
     )
     return fold(at, "device", "Another computer", inner, "Make the claim", again=again)
 

@@ -31,13 +31,14 @@ export default {
       <p v-if="h.state !== 'open' && h.close_reason" class="note"><span class="label">Reason</span> {{ h.close_reason }}</p>
       <p v-if="h.merged_into" class="note">It went on as <a :href="'/incidents/' + h.merged_into">incident {{ h.merged_into }}</a>.</p>
       <p v-if="h.late" class="note">It was found in history that came late, when it was over: it raised no alarm.</p>
-      <div v-if="s.may.work && h.state !== 'merged'" class="do actions">
-        <button v-if="h.state !== 'merged' && !h.acknowledged_by" type="button" class="primary" :disabled="busy" @click="act('acknowledge')">Acknowledge</button>
+      <form v-if="s.may.work && h.state !== 'merged'" class="do actions" @submit.prevent="busy || (h.acknowledged_by ? hear() : acknowledge())">
+        <button v-if="h.state !== 'merged' && !h.acknowledged_by" type="button" class="primary" :disabled="busy" @click="acknowledge">Acknowledge</button>
         <button v-if="h.state === 'open'" type="button" :disabled="busy" @click="ask('silence')">Silence…</button>
-        <button v-if="silent" type="button" :disabled="busy" @click="act('silence', { until: null })">End the silence</button>
+        <button v-if="silent" type="button" :disabled="busy" @click="hear">End the silence</button>
         <button v-if="h.state !== 'merged'" type="button" :disabled="busy" @click="ask('note')">Add a note…</button>
         <button v-if="h.state === 'open'" type="button" :disabled="busy" @click="ask('close')">Close…</button>
-      </div>
+        <label v-if="!h.acknowledged_by || silent" class="why"><span class="label">Why (optional)</span><input type="text" v-model="why" maxlength="500" autocomplete="off"></label>
+      </form>
       <p v-if="problem && !asked" class="note tone-bad" role="alert"><span v-html="marks.error"></span>{{ problem }}</p>
       <dialog ref="dialog" class="ask" aria-labelledby="ask-title" @close="asked = ''">
         <form v-if="asked" method="dialog" @submit.prevent="submit">
@@ -48,6 +49,7 @@ export default {
               <label v-for="[n, words] in hours" :key="n"><input type="radio" name="hours" :value="n" v-model="form.hours"> {{ words }} from now <span class="muted num">{{ until(n) }}</span></label>
               <label><input type="radio" name="hours" :value="0" v-model="form.hours"> a time of its own</label></fieldset>
             <label v-if="form.hours === 0" class="stack"><span>Date and time</span><input type="datetime-local" v-model="form.until" required></label>
+            <label class="stack"><span>Why (optional)</span><input type="text" v-model="form.why" maxlength="500" autocomplete="off"></label>
           </template>
           <template v-else-if="asked === 'close'">
             <p class="muted">What its lampposts go on saying does not open it again; another lamppost that joins does.</p>
@@ -59,7 +61,7 @@ export default {
         </form>
       </dialog>
     </section>`,
-  data: () => ({ s: store, marks: MARKS, reasons: REASONS, hours: HOURS, asked: "", busy: false, problem: "", form: {} }),
+  data: () => ({ s: store, marks: MARKS, reasons: REASONS, hours: HOURS, asked: "", busy: false, problem: "", why: "", form: {} }),
   computed: {
     h() { return this.s.incident?.head; },
     silent() { return this.h.state === "open" && this.h.silenced_until > this.s.now; },
@@ -78,7 +80,7 @@ export default {
     until(n) { const at = this.s.now + n * 3600e3; return `${day(at) === day(this.s.now) ? "" : `${day(at)} `}${clock(at, false)}`; },
     ask(what) {
       this.problem = "";
-      this.form = { hours: 4, until: "", reason: REASONS[0], text: "" };
+      this.form = { hours: 4, until: "", reason: REASONS[0], why: this.why, text: this.why };
       this.asked = what;
       this.$nextTick(() => this.$refs.dialog.showModal());
     },
@@ -88,7 +90,7 @@ export default {
         const until = f.hours ? this.s.now + f.hours * 3600e3 : Date.parse(f.until);
         if (!(until > this.s.now)) return (this.problem = "That time has passed already.");
         if (until > this.s.now + WEEK_MS) return (this.problem = "A silence lasts a week at the longest.");
-        return this.act("silence", { until });
+        return this.act("silence", { until, why: f.why });
       }
       const text = f.text.trim();
       if (this.asked === "note") return text ? this.act("note", { text }) : (this.problem = "Write the note first.");
@@ -96,7 +98,9 @@ export default {
       if (!chosen && !text) return (this.problem = "Say why.");
       return this.act("close", { text: [chosen, text].filter(Boolean).join(": ") });
     },
-    act(what, more = {}) {
+    acknowledge() { this.act("acknowledge", { why: this.why }); },
+    hear() { this.act("silence", { until: null, why: this.why }); },
+    act(what, more) {
       this.problem = "";
       this.busy = true;
       this.$emit("act", { what, version: this.h.version, ...more });
@@ -107,6 +111,7 @@ export default {
       const who = meanwhile && `${meanwhile.by || "The city"}: ${meanwhile.what.toLowerCase()}, ${ago(meanwhile.at, this.s.now)}${meanwhile.text ? ` (${meanwhile.text})` : ""}.`;
       this.problem = [problem, who].filter(Boolean).join(" ");
       if (problem) return say(this.problem);
+      this.why = "";
       say(DONE[what] ?? "Done");
       if (this.asked) this.$refs.dialog.close();
       document.getElementById("incident-title")?.focus();

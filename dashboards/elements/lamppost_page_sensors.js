@@ -31,7 +31,8 @@ export default {
               <label class="stack"><span>Slope</span><input type="number" step="any" v-model.number="form.slope" required></label>
               <label class="stack"><span>Offset, µg/m³</span><input type="number" step="any" v-model.number="form.offset" required></label>
               <label class="stack"><span>Per % of humidity</span><input type="number" step="any" v-model.number="form.humidity" required></label>
-              <label class="stack"><span>Measured against</span><input type="text" v-model.trim="form.source" maxlength="200" required placeholder="station, weeks, by whom"></label>
+              <label class="stack whole"><span>Measured against</span><input type="text" v-model.trim="form.source" maxlength="200" required placeholder="station, weeks, by whom"></label>
+              <label class="stack whole"><span>Why (optional)</span><input type="text" v-model="form.why" maxlength="500" autocomplete="off"></label>
             </div>
             <p class="formula">corrected = {{ formula }}</p>
           </template>
@@ -59,7 +60,7 @@ export default {
     stamp, tone,
     ask(unit) {
       [this.problem, this.sure] = ["", false];
-      this.form = { channel: unit.calibrates[0].key, slope: 1, offset: 0, humidity: 0, source: "", valid: local(this.s.now) };
+      this.form = { channel: unit.calibrates[0].key, slope: 1, offset: 0, humidity: 0, source: "", why: "", valid: local(this.s.now) };
       this.unit = unit;
       this.$nextTick(() => this.$refs.dialog.showModal());
     },
@@ -72,7 +73,7 @@ export default {
         return this.$nextTick(() => this.$refs.confirm.focus());
       }
       this.busy = true;
-      this.$emit("calibrate", { unit: this.unit.id, channel: f.channel, slope: f.slope, offset: f.offset, humidity: f.humidity, valid: Date.parse(f.valid), source: f.source });
+      this.$emit("calibrate", { unit: this.unit.id, channel: f.channel, slope: f.slope, offset: f.offset, humidity: f.humidity, valid: Date.parse(f.valid), source: f.source, why: f.why });
     },
     answered(problem) { // called by the server
       this.busy = false;

@@ -26,6 +26,7 @@ export default {
               <p><code class="finger" :aria-label="'Key fingerprint ' + p.fingerprint"><template v-for="part in p.fingerprint.split(/(?<=:)/)">{{ part }}<wbr></template></code></p>
               <p v-if="p.endsAnother" class="tone-bad">There is a lamppost of this name already, with another key. Accept this one only where it takes that one's place: that one's certificates are over then.</p>
               <p v-if="failed[p.id]" class="tone-bad" role="alert">{{ failed[p.id] }}</p>
+              <label v-if="s.may.decide" class="why"><span class="label">Why (optional)</span><input type="text" v-model="why[p.id]" maxlength="500" autocomplete="off"></label>
               <p v-if="s.may.decide" class="do"><button type="button" class="primary" :disabled="busy[p.id]" @click="decide(p, true)">Accept {{ p.name }}</button>
                 <button type="button" :disabled="busy[p.id]" @click="sure === p.id ? decide(p, false) : (sure = p.id)">{{ sure === p.id ? 'Reject for good' : 'Reject' }}</button>
                 <button v-if="sure === p.id" type="button" class="link" @click="sure = null">Keep waiting</button></p>
@@ -35,7 +36,7 @@ export default {
       </section>
       <p class="sr" role="status" aria-live="polite">{{ said }}</p>
     </div>`,
-  data: () => ({ s: store, marks: MARKS, open: false, sure: null, busy: {}, failed: {}, lost: "", said: "", most: 3 }), // most: more would push the page away
+  data: () => ({ s: store, marks: MARKS, open: false, sure: null, busy: {}, failed: {}, why: {}, lost: "", said: "", most: 3 }), // most: more would push the page away
   watch: {
     "s.socket"(up) { if (!up) this.lost = clock(this.s.now); },
   },
@@ -45,7 +46,7 @@ export default {
     decide(p, accept) {
       this.busy[p.id] = true;
       delete this.failed[p.id];
-      this.$emit("decide", { id: p.id, accept });
+      this.$emit("decide", { id: p.id, accept, why: this.why[p.id] ?? "" });
     },
     decided(id, name, accept, problem) { // called by the server
       delete this.busy[id];

@@ -27,6 +27,7 @@ from fleet_server.decisions.store import EventRecord, IncidentRecord, MemberReco
 from fleet_server.errors import InvalidRequest, NotFound
 from fleet_server.live import CHANNEL
 from fleet_server.masking import in_log, shown_to
+from fleet_server.origin import origin
 from wire_contract.topics import Address
 
 __all__ = [
@@ -277,9 +278,14 @@ def _change(
     words: str,
     columns: Callable[[IncidentRecord, datetime], Columns | None],
 ) -> IncidentRecord:
-    """What people do, in one transaction with its line of history. `columns` None: it is so already."""
+    """What people do, in one transaction with its line of history. `columns` None: it is so already.
+
+    A note and an end say why by their own words; of the rest the history tells the reason as well.
+    """
     authorize(principal, Action.INCIDENTS_WORK)
     now = ctx.clock.now()
+    speaks = event in (Event.NOTE, Event.CLOSE)
+    said = words if speaks else ": ".join(each for each in (words, origin().reason) if each)
     with ctx.db.session(principal.tenant) as session:
         record = _need(session, asked.tenant, asked.incident_id, lock=True)
         outcome = rules.step(record.state, event)
@@ -292,13 +298,13 @@ def _change(
             return record
         if changed:
             store.change(session, record.id, **changed, state=outcome)
-        store.add_event(session, record.id, now, principal.name, what, words)
+        store.add_event(session, record.id, now, principal.name, what, said)
         store.notify(session, CHANNEL, record.id)
         log.info("incident %d: %s by %s", record.id, what, in_log(principal))
         now_is = _need(session, asked.tenant, record.id)
         recording.record(
-            session, principal, Action.INCIDENTS_WORK, str(record.id), tenant=asked.tenant, reason=words,
-            before=_told(record), after={"what": what, **_told(now_is)},
+            session, principal, Action.INCIDENTS_WORK, str(record.id), tenant=asked.tenant,
+            reason=words if speaks else "", before=_told(record), after={"what": what, **_told(now_is)},
         )  # fmt: skip
         return now_is
 

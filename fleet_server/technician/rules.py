@@ -154,8 +154,8 @@ def _problem(value: object, kind: str, most: int) -> str:
 
 
 def reason_of(work: Work) -> str:
-    """Why it was done, in one line; "": none was told. A note says it itself."""
-    return "" if isinstance(work, NoteWork) else " ".join(work.reason.split())
+    """Why it was done, in one line; "": none was told. A note is its own reason."""
+    return " ".join((work.text if isinstance(work, NoteWork) else work.reason).split())
 
 
 def _check_place(place: PlaceWork) -> None:

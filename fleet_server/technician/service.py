@@ -23,7 +23,7 @@ from fleet_server.context import Context
 from fleet_server.devices import service as devices
 from fleet_server.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound
 from fleet_server.masking import in_log, masked, sees_names
-from fleet_server.origin import because
+from fleet_server.origin import because, origin
 from fleet_server.technician import carrying_out, rules, store
 from fleet_server.technician.checking import drawn, measures, site_check, waits_for_ack
 from fleet_server.technician.field import ClaimLabel, FieldSettings, address_of, field_settings, label_of
@@ -237,9 +237,11 @@ def put_report(
 
 
 def hand_over(ctx: Context, principal: Principal, address: Address, told: Handover) -> ReportRecord:
-    """From a phone: with the site test as the city sees it. Raises as `put_report`."""
+    """From a phone: with the site test as the city sees it; its note is the reason where none is given.
+    Raises as `put_report`."""
     report_id, document = written_report(ctx, principal, address, told)
-    return put_report(ctx, principal, report_id, document)
+    with because(origin().reason or " ".join(told.note.split())):
+        return put_report(ctx, principal, report_id, document)
 
 
 def list_reports(

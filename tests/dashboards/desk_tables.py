@@ -136,6 +136,7 @@ GARBAGE_FORMS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/tokens", {"name": "x", "days": "1", "scope": "devices:read", "owner": "a\0b"}),
     ("/tokens/0/revoke", {}),
     ("/approvals/999999/approve", {"note": "x"}),
+    ("/approvals/999999/refuse", {"note": "a\0b"}),
     ("/approvals/x/refuse", {}),
     ("/standing/demo/rathaus", {"state": "upside down"}),
     ("/standing/demo/rathaus", {}),

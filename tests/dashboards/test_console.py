@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from fleet_server.access import rules
+from fleet_server.auditor import service as auditor
 from fleet_server.enrolment import service as enrolment
 from tests.dashboards.conftest import NAME, PASSWORD, Console, Open, Watched
 from tests.support.mosquitto import make_request
@@ -89,6 +90,7 @@ def test_a_person_compares_the_fingerprint_and_accepts(console: Console, browse:
     expect(page.locator("#pending-title")).to_have_text("1 lamppost waits to be accepted", timeout=30_000)
     page.click("text=Review")
     expect(page.locator(".finger")).to_have_text(fingerprint)
+    page.get_by_label("Why (optional)").fill("its key is the one I saw")
     page.click("text=Accept demo/park-1")
     expect(row(window, "park-1")).to_contain_text("never seen", timeout=30_000)
     expect(page.locator("#pending-title")).to_have_count(0)
@@ -103,11 +105,16 @@ def test_rejecting_asks_twice(console: Console, browse: Open) -> None:
     page = window.page
     ask_for_enrolment(console, "park-2")
     page.click("text=Review", timeout=30_000)
+    page.get_by_label("Why (optional)").fill("nobody knows this key")
     page.click("button:text-is('Reject')")
     assert console.city.execute("SELECT state FROM enrolment WHERE device = 'park-2'") == [("pending",)]
     page.click("text=Reject for good")
     expect(page.locator("#pending-title")).to_have_count(0, timeout=30_000)
-    assert console.city.execute("SELECT state FROM enrolment WHERE device = 'park-2'") == [("rejected",)]
+    became = console.city.execute("SELECT state, reason FROM enrolment WHERE device = 'park-2'")
+    assert became == [("rejected", "nobody knows this key")]
+    with console.context() as ctx:
+        lines = auditor.lines(ctx, rules.CONSOLE, auditor.Wanted(action="enrolments:decide", who=NAME), 2)
+    assert [line.reason for line in lines] == ["nobody knows this key", "its key is the one I saw"]
 
 
 def test_colours_follow_the_person(console: Console, browse: Open) -> None:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fleet_server.access import rules, service
+from fleet_server.auditor import service as auditor
 from fleet_server.decisions import service as decisions
 from tests.dashboards.accessibility import grave
 from tests.dashboards.city import Unit, minute
@@ -161,13 +162,21 @@ def test_what_one_does_the_other_sees(city: Console, troubled: Trouble, browse: 
     other = looking(browse(), city, f"/incidents/{troubled.open}")
     expect(other.locator("#incident-title")).to_contain_text("Episode at Altstadt")
     expect(other.locator(".actions")).to_have_count(0)
+    why = page.locator(".actions").get_by_label("Why (optional)")
+    why.fill("a \u202e trick")
     page.click("button:text-is('Acknowledge')")
+    expect(page.locator(".incident-head [role=alert]")).to_contain_text("A reason is one line of text")
+    why.fill("I stand there")
+    why.press("Enter")
     expect(other.locator(".incident-head")).to_contain_text(f"by {NAME[0]}.", timeout=30_000)
+    expect(other.locator(".timeline")).to_contain_text("I stand there")
     expect(page.locator("button:text-is('Acknowledge')")).to_have_count(0)
     page.click("text=Silence…")
     page.click("dialog label:has-text('4 hours')")
+    page.locator("dialog").get_by_label("Why (optional)").fill("works until noon")
     page.click("dialog button:text-is('Silence')")
-    expect(other.locator(".timeline")).to_contain_text("Silenced", timeout=30_000)
+    expect(other.locator(".timeline")).to_contain_text("works until noon", timeout=30_000)
+    why.fill("they are done")
     page.click("text=End the silence")
     expect(other.locator(".timeline")).to_contain_text("Silence ended", timeout=30_000)
     page.click("text=Add a note…")
@@ -183,6 +192,15 @@ def test_what_one_does_the_other_sees(city: Console, troubled: Trouble, browse: 
     expect(other.locator(".incident-head .state")).to_have_text("closed", timeout=30_000)
     expect(other.locator(".incident-head")).to_contain_text("fire drill: training of the brigade")
     assert city.city.execute("SELECT closed_by FROM incident WHERE id = %s", troubled.open) == [(NAME,)]
+    with city.context() as context:
+        lines = auditor.lines(context, rules.CONSOLE, auditor.Wanted(action="incidents:work", who=NAME), 5)
+    assert [line.reason for line in reversed(lines)] == [
+        "I stand there",
+        "works until noon",
+        "they are done",
+        "Fire brigade is told.\n<b>Wind from the east.</b>",
+        "A known source: works, a feast, fire drill: training of the brigade",
+    ]
 
 
 def test_one_that_became_part_of_another_leads_there_and_offers_nothing(

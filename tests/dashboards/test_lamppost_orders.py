@@ -21,13 +21,12 @@ def order(**changed: Any) -> Order:
 @pytest.mark.parametrize(
     ("sent", "wish"),
     [
-        ({"what": "tell", "command": "ping", "reason": "why"}, Wish("tell", "ping", "why")),
+        ({"what": "tell", "command": "ping", "why": "so"}, Wish("tell", "ping")),
         ({"what": "cancel", "number": 7}, Wish("cancel", number=7)),
         ({"what": "save", "number": 7, "more": 1}, Wish("save", number=7)),
-        ({"what": "tell", "command": "sing", "reason": ""}, None),
-        ({"what": "tell", "command": "ping"}, None),
-        ({"what": "tell", "command": ["ping"], "reason": ""}, None),
-        ({"what": "tell", "command": "ping", "reason": "x" * 501}, None),
+        ({"what": "tell", "command": "sing"}, None),
+        ({"what": "tell"}, None),
+        ({"what": "tell", "command": ["ping"]}, None),
         ({"what": "cancel", "number": True}, None),
         ({"what": "cancel", "number": 0}, None),
         ({"what": "cancel", "number": 1e3}, None),

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fleet_server.access import rules, service
+from fleet_server.auditor import service as auditor
 from fleet_server.enrolment import service as enrolment
 from tests.dashboards.accessibility import grave
 from tests.dashboards.city import minute
@@ -67,6 +68,14 @@ def opened(window: Watched, console: Console, path: str = POST) -> Page:
     window.sign_in(console.url, path)
     expect(window.page.locator("#post-title")).not_to_have_text("")
     return window.page
+
+
+def whys(console: Console, action: str, most: int) -> list[str]:
+    """The reasons of the newest lines of the audit log about it, newest first."""
+    with console.context() as context:
+        return [
+            line.reason for line in auditor.lines(context, rules.CONSOLE, auditor.Wanted(action=action), most)
+        ]
 
 
 def test_it_tells_who_where_and_how_it_does(city: Console, browse: Open) -> None:
@@ -163,6 +172,7 @@ def test_a_calibration_is_entered_after_a_clear_question(city: Console, browse: 
     page.fill("dialog label:has-text('Offset') input", "2")
     page.fill("dialog label:has-text('Measured against') input", "station Bonn, two weeks")
     page.fill("dialog label:has-text('Holds from') input", "2026-01-01T00:00")
+    page.locator("dialog").get_by_label("Why (optional)").fill("a year has passed")
     page.click("text=Check it")
     sure = page.locator("dialog.ask")
     expect(sure).to_contain_text("This changes the past.")
@@ -177,6 +187,7 @@ def test_a_calibration_is_entered_after_a_clear_question(city: Console, browse: 
     expect(page.locator("section:has(#corrected-title)")).to_contain_text(
         "this unit's own calibration", timeout=30_000
     )
+    assert whys(city, "calibrations:change", 1) == ["a year has passed"]
     city.city.execute("DELETE FROM calibration")
 
 
@@ -302,7 +313,13 @@ def test_it_is_told_things_by_who_may_and_says_what_came_of_them(city: Console, 
     part.get_by_role("button", name="Tell it", exact=True).click()
     expect(row).to_contain_text("Send a support bundle")
     row.get_by_role("button", name="Take back").click()
+    taking = row.get_by_label("Why (optional)")
+    expect(taking).to_be_focused()
+    assert grave(page) == []
+    taking.fill("told twice")
+    taking.press("Enter")
     expect(row).to_contain_text("canceled")
+    assert whys(city, "devices:command", 3) == ["told twice", "", "it smells"]
     city.city.execute(
         "WITH c AS (SELECT id FROM command WHERE name = 'bundle'), f AS (INSERT INTO command_file"
         " SELECT id, 'demo', 'bundle.tar.zst', 3, sha256('abc'), now() FROM c)"

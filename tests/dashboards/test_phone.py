@@ -1,4 +1,4 @@
-"""The pages for a phone, 390 by 844, as a technician uses them: claim, compare, picture, hand-over; a part
+"""The pages for a phone, 360 by 780, as a technician uses them: claim, compare, picture, hand-over; a part
 that is changed, a lamppost that is taken down; a claim that somebody else used, too."""
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fleet_server.access import two_person
 from fleet_server.access.rules import CONSOLE, Principal, Role
 from fleet_server.access.service import SignedIn
 from fleet_server.air import service as air
+from fleet_server.auditor import service as auditor
 from fleet_server.devices import service as devices
 from fleet_server.devices.rules import DeviceState
 from fleet_server.enrolment import service as enrolment
@@ -44,17 +45,24 @@ def unfold(page: Page, title: str) -> None:
 def narrow(page: Page) -> None:
     """Nothing serious for axe, and nothing to scroll sideways."""
     assert grave(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def whys(console: Console, action: str, most: int) -> list[str]:
+    """The reasons of the newest lines of the audit log about it, newest first."""
+    with console.context() as ctx:
+        return [line.reason for line in auditor.lines(ctx, CONSOLE, auditor.Wanted(action=action), most)]
 
 
 @pytest.mark.browser
 def test_a_lamppost_is_set_up_compared_and_let_in(console: Console, browse: Open) -> None:
-    window = browse(width=390, height=844)
+    window = browse(width=360, height=780)
     page = window.page
     window.sign_in(console.url, "/field")
     narrow(page)
     page.click("text=Set up a lamppost")
     page.fill("[name=device]", "lamp 77")
+    page.get_by_label("Why (optional)").fill("a new corner")
     page.click(BUTTON.format("Make the claim"))
     expect(page.get_by_role("alert")).to_contain_text("lamp 77")
     page.fill("[name=device]", "lamp-77")
@@ -78,6 +86,7 @@ def test_a_lamppost_is_set_up_compared_and_let_in(console: Console, browse: Open
         )  # by itself
         narrow(page)
         page.fill("[name=last]", "0000")
+        page.get_by_label("Why (optional)", exact=True).first.fill("I see it glow")
         page.click(BUTTON.format("let it in"))
         expect(page.get_by_role("alert")).to_contain_text("Nothing was accepted")
         assert enrolment.get_enrolment(ctx, ADMIN, waiting.id).state is enrolment.State.PENDING
@@ -85,6 +94,8 @@ def test_a_lamppost_is_set_up_compared_and_let_in(console: Console, browse: Open
         page.click(BUTTON.format("let it in"))
         expect(page.locator(".state")).to_have_text("let in")
         assert enrolment.get_enrolment(ctx, ADMIN, waiting.id).decided_by == NAME
+    assert whys(console, "enrolments:decide", 1) == ["I see it glow"], "kept while the form was refused"
+    assert whys(console, "claims:create", 1) == ["a new corner"]
     page.click("text=Site test and hand-over")
     expect(page.locator("h1")).to_have_text("lamp-77")
     expect(page.locator(".lines").first).to_contain_text("never heard of")
@@ -95,7 +106,7 @@ def test_a_lamppost_is_set_up_compared_and_let_in(console: Console, browse: Open
 def test_a_post_is_measured_photographed_and_handed_over(
     console: Console, browse: Open, tmp_path: Path
 ) -> None:
-    window = browse(width=390, height=844, scheme="dark")
+    window = browse(width=360, height=780, scheme="dark")
     page, lamp = window.page, Address("demo", "bahnhof-nord")
     window.sign_in(console.url, "/field")
     page.fill("[name=name]", "bahnhof-nord")
@@ -122,6 +133,7 @@ def test_a_post_is_measured_photographed_and_handed_over(
     photo.write_bytes(PNG)
     page.set_input_files("[name=photo]", photo)
     page.fill("[name=caption]", "the front")
+    page.fill("form[action*='/photo'] [name=why]", "for the insurance")
     page.click(BUTTON.format("Send it"))
     expect(page.get_by_alt_text("the front")).to_be_visible()
     unfold(page, "Sign the site report")
@@ -132,6 +144,11 @@ def test_a_post_is_measured_photographed_and_handed_over(
     expect(reports).to_contain_text("Ana Reis")
     expect(reports).to_contain_text("site test passed")
     narrow(page)
+    assert whys(console, "sites:report", 3) == [
+        "the lid is loose",
+        "for the insurance",
+        "the pole was changed",
+    ]
     with page.expect_download() as download:
         page.click("section:has(h2:text('Site reports')) a")
     found = verify(download.value.path().read_bytes())
@@ -153,6 +170,7 @@ def test_a_post_is_measured_photographed_and_handed_over(
         (f"{at}/place", 422, {"id": "0" * 32, "height": "high"}),
         (f"{at}/place", 413, {"id": "x" * 20_000}),
         (f"{at}/photo", 422, {}),
+        (f"{at}/note", 422, {"id": "0" * 32, "text": "x", "why": "\u202e"}),
         (f"{console.url}/field/demo/NOPE/place", 404, {"id": "0" * 32}),
         (f"{console.url}/c/22222222", 404, {"decision": "accept"}),
     )
@@ -183,7 +201,7 @@ def city_of_roles(console: Console) -> None:
 @pytest.mark.browser
 def test_a_technician_changes_parts_and_takes_a_lamppost_down(console: Console, browse: Open) -> None:
     city_of_roles(console)
-    window = browse(width=390, height=844)
+    window = browse(width=360, height=780)
     page = desk_office.enter(window, console.url, "ana")
     well, end = (Address("demo", name) for name in ("bahnhof-nord", "schule-west"))
     page.goto(f"{console.url}/field/{well}")
@@ -193,6 +211,7 @@ def test_a_technician_changes_parts_and_takes_a_lamppost_down(console: Console, 
     page.click(BUTTON.format("Keep the note"))
     expect(page.locator(".done")).to_have_text("The note is kept.")
     expect(history.first).to_contain_text("the lid is loose")
+    assert whys(console, "sites:report", 1) == ["the lid is loose"], "a note is its own reason"
     unfold(page, "Another sensor")
     page.select_option("[name=sensor]", "3 m up")
     page.fill("[name=new_serial]", "2F81")
@@ -291,7 +310,7 @@ def the_viewer_and_garbage(console: Console, lamp: Address) -> None:
 @pytest.mark.browser
 def test_another_computer_and_a_claim_that_two_keys_used(console: Console, browse: Open) -> None:
     """The claim replaces the computer; a second key shows it as well: everybody who decides is told."""
-    window = browse(width=390, height=844)
+    window = browse(width=360, height=780)
     page, lamp = window.page, Address("demo", "rathaus")
     window.sign_in(console.url, f"/field/{lamp}")
     unfold(page, "Another computer")

@@ -17,6 +17,7 @@ from dashboards.sign_in import told
 from fleet_server.access import rules, service, totp
 from fleet_server.access.errors import ProviderUnreachable, SignInRefused
 from fleet_server.access.rules import CONSOLE
+from fleet_server.auditor import service as auditor
 from fleet_server.config import load_config
 from fleet_server.context import Context
 from fleet_server.errors import DatabaseUnreachable
@@ -82,21 +83,21 @@ def test_every_way_in_and_no_other(pages: tuple[str, Context]) -> None:
         answer = ada.post("/sign-in/code", data=form)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         assert "Sign in again" in ada.post("/sign-in/code", data=form).text
-    the_own_account(url)
+    the_own_account(url, context)
     through_the_provider(url, context)
     no_other_origin(url)
     a_password_that_somebody_else_chose(url, context)
 
 
-def the_own_account(url: str) -> None:
-    """Second factor, tenant, password and sessions, on the page that has no script."""
+def the_own_account(url: str, context: Context) -> None:
+    """Second factor, tenant, password and sessions, on the page that has no script; and why."""
     with browser(url) as mara, browser(url) as phone:
         for each in (mara, phone):
             each.post("/sign-in", data={"name": NAME, "password": PASSWORD})
         assert "Where you are signed in" in mara.get("/account").text
         assert mara.post("/account/tenant", data={"tenant": "no tenant"}).status_code == 422
         assert mara.post("/account/tenant", data={}).status_code == 422
-        assert mara.post("/account/tenant", data={"tenant": "porto"}).status_code == 303
+        assert mara.post("/account/tenant", data={"tenant": "porto", "why": "help"}).status_code == 303
         assert "act in <strong>porto</strong>" in mara.get("/account").text
         assert mara.post("/account/factor", data={"password": "wrong"}).status_code == 401
         shown = mara.post("/account/factor", data={"password": PASSWORD}).text
@@ -106,18 +107,30 @@ def the_own_account(url: str) -> None:
         kept = mara.post("/account/factor/confirm", data={"code": pyotp.TOTP(secret[1]).now()}).text
         codes = re.findall(r"<li><code>([a-z2-7-]+)</code>", kept)
         assert len(codes) == totp.RECOVERY_CODES
-        assert mara.post("/account/factor/remove", data={"code": codes[0]}).status_code == 200
-        changed = mara.post("/account/password", data={"old": PASSWORD, "new": "a longer and quieter street"})
-        assert changed.status_code == 200
+        remove = {"code": codes[0], "why": "another telephone"}
+        assert mara.post("/account/factor/remove", data=remove).status_code == 200
+        change = {"old": PASSWORD, "new": "a longer and quieter street", "why": "somebody looked on"}
+        assert mara.post("/account/password", data=change | {"why": "w" * 501}).status_code == 422
+        assert mara.post("/account/password", data=change).status_code == 200
         assert mara.post("/account/password", data={"old": "x", "new": PASSWORD}).status_code == 401
         assert mara.post(
             "/account/password", data={"old": "a longer and quieter street", "new": PASSWORD}
         ).is_success
         assert mara.post("/account/session", data={"number": "9" * 30}).status_code == 422
         [number] = re.findall(r'name="number" value="(\d+)"', mara.get("/account").text)
-        assert mara.post("/account/session", data={"number": number}).status_code == 303
+        assert mara.post("/account/session", data={"number": number, "why": "not mine"}).status_code == 303
         assert mara.get("/account").status_code == 303
         assert mara.get("/account").headers["location"].startswith("/sign-in")
+    [ended, *_] = auditor.lines(context, CONSOLE, auditor.Wanted(action="session:end", who=NAME), 1)
+    changed = auditor.lines(context, CONSOLE, auditor.Wanted(action="session:change", who=NAME), 5)
+    assert [line.reason for line in (ended, *changed)] == [
+        "not mine",
+        "",
+        "somebody looked on",
+        "another telephone",
+        "",  # a second factor was set up
+        "help",
+    ]
 
 
 def through_the_provider(url: str, context: Context) -> None:

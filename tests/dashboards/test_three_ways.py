@@ -1,21 +1,32 @@
-"""Everything that a person does on a page can be done by the API and from a terminal as well.
+"""Everything that a person does on a page can be done by the API and from a terminal as well, and whoever
+does it can say why.
 
 `DONE` says how. The forms of the pages are found by their registrations, the elements' events by their
-handlers; one without a line fails, and so does a line whose route or command there is not.
+handlers; one without a line fails, and so does a line whose route or command there is not. Each takes a
+reason: a field of that name, or words of its own (`OWN_WORDS`), but for a few (`WITHOUT`).
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from fastapi import FastAPI
 
+from dashboards import frame, incident_pages, lamppost_ordering, lamppost_page
+from dashboards.asked_from import asked_why
+from dashboards.forms import WHY
 from fleet_server import admin_cli, audit_cli, privacy_cli
 from fleet_server.api import create_app
 from provisioning.technician import cli as technician_cli
+from tests.dashboards import every_form
 from tests.support.server_context import make_context
 
 PAGES = Path(__file__).parents[2] / "dashboards"
@@ -112,6 +123,25 @@ DONE: dict[str, tuple[str, str]] = {
     "head act silence": (f"POST {API}/incidents/{{incident_id}}/silence", "fleet incidents silence"),
     "head act note": (f"POST {API}/incidents/{{incident_id}}/notes", "fleet incidents note"),
     "head act close": (f"POST {API}/incidents/{{incident_id}}/close", "fleet incidents close"),
+}
+# What is not asked why twice: the field that says it already.
+OWN_WORDS = {
+    "POST /approvals/{number}/approve": "note",
+    "POST /approvals/{number}/refuse": "note",
+    "POST /field/{tenant}/{name}/note": "text",
+    "POST /field/{tenant}/{name}/handover": "note",
+    "head act note": "text",
+    "head act close": "text",
+}
+# What nobody is asked the reason of, and why not.
+WITHOUT = {
+    "POST /sign-in": "whoever comes in changes nothing yet",
+    "POST /sign-in/code": "the same",
+    "POST /sign-out": "whoever leaves changes nothing more",
+    "POST /account/factor": "nothing is changed before its first code",
+    "POST /account/factor/confirm": "a lock that is added explains itself",
+    "POST /audit/verify": "it looks, and changes nothing",
+    "ordering order save": "a file is fetched, and nothing changed",
 }
 LOOKING = {
     "pick",
@@ -218,6 +248,95 @@ def test_no_page_registers_a_form_beside_the_list() -> None:
         if isinstance(node.value, ast.Name) and node.value.id in {"app", "web"}
     }
     assert elsewhere <= REGISTERING
+
+
+def test_every_form_asks_why() -> None:
+    """As drawn. One that no view draws here fails: add its state to `every_form.pages`."""
+    paths = {key: re.sub(r"\{\w+\}", "[^/]+", key.removeprefix("POST ")) for key in forms_there_are()}
+    drawn: dict[str, list[every_form.Form]] = {key: [] for key in paths}
+    for form in every_form.forms():
+        [key] = [key for key, path in paths.items() if re.fullmatch(path, form.action)] or [form.action]
+        if form.words != "Sign out":
+            drawn[key].append(form)
+    assert {key for key, found in drawn.items() if not found} == {"POST /sign-out"}
+    mute = {
+        key
+        for key, found in drawn.items()
+        if not all(each.names & {WHY, OWN_WORDS.get(key)} for each in found)
+    }
+    assert mute == {key for key in WITHOUT if key in drawn} - {"POST /sign-out"}
+    twice = {key for key in OWN_WORDS if any(WHY in each.names for each in drawn.get(key, ()))}
+    assert twice == set(), "nobody is asked twice"
+
+
+def emitted(event: str, what: str) -> list[str]:
+    """The lines of the elements' scripts in which a browser sends it, or gathers what it sends."""
+    lines = [line for path in sorted(PAGES.glob("elements/*.js")) for line in path.read_text().splitlines()]
+    sends = (
+        rf"""(act|ask)\(['"]{what}['"], |emit\("{event}", \{{ what: "{what}\""""
+        if what
+        else rf'emit\("{event}"'
+    )
+    return [line for line in lines if re.search(sends, line)]
+
+
+@pytest.mark.parametrize("key", sorted(events_there_are()))
+def test_every_event_says_why_from_the_browser_to_what_is_done(key: str) -> None:
+    """Its script sends the reason; its handler refuses one that cannot be, and what is done has it."""
+    _, event, what = [*key.split(" "), ""][:3]
+    lines = emitted(event, what)
+    assert lines, "its script was not found"
+    if key in WITHOUT:
+        return
+    own = OWN_WORDS.get(key, WHY)
+    assert [line for line in lines if not re.search(rf'\b{own}\b(?!")', line)] == []  # a class is none
+    told, problem = asyncio.run(handled(event, what, {own: "so"}))
+    assert (told, problem) == (["so"], "")
+    if own == WHY:
+        for garbage in ("a\x1bb", "w" * 501, 7):
+            told, problem = asyncio.run(handled(event, what, {own: garbage}))
+            assert told == []
+            assert "reason" in problem
+
+
+async def handled(event: str, what: str, sent: dict[str, Any]) -> tuple[list[str], str]:
+    """What the source was told of why, and what the browser is answered."""
+    told: list[str] = []
+    answers: list[Any] = []
+
+    async def done(*given: Any) -> None:
+        words = [each for each in given if each == sent.get("text", sent.get("why"))]
+        told.append(asked_why() or str(words[0]))
+
+    element: Any = SimpleNamespace(run_method=lambda *given: answers.extend(given))
+    hub: Any = SimpleNamespace(forget=lambda _: None, snapshot_of=lambda _: SimpleNamespace(found={}))
+    source: Any = SimpleNamespace(act=done, calibrate=done, tell=done, cancel=done)
+    viewer: Any = SimpleNamespace(
+        who=None, number=7, key=("x",), post=SimpleNamespace(id=1), calibrations_key=()
+    )
+    sent = SENT[event] | {"what": what} | sent
+    asked: Any = SimpleNamespace(args=sent)
+    match event:
+        case "decide":
+            await frame._decide(asked, hub, viewer.who, done, element)
+        case "act":
+            await incident_pages._act(asked, hub, viewer, source, element)
+        case "calibrate":
+            await lamppost_page._calibrate(asked, hub, viewer, source, element)
+        case _:
+            await lamppost_ordering.obey(asked, hub, viewer.who, viewer.post, source, element)
+    return told, answers[{"decide": 4, "act": 2}.get(event, 1)]
+
+
+SENT: dict[str, dict[str, Any]] = {
+    "decide": {"id": 1, "accept": False},
+    "act": {"version": 1},
+    "calibrate": {
+        "unit": 1, "channel": "pm2_5", "slope": 1, "offset": 0, "humidity": 0, "valid": 1_700_000_000_000,
+        "source": "x",
+    },
+    "order": {"command": "ping", "number": 1},
+}  # fmt: skip
 
 
 def test_the_walks_find_something() -> None:
