@@ -1,12 +1,12 @@
 """paho-mqtt for one connection: MQTT 5, acknowledged by hand, topics by alias, never connecting again.
 
 paho keeps messages and sends them again in its next connection, where an alias means nothing: so a client
-has one connection only. paho hands all messages of a connection on in the order in which it gets them.
+has one connection only. paho hands all messages of a connection on in the order in which it gets them, under
+its lock of outgoing messages; it calls `on_publish` under that lock, so an alias has no other lock beside it.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 from paho.mqtt.client import Client, MQTTv5
@@ -19,7 +19,8 @@ from edge_agent.errors import LinkLost
 
 
 class PahoConnection(Client):
-    """Connect it once. `accepted` in `on_connect`; `speak` instead of `publish`, from any thread."""
+    """Connect it once. `accepted` once it has answered; `speak` instead of `publish`, from any thread or
+    callback."""
 
     def __init__(self, client_id: str) -> None:
         super().__init__(
@@ -30,18 +31,17 @@ class PahoConnection(Client):
             manual_ack=True,
         )
         self._aliases = Aliases()  # none before the broker allows them
-        self._in_order = threading.RLock()  # paho may call back while it publishes
 
     def accepted(self, properties: Properties | None) -> None:
         """The broker's CONNACK, and what it allows."""
-        with self._in_order:
+        with self._out_message_mutex:
             self._aliases = Aliases(getattr(properties, "TopicAliasMaximum", 0))
 
     def speak(
         self, topic: str, payload: bytes, properties: Sequence[tuple[str, str]] = (), retain: bool = False
     ) -> None:
         """Publish at QoS 1, with user properties. Raises LinkLost."""
-        with self._in_order:
+        with self._out_message_mutex:
             aliases = self._aliases
             naming = aliases.naming(topic)
             told = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]

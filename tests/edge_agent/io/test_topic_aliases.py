@@ -8,14 +8,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
 
 from benchmarks.wire import TOPIC, batch_of, packet_bytes
 from edge_agent.errors import LinkLost
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
+from edge_agent.io.paho_connection import PahoConnection
 from edge_agent.ports import BrokerEvents, Session
 from tests.support.mosquitto import mosquitto_program
 from tests.support.ports import free_port
@@ -195,3 +198,41 @@ def test_whatever_the_broker_allows_topics_arrive_whole(tmp_path: Path, most: in
         assert rest == [(LIVE, b"again"), (LIVE, b"and again")]
         named_again = sum(ADDRESS.device.encode() in packet for packet in line.packets(1))
         assert named_again == (1 if most else 2)
+
+
+def test_a_callback_may_speak_while_another_thread_does(tmp_path: Path) -> None:
+    """Nobody waits for a lock of ours while paho, which waits for one of its own, calls back."""
+    publishing = threading.Event()
+
+    class Watched(PahoConnection):
+        def publish(self, *arguments: Any, **named: Any) -> MQTTMessageInfo:
+            publishing.set()
+            return super().publish(*arguments, **named)
+
+    with mosquitto(tmp_path, None) as port:
+        listener, device, accepted = Listener(port), Watched(str(ADDRESS)), threading.Event()
+        other = threading.Thread(target=lambda: device.speak(LIVE, b"of another thread"), daemon=True)
+
+        def on_connect(_c: Client, _u: Any, _f: Any, _r: Any, told: Properties | None) -> None:
+            device.accepted(told)
+            accepted.set()
+
+        def on_publish(*_: object) -> None:
+            device.on_publish = None
+            publishing.clear()
+            other.start()
+            publishing.wait(0.3)  # where it gets so far, it waits for what paho's thread holds now
+            device.speak(LIVE, b"of the callback")
+
+        device.on_publish = on_publish
+        device.on_connect = on_connect
+        device.connect("127.0.0.1", port)
+        device.loop_start()
+        assert accepted.wait(10)
+        device.speak(LIVE, b"first")
+        said = {b"first", b"of the callback", b"of another thread"}
+        wait_until(lambda: {payload for _, payload in listener.heard} == said, 10, "all three")
+        assert {topic for topic, _ in listener.heard} == {LIVE}
+        device.disconnect()
+        device.loop_stop()
+        listener.stop()
