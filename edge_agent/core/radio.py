@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -24,6 +24,7 @@ _RSRP_DBM = range(-157, -30)  # what TS 36.133 and TS 38.133 let a modem report
 _REJECTED = 0x200  # RTF_REJECT of linux/route.h
 MODEMS_MOST = 4  # a lamppost has one, perhaps one more; each is a question to another process
 STEP_PERCENT, STEP_DBM = 6, 3  # double or half; less is no news: each telling is paid for by the byte
+LEAP_STEPS = 3  # what is news even where it trembles: an antenna was moved, or a branch grew before it
 
 
 class _Quality(msgspec.Struct, frozen=True):
@@ -142,17 +143,21 @@ def modem_of(way: Way, modems: Sequence[Modem]) -> Modem | None:
     return owners[0] if len(owners) == 1 else None
 
 
-def steady(before: Way | None, now: Way) -> Way:
-    """What is told: the same as before while it moves less than a step of either measure."""
-    if before is None or replace(before, percent=None, dbm=None) != replace(now, percent=None, dbm=None):
+def steady(before: Way | None, now: Way, often: bool = False) -> Way:
+    """What is told: the same as before while it moves less than a step of either measure. often: it moved so
+    often of late that it trembles; then the same while neither leaps, by whatever technology."""
+    if before is None or before.interface != now.interface or before == Way(before.interface):
         return now
-    still = _near(before.percent, now.percent, STEP_PERCENT) and _near(before.dbm, now.dbm, STEP_DBM)
-    return before if still else now
+    steps = LEAP_STEPS if often else 1
+    still = _near(before.percent, now.percent, steps * STEP_PERCENT, often)
+    still = still and _near(before.dbm, now.dbm, steps * STEP_DBM, often)
+    return before if still and (often or before.technology == now.technology) else now
 
 
-def _near(before: int | None, now: int | None, step: int) -> bool:
+def _near(before: int | None, now: int | None, step: int, unknown: bool) -> bool:
+    """unknown: whether what is known at one time alone counts as near."""
     if before is None or now is None:
-        return before is now
+        return unknown or before is now
     return abs(before - now) < step
 
 

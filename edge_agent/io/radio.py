@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from wire_contract.radio import Way
 NET = Path("/proc/net")
 ASK_EVERY_S = 60.0  # three short processes; twice as slow as the birth is looked at
 NONE_EVERY_S = 600.0  # where there was no modem: a cable stays one
+# A birth has 200 bytes, twice that with its acknowledgement and all headers. A modem that trembles by 2 dB
+# (standard deviation) would cause 550 a day, as many bytes as an SDS011's readings. So it causes a hundred.
+MOVES_MOST, MOVES_WITHIN_S = 4, 3600.0
 KEPT_S = 300.0  # a strength that nobody confirmed for so long is told no more
 
 Look = Callable[[Way], Way]
@@ -47,8 +51,9 @@ class Radio:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._changed, self._net, self._ask, self._now_s = changed, net, ask, now_s
-        self._wifi: Way | None = None  # as last told, on the thread that asks
         self._lock = threading.Lock()  # of what follows
+        self._wifi: Way | None = None  # as last told
+        self._moves: deque[float] = deque(maxlen=MOVES_MOST)  # when something else was to be told
         self._known: tuple[float, Way] | None = None
         self._due_s: dict[str, float] = {}  # of the interface in use: when its modem is asked again
         self._asking = False
@@ -59,8 +64,9 @@ class Radio:
         if found is None:
             return ""
         if found.dbm is not None:
-            self._wifi = core.steady(self._wifi, found)
-            return radio.told(self._wifi)
+            with self._lock:
+                self._wifi = self._steady(self._wifi, found)
+                return radio.told(self._wifi)
         with self._lock:
             due = not self._asking and self._now_s() >= self._due_s.get(found.interface, 0.0)
             self._asking = self._asking or due
@@ -83,14 +89,23 @@ class Radio:
         finally:
             with self._lock:
                 now_s, before = self._now_s(), self._remembered(found)
-                every_s = NONE_EVERY_S if seen == found and not found.is_modem else ASK_EVERY_S
+                every_s = NONE_EVERY_S if seen == found and not before.is_modem else ASK_EVERY_S
                 self._due_s = {found.interface: now_s + every_s}
                 if seen != found:
-                    self._known = (now_s, core.steady(before, seen))
+                    self._known = (now_s, self._steady(before, seen))
                 after = self._remembered(found)
                 self._asking = False
         if after != before:
             self._changed()
+
+    def _steady(self, before: Way | None, now: Way) -> Way:
+        """What is told of `now`. The caller holds the lock."""
+        now_s = self._now_s()
+        often = len(self._moves) == MOVES_MOST and now_s - self._moves[0] < MOVES_WITHIN_S
+        told = core.steady(before, now, often)
+        if told != before:
+            self._moves.append(now_s)
+        return told
 
     def _remembered(self, found: Way) -> Way:
         """`found`, or what was last heard of its modem. The caller holds the lock."""

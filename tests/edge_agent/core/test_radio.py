@@ -192,7 +192,25 @@ def test_which_modem_an_interface_goes_over(interface: str, modems: list[Modem],
         (Way("wwan0", None, 64, "LTE"), Way("wwan0", None, None, "LTE"), "now"),
         (Way("wwan0", None, 64, "LTE"), Way("wwan0", None, 64, "UMTS"), "now"),
         (Way("wwan0", None, 64, "LTE"), Way("ppp0", None, 64, "LTE"), "now"),
+        (Way("wwan0"), Way("wwan0", None, 64, "LTE"), "now"),
     ],
 )
 def test_what_moves_little_is_not_told_anew(before: Way | None, now: Way, told: str) -> None:
     assert radio.steady(before, now) == (now if told == "now" else before)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        (Way("wwan0", -97, 64, "LTE"), Way("wwan0", -105, 47, "LTE"), "before"),
+        (Way("wwan0", -97, 64, "LTE"), Way("wwan0", -106, 64, "LTE"), "now"),
+        (Way("wwan0", -97, 64, "LTE"), Way("wwan0", -97, 46, "LTE"), "now"),
+        (Way("wwan0", -97, 64, "LTE"), Way("wwan0", None, 70, "LTE+5GNR"), "before"),
+        (Way("wwan0", -97, 64, "LTE"), Way("ppp0", -97, 64, "LTE"), "now"),
+        (Way("wwan0"), Way("wwan0", -97, 64, "LTE"), "now"),
+        (Way("wlan0", -60), Way("wlan0", -68), "before"),
+        (Way("wlan0", -60), Way("wlan0", -69), "now"),
+    ],
+)
+def test_of_what_trembles_a_leap_is_told(before: Way, now: Way, told: str) -> None:
+    assert radio.steady(before, now, often=True) == (now if told == "now" else before)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from edge_agent import doctor
+from edge_agent.core.radio import STEP_PERCENT
 from edge_agent.io import radio
 from edge_agent.io.modem import look
-from edge_agent.io.radio import ASK_EVERY_S, KEPT_S, NONE_EVERY_S, Radio
+from edge_agent.io.radio import ASK_EVERY_S, KEPT_S, MOVES_MOST, MOVES_WITHIN_S, NONE_EVERY_S, Radio
 from tests.edge_agent.core.test_radio import WIFI, route
 from tests.support.modem_manager import modem, signal, stand_in
 from tests.support.waiting import wait_until
@@ -74,6 +75,31 @@ def test_a_wifi_that_trembles_is_told_once(tmp_path: Path) -> None:
         (tmp_path / "wireless").write_text(WIFI.format(level=level))
         said.append(desk.radio.signal())
     assert said == ["wlan0 -67 dBm"] * 4 + ["wlan0 -70 dBm"] * 3
+
+
+def test_what_trembles_all_day_is_told_some_times_an_hour(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "wwan0")
+    for hour in range(2):
+        desk.now_s = hour * MOVES_WITHIN_S
+        for percent in (60, 66) * 4:
+            desk.answered(percent + hour * STEP_PERCENT)
+            desk.now_s += ASK_EVERY_S
+    assert desk.changes == 2 * MOVES_MOST
+    assert desk.answered(20) == "wwan0 20 % LTE", "an antenna fell"
+    for interface, level in (("wlan0", -60), ("wlan0", -64)):
+        (tmp_path / "route").write_text(route((interface, 5)))
+        (tmp_path / "wireless").write_text(WIFI.format(level=level))
+        assert desk.radio.signal() == "wlan0 -60 dBm"
+
+
+def test_a_modem_named_as_a_cable_is_asked_again_soon_when_one_answer_failed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "eth1")
+    assert desk.answered(64) == "eth1 64 % LTE"
+    desk.now_s += ASK_EVERY_S
+    assert desk.answered(None) == "eth1 64 % LTE"
+    desk.now_s += ASK_EVERY_S
+    assert desk.answered(30) == "eth1 30 % LTE"
+    assert desk.asked == 3
 
 
 def test_where_the_kernel_says_nothing(tmp_path: Path) -> None:
