@@ -107,7 +107,10 @@ class Services:
                 await running
 
     async def lampposts(self, by: SignedIn) -> Sequence[Lamppost]:
-        """All of them with their newest value; without index and incident, which data_map.py adds."""
+        """Those in service with their newest value; without index and incident, which data_map.py adds.
+
+        One that was decommissioned is no failure: its page stays, the list is of what stands in the street.
+        """
         found = await self._call(devices.list_devices, self._context, by.principal, limit=LAMPPOSTS_MAX)
         newest = await self._call(
             telemetry.latest, self._context, by.principal, channel=SHOWN, limit=LAMPPOSTS_MAX
@@ -117,7 +120,11 @@ class Services:
             address = str(each.reading.series.address)
             if address not in shown or shown[address].time < each.reading.time:
                 shown[address] = each.reading
-        return [_lamppost(device, shown.get(str(device.record.address))) for device in found]
+        return [
+            _lamppost(device, shown.get(str(device.record.address)))
+            for device in found
+            if device.record.state is not devices.DeviceState.DECOMMISSIONED
+        ]
 
     async def lamppost(self, by: SignedIn, tenant: str, name: str) -> Lamppost:
         """One lamppost, without its newest value. Raises NotFound."""

@@ -83,6 +83,9 @@ def test_the_approver_agrees_and_the_first_does_it(office: Console, browse: Open
     ada.click("summary:has-text('for good')")
     ada.click("button:has-text('Shut it out for good')")
     expect(ada.locator(".state")).to_contain_text("shut out for good")
+    ada.goto(f"{office.url}/")
+    expect(ada.locator("tr:has(strong:text-is('rathaus'))")).to_be_visible()
+    expect(ada.locator(f"tr:has(strong:text-is('{LAMP.device}'))")).to_have_count(0)
     go(ada, "Approvals")
     expect(ada.locator("table.cards tr", has_text=str(LAMP))).to_contain_text("done")
     with office.context() as ctx:
