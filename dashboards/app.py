@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from fleet_server.config import ServerConfig
+from fleet_server.listening import listening
+from fleet_server.ready import notify_ready
 
 GRACEFUL_S = 3  # open sockets are told to go; a page reconnects by itself
 
@@ -12,7 +14,7 @@ GRACEFUL_S = 3  # open sockets are told to go; a page reconnects by itself
 def main(config: ServerConfig) -> int:
     """Serve the pages until SIGTERM or SIGINT. Returns the process's exit status.
 
-    Raises UnfitSecret for a key file that others may read, OSError for an address that is taken.
+    Raises UnfitSecret for a key file that others may read, ConfigurationError for an address that is taken.
     """
     storage = config.data_dir / "ui"
     storage.mkdir(parents=True, exist_ok=True)
@@ -28,11 +30,10 @@ def main(config: ServerConfig) -> int:
     from dashboards.server import build
     from fleet_server import collector
 
+    listener = listening("ui.listen", config.ui.listen)
     server = uvicorn.Server(
         uvicorn.Config(
             build(config, Services.of(config)),
-            host=config.ui.listen.host,
-            port=config.ui.listen.port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -42,5 +43,6 @@ def main(config: ServerConfig) -> int:
         )
     )
     collector.settle()
-    server.run()
+    notify_ready()  # it is built, and who connects is answered; another's server at that port tells nothing
+    server.run(sockets=[listener])
     return 0 if server.started else 1

@@ -107,6 +107,8 @@ def calibration(told: Told, units: Sequence[Unit]) -> Foreseen:
     if unit is None or channel not in unit.calibrated:
         raise InvalidRequest("There is no such sensor unit here.", remedy="Choose one of the list.")
     begins = times.told(told.get("valid", ""))
+    if not any(told.get(name, "").strip() for name in ("slope", "offset", "humidity")):
+        raise InvalidRequest("Nothing says what its values become.", remedy="Give a slope; 1 changes none.")
     slope = number(told.get("slope", ""))
     offset, humidity = (number(told.get(name, "")) or 0.0 for name in ("offset", "humidity"))
     slope = 1.0 if slope is None else slope

@@ -179,9 +179,9 @@ def _calibrations(group: Commands[argparse.ArgumentParser]) -> None:
         each.add_argument("name", metavar="[TENANT/]NAME")
     made.add_argument("--unit", type=int, metavar="ID", help="which, where it has several with the channel")
     made.add_argument("--channel", choices=POLLUTANTS, default="pm2_5")
-    made.add_argument("--slope", type=float, default=1.0)
-    made.add_argument("--offset", type=float, default=0.0, help="ug/m3")
-    made.add_argument("--humidity", type=float, default=0.0, help="ug/m3 for each percent")
+    made.add_argument("--slope", type=float, help="1 where one of the others is given")
+    made.add_argument("--offset", type=float, help="ug/m3")
+    made.add_argument("--humidity", type=float, help="ug/m3 for each percent")
     made.add_argument("--from", dest="since", type=instant, metavar="TIME", help="UTC; default: now")
     made.add_argument("--source", default="", metavar="TEXT", help="who measured it, beside what")
     add_command(group, "remove", "take a mistaken one away", run.calibration_remove).add_argument(

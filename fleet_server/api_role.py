@@ -17,10 +17,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fleet_server import collector, tunnel
 from fleet_server.api import create_app, create_device_app
-from fleet_server.config import Listen, ServerConfig
+from fleet_server.config import ServerConfig
 from fleet_server.context import Context
 from fleet_server.enrolment.est import PEER_CERTIFICATE
 from fleet_server.errors import ConfigurationError
+from fleet_server.listening import listening
 from fleet_server.processes import allow_connections
 from provisioning.authority_files import AuthorityFiles
 
@@ -32,7 +33,6 @@ KEEP_ALIVE_S = 30  # idle connections of browsers and proxies
 # certificate and would keep a descriptor for ever. An agent asks once and waits 20 s for the answer.
 CONNECTION_LIFE_S = 60.0
 CERTIFICATE_LOOK_S = 1.0  # one system call; a renewed certificate is served within this
-BACKLOG = 512  # a whole city that enrols at once after a power cut waits in the kernel instead of failing
 
 
 class QuietServer(uvicorn.Server):
@@ -68,12 +68,12 @@ def main(config: ServerConfig) -> int:
     allow_connections()
     context = Context.of(config)
     app = create_app(context)
-    servers = [(_server(app, behind_proxy=config.api.behind_tls), _listen("api.listen", config.api.listen))]
+    servers = [(_server(app, behind_proxy=config.api.behind_tls), listening("api.listen", config.api.listen))]
     tls: ssl.SSLContext | None = None
     if config.api.device_listen is not None:
         tls = _tls(config)
         device = _server(create_device_app(context), tls)
-        servers.append((device, _listen("api.device_listen", config.api.device_listen)))
+        servers.append((device, listening("api.device_listen", config.api.device_listen)))
     collector.settle()
     asyncio.run(_serve(app, servers, tls, config))
     context.db.close()
@@ -120,22 +120,6 @@ async def _serve(
     await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
     if renewing is not None:
         renewing.cancel()
-
-
-def _listen(key: str, listen: Listen) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((listen.host, listen.port))
-    except OSError as refused:
-        listener.close()
-        raise ConfigurationError(
-            f"{key} = {listen} cannot be listened on: {refused.strerror}.",
-            remedy=f"Stop what listens there, or set {key} to another address.",
-        ) from None
-    listener.listen(BACKLOG)
-    return listener
 
 
 def _tls(config: ServerConfig) -> ssl.SSLContext:

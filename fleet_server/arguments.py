@@ -5,18 +5,33 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fleet_server import data_folder
 from fleet_server.config import ServerConfig, load_config
 
 ROLE_NAMES = ("database", "setup", "broker", "api", "ingest", "worker", "ui")
+
+EXAMPLES = """\
+examples:
+  lamppost serve                                   everything, on loopback, with a PostgreSQL of its own
+  lamppost serve --data /srv/lamppost              its data there
+  lamppost serve --explain > server.toml           every key of the configuration, documented
+  lamppost serve --config /etc/lamppost/server.toml
+  lamppost serve --config /etc/lamppost/server.toml --check    are secrets and data kept well? starts nothing
+  lamppost serve --config /etc/lamppost/server.toml --role api    this part alone, as on several machines
+
+Without --config the defaults hold. Ctrl-C stops all in order. docs/operator.md tells the rest.
+Exit status 0: stopped in order, or nothing to mend; 1: failed, or something to mend; 2: configuration,
+machine or command line do not allow it.
+"""
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="lamppost serve",
         description="Run the city's server: database, broker, api, ingest, worker and ui, each a process of "
-        "its own. Without --role all of them, supervised; with --role that one alone.",
-        epilog="Without --config the defaults hold: everything on loopback, PostgreSQL embedded. "
-        "docs/operator.md tells the rest.",
+        "its own.\nWithout --role all of them, supervised; with --role that one alone.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--config", type=Path, metavar="FILE", help="server.toml; --explain prints one")
     made.add_argument("--data", type=Path, metavar="DIR", help="where the server keeps its data (data_dir)")
@@ -32,4 +47,6 @@ def parser() -> argparse.ArgumentParser:
 
 def configuration_of(options: argparse.Namespace) -> ServerConfig:
     """Raises ConfigurationError."""
-    return load_config(options.config, data_dir=options.data)
+    config = load_config(options.config, data_dir=options.data)
+    data_folder.check(config)
+    return config

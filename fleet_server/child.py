@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fleet_server.config import ServerConfig
 from fleet_server.processes import child_environment
-from fleet_server.ready import INSTANCE_VARIABLE, READY_FILE_VARIABLE
+from fleet_server.ready import INSTANCE_VARIABLE, READY_FILE_VARIABLE, refusal_file
 from fleet_server.restarts import Restarts
 from fleet_server.roles import SETUP, Role
 
@@ -46,6 +46,7 @@ class Child:
         self.started_s = time.monotonic()
         self._ready_file.parent.mkdir(parents=True, exist_ok=True)
         self._ready_file.unlink(missing_ok=True)
+        refusal_file(self._ready_file).unlink(missing_ok=True)
         told = {READY_FILE_VARIABLE: str(self._ready_file), INSTANCE_VARIABLE: str(self._number)}
         environment = child_environment(**told)
         if self.role is not SETUP:
@@ -97,11 +98,13 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def last_words(self) -> str:
-        """The end of its log file, where it has one."""
+        """Why it refused to start, else the end of its log file, else where to look."""
+        with suppress(OSError):
+            return refusal_file(self._ready_file).read_text(errors="replace")
         if self._log is None or not self._log.exists():
-            return ""
+            return "What it said stands above."  # its lines go where the supervisor's go
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1].rpartition(f"{self.role.name}: ")[2] if lines else ""
+        return lines[-1].rpartition(f"{self.role.name}: ")[2] if lines else f"{self._log} is empty."
 
 
 def _open_log(file: Path) -> int:

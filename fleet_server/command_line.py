@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleet_server import data_folder
 from fleet_server.config import load_config
 from fleet_server.errors import ConfigurationError, LamppostError
 from fleet_server.origin import REASON_MOST_CHARACTERS, coming_from, reason_problem
@@ -65,6 +66,7 @@ def answered(name: str, options: argparse.Namespace, act: Act, *, stopped: str =
     """
     try:
         options.loaded = load_config(options.config, data_dir=options.data)
+        data_folder.check(options.loaded)
         with coming_from("command", reason=getattr(options, "why", "")):
             answer = act(options)
     except LamppostError as refused:

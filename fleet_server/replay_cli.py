@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from fleet_server import data_folder
 from fleet_server import replay_commands as run
 from fleet_server.admin_commands import duration
 from fleet_server.air.commands import instant
@@ -107,6 +108,7 @@ def main(argv: list[str]) -> int:
     summary, status = run.Summary(), 0
     try:
         options.loaded = load_config(options.config, data_dir=options.data)
+        data_folder.check(options.loaded)
         run.replay(options, summary)
     except BrokenPipeError:
         _close_output()

@@ -20,6 +20,7 @@ from fleet_server.embedded_server import answers
 from fleet_server.errors import ConfigurationError, HardwareError, LamppostError
 from fleet_server.logs import set_up_logging
 from fleet_server.processes import end_after_parent
+from fleet_server.ready import notify_refused
 
 log = logging.getLogger("lamppost.serve")
 
@@ -60,17 +61,13 @@ def api_works(config: ServerConfig) -> bool:
     )
 
 
-def ui_works(config: ServerConfig) -> bool:
-    return connects(reachable(config.ui.listen.host), config.ui.listen.port)
-
-
 DATABASE = Role("database", "fleet_server.database_role", database_works, 0, signal.SIGINT, 20.0, True, True)
 SETUP = Role("setup", "fleet_server.setup_role", None, 1)
 BROKER = Role("broker", "fleet_server.broker_role", broker_works, 2, own_log=True, replaced=True)
 API = Role("api", "fleet_server.api_role", api_works, 3)
 INGEST = Role("ingest", "fleet_server.telemetry.ingest_role", None, 3)
 WORKER = Role("worker", "fleet_server.telemetry.worker_role", None, 3)
-UI = Role("ui", "dashboards.app", ui_works, 3)
+UI = Role("ui", "dashboards.app", None, 3)
 ROLES = {role.name: role for role in (DATABASE, SETUP, BROKER, API, INGEST, WORKER, UI)}
 
 
@@ -83,6 +80,7 @@ def run_role(role: Role, config: ServerConfig, *, log_json: bool) -> int:
         return import_module(role.module).main(config) or 0
     except (ConfigurationError, HardwareError) as refused:
         log.error("%s", refused)
+        notify_refused(str(refused))
         return REFUSED
     except (LamppostError, OSError) as failed:
         log.error("%s", failed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 
-from fleet_server import migrations
+from fleet_server import data_folder, migrations
 from fleet_server.access import service
 from fleet_server.access.rules import CONSOLE, Role
 from fleet_server.audit import keys as audit_keys
@@ -62,6 +62,7 @@ def certify(config: ServerConfig) -> None:
                 config.authority.directory,
             )
         ensure_certificates(config, authority)
+        data_folder.mark(config)
         if audit_keys.ensure(config.data_dir):
             folder = config.data_dir / audit_keys.FOLDER
             log.info(

@@ -28,9 +28,10 @@ def instant(text: str) -> datetime:
 def calibration_set(
     ctx: Context, principal: Principal, address: Address, options: argparse.Namespace
 ) -> list[Row]:
-    entry = Calibration(
-        options.slope, options.offset, options.humidity, source=options.source, channel=options.channel
-    )
+    given = {name: getattr(options, name) for name in sorted(service.COEFFICIENTS)}
+    told = {name: value for name, value in given.items() if value is not None}
+    service.check_told(told)
+    entry = Calibration(**told, source=options.source, channel=options.channel)
     return [row(service.set_calibration(ctx, principal, address, entry, options.since, options.unit))]
 
 

@@ -6,7 +6,7 @@ Every function takes the context and the acting principal, and authorizes. Times
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -42,6 +42,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 MAX_POINTS = 20_000  # one answer's; a longer question is asked in pieces
+COEFFICIENTS = frozenset({"slope", "offset", "humidity"})  # one of them at least makes a calibration
 MINUTES_UP_TO = timedelta(hours=12)  # a longer span is told in hours: a chart shows no more
 
 
@@ -203,6 +204,18 @@ def set_calibration(
         record(session, principal, Action.CALIBRATIONS_CHANGE, str(address), after=after, personal=source)
     log.info("calibration %d of %s, unit %d, entered by %s", made, address, unit, in_log(principal))
     return new
+
+
+def check_told(told: Collection[str]) -> None:
+    """told: the names that somebody gave. With none of these it would undo the kind's correction, unasked.
+
+    Raises InvalidRequest.
+    """
+    if not COEFFICIENTS & set(told):
+        raise InvalidRequest(
+            "Nothing says what the unit's values become: give slope, offset or humidity.",
+            remedy="slope 1 takes the raw values as they are, without the correction for the kind.",
+        )
 
 
 def check_calibration(calibration: Calibration, begins: datetime) -> None:

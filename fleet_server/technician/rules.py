@@ -131,6 +131,10 @@ def read_work(kind: Kind, told: Mapping[str, Any]) -> Work:
         raise BadWork(f"{kind} needs {missing[0]}")
     if isinstance(made, PlaceWork):
         _check_place(made)
+    if kind is Kind.CALIBRATE and not told.keys() & {"slope", "offset", "humidity"}:
+        raise BadWork(
+            "calibrate needs a slope, an offset or a humidity; slope 1 says that it changes nothing"
+        )
     return made
 
 

@@ -158,11 +158,16 @@ def place(shop: Workshop, options: argparse.Namespace) -> Facts:
 
 def calibrate(shop: Workshop, options: argparse.Namespace) -> Facts:
     """corrected = slope * raw + offset + humidity * RH, from now or --from on."""
+    if options.slope is options.offset is options.humidity is None:  # else it is the raw values' own
+        raise WrongInput(
+            "nothing says what its values become",
+            "Give --slope, --offset or --humidity; --slope 1 takes the raw values as they are",
+        )
     body = {
         "channel": options.channel,
-        "slope": options.slope,
-        "offset": options.offset,
-        "humidity": options.humidity,
+        "slope": 1.0 if options.slope is None else options.slope,
+        "offset": options.offset or 0.0,
+        "humidity": options.humidity or 0.0,
         "source": options.source,
     }
     if options.unit is not None:

@@ -201,9 +201,9 @@ def _replace(commands: Commands[argparse.ArgumentParser]) -> None:
 def _calibrate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("device", metavar="[TENANT/]NAME")
     sub.add_argument("--channel", default="pm2_5")
-    sub.add_argument("--slope", type=_finite, default=1.0)
-    sub.add_argument("--offset", type=_finite, default=0.0, help="ug/m3")
-    sub.add_argument("--humidity", type=_finite, default=0.0, help="ug/m3 for each percent")
+    sub.add_argument("--slope", type=_finite, help="1 where one of the others is given")
+    sub.add_argument("--offset", type=_finite, help="ug/m3")
+    sub.add_argument("--humidity", type=_finite, help="ug/m3 for each percent")
     sub.add_argument(
         "--unit", type=_number(1, 2**31 - 1), metavar="ID", help="where several have the channel"
     )

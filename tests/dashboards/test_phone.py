@@ -410,6 +410,8 @@ def test_what_a_thumb_types_is_read() -> None:
     body = phone_work.replaced_unit(told, UNITS)
     assert body == {"sensor": "pm", "old_serial": "2F81", "new_serial": "2F82", "reason": "a\nb"}
     assert phone_work.replaced_unit(told, ())["old_serial"] == ""
+    with pytest.raises(InvalidRequest, match="Nothing says"):
+        phone_work.calibration({"unit": "7:pm10", "slope": " ", "source": "station 4"}, UNITS)
     foreseen = phone_work.calibration({"unit": "7:pm10", "offset": "-500"}, UNITS)
     assert (foreseen.body["sensor_unit"], foreseen.body["slope"], foreseen.example) == (7, 1.0, "0.0")
 

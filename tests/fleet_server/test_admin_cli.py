@@ -137,7 +137,7 @@ def test_calibrations_are_entered_listed_and_taken_away(console: Console, databa
     assert console.rows("calibration", "list", "lamp-07") == [made]
     assert console.rows("calibration", "remove", made["id"]) == []
     assert console.text("calibration", "remove", made["id"])[0] == 1
-    assert console.text("calibration", "set", "lamp-07", "--channel", "pm10")[0] == 1
+    assert console.text("calibration", "set", "lamp-07", "--slope", "1", "--channel", "pm10")[0] == 1
 
 
 @pytest.mark.parametrize("arguments", [["--from", "yesterday"], ["--slope", "steep"], ["--channel", "co2"]])
@@ -186,6 +186,8 @@ def test_dead_letters(console: Console) -> None:
         (["claim", "new", "--at", "nan,nan"], 1, "Latitude nan"),
         (["claim", "new", "--district", "x" * 65], 1, "at most 64"),
         (["calibration", "set", "lamp-07", "--slope", "nan"], 1, "Slope = nan"),
+        (["calibration", "set", "lamp-07"], 1, "give slope, offset or humidity"),
+        (["calibration", "set", "lamp-07", "--source", "station 4"], 1, "slope 1 takes"),
         (["calibration", "list", "nowhere"], 1, "no device"),
         (["place", "set", "lamp-07"], 1, "nothing to change"),
         (["place", "set", "lamp-07", "--at", "0,0"], 1, "no device"),

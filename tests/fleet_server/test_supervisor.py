@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from fleet_server import broker_role
+from fleet_server import broker_role, roles
 from fleet_server.broker_role import mosquitto_program
+from fleet_server.config import load_config
 from fleet_server.errors import ConfigurationError
 from fleet_server.processes import is_alive
+from fleet_server.setup_role import certify
+from fleet_server.supervisor import Supervisor
 from tests.support.serve import Serve
 from tests.support.waiting import wait_until
 
@@ -213,3 +216,24 @@ def test_explain_prints_the_documented_configuration(own: Serve) -> None:
     status, said = own.run_once("--explain")
     assert status == 0
     assert "[database]" in said
+
+
+@pytest.mark.parametrize("part", ["api", "ui"])
+def test_a_port_that_is_taken_since_the_first_look_is_told_by_the_last_line(
+    part: str, own: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The role's own refusal, without the roles that stand before it in a start."""
+    config = load_config(own.file)
+    certify(config)
+    port = getattr(config, part).listen.port
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        supervisor = Supervisor(config, ["--config", str(own.file)])
+        child = supervisor._child(roles.ROLES[part])
+        monkeypatch.setattr(supervisor, "_stages", lambda: [[child]])
+        assert supervisor._start() == 2
+    wanted = f"{part} does not start. {part}.listen = 127.0.0.1:{port} cannot be listened on: "
+    assert wanted in caplog.messages[-1]
+    assert "Errno" not in caplog.messages[-1]
+    assert child.reap(10.0)

@@ -20,6 +20,7 @@ from fleet_server import api_role, tunnel
 from fleet_server.api import create_device_app
 from fleet_server.config import Listen, load_config
 from fleet_server.context import Context
+from fleet_server.listening import listening
 from tests.security.raw_mqtt import heard, publish, subscribe, tls
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker
 from tests.support.ports import free_port
@@ -42,12 +43,12 @@ def door(broker: MosquittoBroker, folder: Path, tunnels: int = 200) -> Iterator[
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(broker.settings.certificate_file, broker.settings.key_file)
     server = api_role._server(create_device_app(Context.of(config)), tls)
-    listening = api_role._listen("api.device_listen", Listen("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    listener = listening("api.device_listen", Listen("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     wait_until(lambda: server.started, 10, "the device listener")
     try:
-        yield listening.getsockname()[1]
+        yield listener.getsockname()[1]
     finally:
         server.should_exit = True
         thread.join(30)

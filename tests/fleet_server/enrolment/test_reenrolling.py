@@ -43,6 +43,7 @@ from fleet_server.enrolment.errors import (
 )
 from fleet_server.enrolment.rules import State
 from fleet_server.enrolment.service import Issued, Waiting
+from fleet_server.listening import listening
 from provisioning import proofs, rollover, root_keys
 from provisioning.authority import Authority, utc_now
 from provisioning.authority_files import directly_issued
@@ -78,7 +79,7 @@ def listener(ctx: Context, authority: Authority) -> Iterator[Listener]:
     made = authority.issue_server("api", ["127.0.0.1"])
     made.save(api.device_certificate_file, api.device_key_file)
     server = api_role._server(create_device_app(ctx), api_role._tls(ctx.config))
-    socket = api_role._listen("api.device_listen", replace(api.listen, port=0))
+    socket = listening("api.device_listen", replace(api.listen, port=0))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[socket])), daemon=True)
     thread.start()
     yield Listener(f"https://127.0.0.1:{socket.getsockname()[1]}", ctx)

@@ -346,6 +346,8 @@ def test_the_second_factor_is_asked_for(
         ("handover", "lamp-7", "--technician", "Ana"),
         ("photo", "lamp-7", "/dev/null"),
         ("place", "lamp-7"),
+        ("calibrate", "lamp-7"),
+        ("calibrate", "lamp-7", "--source", "station 4", "--channel", "pm10"),
         ("sync", "--retry", "zz"),
         ("note", "lamp-7", "x", "--server", "http://example.org"),
         ("note", "lamp-7", "x", "--ca-file", "/dev/null"),
