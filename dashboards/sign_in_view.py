@@ -29,7 +29,7 @@ _FORM = Template("""<p class="muted">$city</p>$problem
  autocomplete="current-password" required maxlength="256"$focus_password$described></label>
 <button type="submit" class="primary">Sign in</button></form>$elsewhere
 <p class="help muted">No account? Whoever runs the server makes one with
-<code>lamppost fleet operators add NAME</code>.</p>""")
+<code>lamppost fleet operators add NAME --role ROLE</code>.</p>""")
 _ELSEWHERE = Template(
     '<p><a class="button" id="elsewhere" href="/sign-in/oidc?next=$next">Sign in with $title</a></p>'
 )

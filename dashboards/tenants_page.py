@@ -43,7 +43,7 @@ class _Pages:
         given = await forms.given(request)
         name = given.one("name").lower()
         try:
-            await self._ask(tenants.put_tenant, who.principal, name, given.one("title"), {})
+            await self._ask(tenants.put_tenant, who.principal, name, given.one("title"), {}, new=True)
         except InputError as refused:
             if isinstance(refused, Forbidden):
                 raise

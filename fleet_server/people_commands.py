@@ -18,6 +18,7 @@ from fleet_server.admin_commands import Row, console
 from fleet_server.at_terminal import asked_twice, first_line, signed_in
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest
+from fleet_server.tenants import service as tenants
 
 OPERATOR_EXAMPLES = """\
 examples:
@@ -70,8 +71,8 @@ def add_operators(group: Any, command: Make) -> None:
             "--role",
             action="append",
             choices=roles,
-            required=each is grant,
-            help="repeat for more (operator)",
+            required=True,
+            help="repeat for more",
         )
     for each in (add, password, grant, revoke):
         each.add_argument("name")
@@ -143,8 +144,9 @@ def add_approvals(group: Any, command: Make) -> None:
 
 
 def operator_add(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    tenants.need_known(ctx, console(), options.tenant)
     password = None if options.no_password else _password(options)
-    roles = tuple(dict.fromkeys(options.role or ["operator"]))
+    roles = tuple(dict.fromkeys(options.role))
     made = access.create_operator(
         ctx, console(), options.name, password, roles, tenant=options.tenant, one_time=options.generate
     )
@@ -159,6 +161,8 @@ def operator_password(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 
 def operator_grant(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    if options.role:  # what was given in one that is gone, or never was, can still be taken away
+        tenants.need_known(ctx, console(), options.tenant)
     return [_operator(access.grant(ctx, console(), options.name, options.tenant, options.role))]
 
 
@@ -199,6 +203,7 @@ def token_new(ctx: Context, options: argparse.Namespace) -> list[Row]:
         life = timedelta(days=options.days)
     except OverflowError:
         raise InvalidRequest(f"--days: {options.days} is too long.") from None
+    tenants.need_known(ctx, console(), options.tenant)
     scopes = tuple(dict.fromkeys(options.scope))
     wanted = tokens.Wanted(options.name, scopes, life, options.owner, options.tenant)
     made = tokens.make(ctx, console(), wanted)

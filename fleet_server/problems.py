@@ -16,12 +16,15 @@ from starlette.responses import Response
 
 from fleet_server import errors
 from fleet_server.auditor import refusals
+from fleet_server.bodies import UNKNOWN_FIELD
 from fleet_server.envelope import PROBLEM_TYPE, problem_body, request_id_of
 from fleet_server.errors import InternalError, InvalidRequest, LamppostError, LinkError, problem_of
+from fleet_server.nearest import told as told_nearest
 
 log = logging.getLogger("lamppost.http")
 
 RETRY_AFTER_S = 2  # PostgreSQL is back from a kill within a second or two
+NAME_SHOWN = 64  # characters of a name that somebody made up
 # what the framework raises itself, by status
 _FRAMEWORK: dict[int, type[LamppostError]] = {
     400: InvalidRequest,
@@ -85,7 +88,17 @@ async def _framework(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    unknown = next((each for each in error.errors() if each["type"] == UNKNOWN_FIELD), None)
     wrong = [_fault(each) for each in error.errors()]
+    if unknown is not None:
+        name, known = unknown["ctx"]["name"], unknown["ctx"]["known"]
+        nearest = told_nearest(name, known)
+        return respond(
+            request,
+            InvalidRequest(
+                f"There is no field {name[:NAME_SHOWN]!r} here.", remedy=nearest, members={"errors": wrong}
+            ),
+        )
     where = ", ".join(dict.fromkeys(each["where"] for each in wrong)) or "the request"
     return respond(request, InvalidRequest(f"Not valid: {where}.", members={"errors": wrong}))
 
@@ -95,6 +108,8 @@ def _fault(told: Any) -> dict[str, str]:
     location: Sequence[Any] = told.get("loc", ())
     if told.get("type") == "json_invalid":  # its location is a place in the text
         return {"where": "body", "what": f"not JSON at character {location[-1]}"}
+    if told.get("type") == UNKNOWN_FIELD:
+        location = (*location, told["ctx"]["name"][:NAME_SHOWN])
     return {"where": ".".join(str(part) for part in location), "what": str(told.get("msg", ""))}
 
 

@@ -80,7 +80,7 @@ def tenants_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
 
 
 def tenants_add(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    return [_row(service.put_tenant(ctx, console(), options.name, options.title))]
+    return [_row(service.put_tenant(ctx, console(), options.name, options.title, new=True))]
 
 
 def tenants_quota(ctx: Context, options: argparse.Namespace) -> list[Row]:
@@ -88,6 +88,7 @@ def tenants_quota(ctx: Context, options: argparse.Namespace) -> list[Row]:
     if not given:
         raise InvalidRequest("Give at least one quota, such as --devices 500.")
     changes = {name: None if value == USUAL else value for name, value in given.items()}
+    service.need_known(ctx, console(), options.name)
     return [_row(service.put_tenant(ctx, console(), options.name, quotas=changes))]
 
 

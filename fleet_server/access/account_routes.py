@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from fleet_server.access import service
 from fleet_server.access.asker import Asker, Ctx, Session, Token
 from fleet_server.access.routes import SetUpView, set_cookie
+from fleet_server.bodies import JsonBody
 from fleet_server.context import Context
 
 router = APIRouter(prefix="/api/v1/account", tags=["account"])
@@ -33,16 +34,16 @@ class Ended(BaseModel):
     ended: int
 
 
-class PasswordChange(BaseModel):
+class PasswordChange(JsonBody):
     old: str = Field(max_length=1024, repr=False)
     new: str = Field(max_length=1024, repr=False)
 
 
-class Password(BaseModel):
+class Password(JsonBody):
     password: str = Field(max_length=1024, repr=False)
 
 
-class Code(BaseModel):
+class Code(JsonBody):
     """Of the authenticator, or a recovery code."""
 
     code: str = Field(max_length=64, repr=False)

@@ -36,7 +36,7 @@ def create_operator(
     principal: Principal,
     name: str,
     password: str | None,
-    roles: tuple[str, ...] = (rules.Role.OPERATOR,),
+    roles: tuple[str, ...],
     now: datetime | None = None,
     *,
     tenant: str = "",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from fleet_server.access import two_person
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.access.two_person_rules import State
+from fleet_server.bodies import JsonBody
 
 router = APIRouter(prefix="/api/v1/approvals", tags=["approvals"])
 
@@ -32,7 +33,7 @@ class RequestView(BaseModel):
     note: str
 
 
-class Note(BaseModel):
+class Note(JsonBody):
     note: str = Field("", max_length=500)
 
 

@@ -60,4 +60,6 @@ def roles_problem(roles: Iterable[str]) -> str | None:
     unknown = sorted(set(given) - set(HUMAN_ROLES))
     if given and not unknown:
         return None
-    return f"roles are {', '.join(HUMAN_ROLES)}, not {', '.join(unknown) or 'none'}"
+    if not given:
+        return f"it needs a role, at least one of {', '.join(HUMAN_ROLES)}"
+    return f"roles are {', '.join(HUMAN_ROLES)}, not {', '.join(unknown)}"

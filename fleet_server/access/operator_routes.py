@@ -10,9 +10,16 @@ from pydantic import BaseModel, Field
 from fleet_server.access import service
 from fleet_server.access.account_routes import Ended, SessionLine, line
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.access.errors import UnfitCredential
+from fleet_server.access.grants import roles_problem
+from fleet_server.access.rules import HUMAN_ROLES
 from fleet_server.access.store import Operator
+from fleet_server.bodies import JsonBody
+from fleet_server.errors import InvalidRequest
+from fleet_server.tenants import service as tenants
 
 router = APIRouter(prefix="/api/v1/operators", tags=["operators"])
+_ROLES = f"at least one of {', '.join(HUMAN_ROLES)}"
 
 
 class GrantView(BaseModel):
@@ -34,27 +41,30 @@ class OperatorView(BaseModel):
     created_at: datetime
 
 
-class NewOperator(BaseModel):
-    """Without a password it is a machine's: it acts by tokens alone. tenant: where one acts, without.
+class NewOperator(JsonBody):
+    """Without a password it is a machine's: it acts by tokens alone.
+
+    tenant: who acts in one may leave it out, and means that one; who acts in the whole installation says
+    which, or "*" for everywhere.
 
     The password is good for the first sign-in, where its owner chooses another.
     """
 
     name: str = Field(max_length=64, examples=["ana"])
     password: str | None = Field(None, max_length=1024, repr=False)
-    roles: list[str] = Field(["operator"], max_length=16)
+    roles: list[str] = Field([], max_length=16, description=_ROLES, examples=[["viewer"]])
     tenant: str = Field("", max_length=64)
 
 
-class Roles(BaseModel):
+class Roles(JsonBody):
     roles: list[str] = Field(max_length=16, examples=[["operator", "approver"]])
 
 
-class NewPassword(BaseModel):
+class NewPassword(JsonBody):
     password: str = Field(max_length=1024, repr=False)
 
 
-class Standing(BaseModel):
+class Standing(JsonBody):
     disabled: bool
 
 
@@ -68,6 +78,14 @@ def operators(ctx: Ctx, asker: Asker) -> list[OperatorView]:
 def create(ctx: Ctx, asker: Asker, body: NewOperator) -> OperatorView:
     """A new account."""
     roles = tuple(dict.fromkeys(body.roles))
+    problem = roles_problem(roles)
+    if problem is not None:
+        raise UnfitCredential(f"The operator cannot be made: {problem}.")
+    if not body.tenant and asker.within is None:
+        raise InvalidRequest(
+            "Say in which tenant the roles count.", remedy='"tenant": "*" is the whole installation.'
+        )
+    tenants.need_known(ctx, asker, body.tenant or asker.tenant)
     return view(service.create_operator(ctx, asker, body.name, body.password, roles, tenant=body.tenant))
 
 
@@ -81,6 +99,8 @@ def operator(ctx: Ctx, asker: Asker, name: str) -> OperatorView:
 def grant(ctx: Ctx, asker: Asker, name: str, tenant: str, body: Roles) -> OperatorView:
     """Its roles in a tenant ("*": everywhere) become these; an empty list takes them away. Its sessions
     there end."""
+    if body.roles:  # what was given in one that is gone, or never was, can still be taken away
+        tenants.need_known(ctx, asker, tenant)
     return view(service.grant(ctx, asker, name, tenant, body.roles))
 
 

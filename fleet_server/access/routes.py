@@ -15,12 +15,13 @@ from pydantic import BaseModel, Field
 from fleet_server.access import service
 from fleet_server.access.asker import Asker, Ctx, Session, Token, cookie_name, from_where, token_of
 from fleet_server.access.rules import SESSION_IDLE, Action
+from fleet_server.bodies import JsonBody
 from fleet_server.context import Context
 
 router = APIRouter(prefix="/api/v1/session", tags=["session"])
 
 
-class SignIn(BaseModel):
+class SignIn(JsonBody):
     """A local account's name and password. tenant: where to act; without it, the first that there is."""
 
     name: str = Field(max_length=256, examples=["ana"])
@@ -28,14 +29,14 @@ class SignIn(BaseModel):
     tenant: str = Field("", max_length=64)
 
 
-class SecondFactor(BaseModel):
+class SecondFactor(JsonBody):
     """ticket: from the answer `second-factor-needed`. code: of the authenticator, or a recovery code."""
 
     ticket: str = Field(max_length=128, repr=False)
     code: str = Field(max_length=64, repr=False)
 
 
-class Ticket(BaseModel):
+class Ticket(JsonBody):
     ticket: str = Field(max_length=128, repr=False)
 
 
@@ -47,7 +48,7 @@ class SetUpView(BaseModel):
     picture: str = Field(repr=False)
 
 
-class Acting(BaseModel):
+class Acting(JsonBody):
     tenant: str = Field(max_length=64, examples=["porto"])
 
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 from fleet_server.access import tokens
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.access.rules import TOKEN_LIFE_LONGEST
+from fleet_server.bodies import JsonBody
+from fleet_server.tenants import service as tenants
 
 router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"])
 
@@ -31,7 +33,7 @@ class TokenView(BaseModel):
     revoked_by: str
 
 
-class NewToken(BaseModel):
+class NewToken(JsonBody):
     """scopes: actions, such as "telemetry:read". owner: oneself, without. tenant: where one acts, without."""
 
     name: str = Field(max_length=64, examples=["nightly export"])
@@ -62,6 +64,7 @@ def listed(
 @router.post("", status_code=201)
 def make(ctx: Ctx, asker: Asker, body: NewToken) -> MadeToken:
     """A new one. It never does more than its owner, nor more than who makes it."""
+    tenants.need_known(ctx, asker, body.tenant or asker.tenant)
     wanted = tokens.Wanted(
         body.name, tuple(dict.fromkeys(body.scopes)), timedelta(days=body.days), body.owner, body.tenant
     )

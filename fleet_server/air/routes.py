@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.air import service
 from fleet_server.air.service import EU_EAQI, US_AQI, Calibration
+from fleet_server.bodies import JsonBody
 from fleet_server.devices.routes import DeviceAddress
 from fleet_server.devices.rules import Freshness
 from fleet_server.etags import answered_by_content
@@ -116,7 +117,7 @@ class CalibrationView(BaseModel):
     created_at: datetime
 
 
-class NewCalibration(BaseModel):
+class NewCalibration(JsonBody):
     """sensor_unit: needed where the lamppost has more than one with the channel."""
 
     channel: str = Field("pm2_5", examples=["pm2_5", "pm10"])

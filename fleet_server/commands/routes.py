@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.bodies import JsonBody
 from fleet_server.commands import service
 from fleet_server.commands.rules import KEY_MOST_CHARACTERS
 from fleet_server.commands.service import Ask, Bulk, CommandName, CommandRecord, FileRecord, State, Wanted
@@ -25,7 +26,7 @@ BULK_MOST = 10_000
 ARCHIVE = "application/zstd"  # RFC 8878, section 7.2
 
 
-class Order(BaseModel):
+class Order(JsonBody):
     """What is to be done. Times are seconds: it must begin within expiry_s of now, and end within timeout_s
     of when it began."""
 
@@ -48,7 +49,7 @@ class BulkOrder(Order):
     rate: int = Field(60, ge=1, le=1_000, description="a minute")
 
 
-class CancelOrder(BaseModel):
+class CancelOrder(JsonBody):
     reason: str = Field("", max_length=500)
 
 

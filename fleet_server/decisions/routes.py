@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.bodies import JsonBody
 from fleet_server.decisions import service
 from fleet_server.decisions.service import Severity, Standing, State, What
 from fleet_server.devices.routes import DeviceAddress
@@ -115,15 +116,15 @@ class IncidentDetailView(IncidentView):
     events: list[EventView]
 
 
-class Silence(BaseModel):
+class Silence(JsonBody):
     until: datetime | None = Field(description="null ends the silence")
 
 
-class Note(BaseModel):
+class Note(JsonBody):
     text: str = Field(min_length=1, max_length=service.TEXT_MOST_CHARACTERS)
 
 
-class Closing(BaseModel):
+class Closing(JsonBody):
     reason: str = Field("", max_length=service.TEXT_MOST_CHARACTERS)
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.bodies import JsonBody
 from fleet_server.devices import service
 from fleet_server.devices.rules import DeviceState, Freshness, PresenceState
 from fleet_server.errors import InvalidRequest, NotFound
@@ -47,7 +48,7 @@ class DeviceView(BaseModel):
     cell: str = Field(description="the public cell (geohash) that it tells of itself; empty for none")
 
 
-class PlaceChange(BaseModel):
+class PlaceChange(JsonBody):
     """What is given is changed: latitude and longitude together, null for both takes them away."""
 
     latitude: float | None = Field(None, description="degrees, WGS 84", examples=[41.1496])

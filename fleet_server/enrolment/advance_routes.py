@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.bodies import JsonBody
 from fleet_server.devices.service import Place
 from fleet_server.enrolment import batches, registered_keys, rules
 from fleet_server.enrolment.batch_rules import BatchState
@@ -36,7 +37,7 @@ class BatchView(BaseModel):
     created_at: datetime
 
 
-class NewBatch(BaseModel):
+class NewBatch(JsonBody):
     """A number of claims for one technician, a district and some days. Lampposts bring their names."""
 
     technician: str = Field(min_length=1, max_length=64, examples=["ana"])
@@ -53,7 +54,7 @@ class MadeBatch(BaseModel):
     tokens: list[str] = Field(repr=False)
 
 
-class Reason(BaseModel):
+class Reason(JsonBody):
     reason: str = Field("", max_length=500)
 
 
@@ -70,7 +71,7 @@ class AlarmView(BaseModel):
     seen_at: datetime | None
 
 
-class NewKey(BaseModel):
+class NewKey(JsonBody):
     """A lamppost's name and its public key: PEM, or the fingerprint that it shows."""
 
     device: str = Field(min_length=1, max_length=64, examples=["lamp-01"])
@@ -81,7 +82,7 @@ class NewKey(BaseModel):
     district: str = ""
 
 
-class NewKeys(BaseModel):
+class NewKeys(JsonBody):
     keys: list[NewKey] = Field(min_length=1, max_length=registered_keys.AT_ONCE)
     expires_in_s: int = Field(
         int(rules.KEY_LIFE.total_seconds()), ge=60, le=int(registered_keys.LONGEST.total_seconds())

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.bodies import JsonBody
 from fleet_server.devices.routes import DeviceAddress
 from fleet_server.enrolment import revoking
 from fleet_server.enrolment.revoking import Known, Reason, Standing
@@ -27,7 +28,7 @@ class CertificateView(BaseModel):
     revoked_at: datetime | None
 
 
-class Revocation(BaseModel):
+class Revocation(JsonBody):
     """`reason`: RFC 5280, section 5.3.1. On hold: quarantine the lamppost instead."""
 
     reason: Reason = Field(examples=["keyCompromise"])

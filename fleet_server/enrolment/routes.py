@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from fleet_server.accept_policy import Way
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.bodies import JsonBody
 from fleet_server.devices.routes import DeviceAddress, DeviceView
 from fleet_server.devices.routes import view as device_view
 from fleet_server.devices.rules import DeviceState
@@ -55,7 +56,7 @@ class EnrolmentView(BaseModel):
     known: bool
 
 
-class NewClaim(BaseModel):
+class NewClaim(JsonBody):
     """What a claim is for. Without `device` the lamppost proposes a free name itself."""
 
     device: str | None = Field(None, max_length=64, examples=["lamp-01"])
@@ -76,13 +77,13 @@ class MadeClaim(BaseModel):
     enrolment: EnrolmentView
 
 
-class StateChange(BaseModel):
+class StateChange(JsonBody):
     """`quarantined`: out until it is active again. `decommissioned`: for good; a new claim brings it back."""
 
     state: Literal["active", "quarantined", "decommissioned"]
 
 
-class Rejection(BaseModel):
+class Rejection(JsonBody):
     reason: str = Field("", max_length=500)
 
 

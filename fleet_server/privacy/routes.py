@@ -10,13 +10,14 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.bodies import JsonBody
 from fleet_server.privacy import service
 from fleet_server.privacy.rules import NAMES_MOST
 
 router = APIRouter(prefix="/api/v1/privacy", tags=["privacy"])
 
 
-class Person(BaseModel):
+class Person(JsonBody):
     """In a body, so that no name is in an address that proxies keep."""
 
     names: list[str] = Field(min_length=1, max_length=NAMES_MOST, examples=[["ana", "Ana Silva"]])

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.bodies import JsonBody
 from fleet_server.devices.routes import DeviceAddress, address_of
 from fleet_server.enrolment.rules import State
 from fleet_server.errors import InvalidRequest
@@ -46,7 +47,7 @@ class FieldSettingsView(BaseModel):
     trust_pem: str = Field(description="root and issuing authority, PEM; not secret")
 
 
-class NewWork(BaseModel):
+class NewWork(JsonBody):
     """Something that was done at a post. What `body` holds depends on the kind (docs/technician.md)."""
 
     kind: Kind
@@ -111,7 +112,7 @@ class SiteCheckView(BaseModel):
     first_ack_s: float | None
 
 
-class NewHandover(BaseModel):
+class NewHandover(JsonBody):
     """Empty names: the account's."""
 
     technician: str = Field("", max_length=100, examples=["Ana Reis"])

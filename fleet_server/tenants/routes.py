@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.bodies import JsonBody
 from fleet_server.tenants import rules, service
 from fleet_server.tenants.service import TenantRecord
 
@@ -41,7 +42,7 @@ class TenantView(BaseModel):
     quotas: QuotasView
 
 
-class TenantChange(BaseModel):
+class TenantChange(JsonBody):
     """What is given is changed."""
 
     title: str | None = Field(None, max_length=rules.TITLE_MOST_CHARACTERS)

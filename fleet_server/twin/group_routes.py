@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Query, Response, status
 from pydantic import BaseModel, Field
 
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.bodies import JsonBody
 from fleet_server.twin import groups, query, rules
 from fleet_server.twin.groups import Group
 from fleet_server.twin.routes import Document, IfMatch, Tenant, wish_of
@@ -41,14 +42,14 @@ class GroupView(BaseModel):
     settings: Document
 
 
-class NewGroup(BaseModel):
+class NewGroup(JsonBody):
     name: str = Field(max_length=63, examples=["harbour"])
     title: str = Field("", max_length=groups.TITLE_MOST)
     query: QueryText | None = Field(None, description="without: its members are listed")
     priority: int = 0
 
 
-class GroupChange(BaseModel):
+class GroupChange(JsonBody):
     """What is given is changed."""
 
     title: str | None = Field(None, max_length=groups.TITLE_MOST)
@@ -56,7 +57,7 @@ class GroupChange(BaseModel):
     priority: int | None = None
 
 
-class MembersChange(BaseModel):
+class MembersChange(JsonBody):
     """Names of lampposts, without the tenant."""
 
     add: list[Annotated[str, Field(max_length=63)]] = Field([], max_length=groups.MEMBERS_AT_ONCE)
@@ -70,7 +71,7 @@ class MembersView(BaseModel):
     next_after: int | None
 
 
-class Asked(BaseModel):
+class Asked(JsonBody):
     query: QueryText
 
 

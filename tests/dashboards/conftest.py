@@ -86,7 +86,7 @@ def running_console(url: str, home: Path, ui: str = "") -> Iterator[tuple[str, P
     config = load_config(file)
     Authority.init(config.authority.directory, "Testing")
     context = Context.of(config)
-    service.create_operator(context, rules.CONSOLE, NAME, PASSWORD)
+    service.create_operator(context, rules.CONSOLE, NAME, PASSWORD, (rules.Role.OPERATOR,))
     context.db.close()
     cwd = home / "cwd"
     cwd.mkdir()

@@ -46,6 +46,8 @@ def console(database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_accounts_tokens_sessions_and_approvals(console: Console, tmp_path: Path) -> None:
     secret = ("--password-file", tmp_path / "pass")
+    for tenant in ("porto", "faro"):
+        console.rows("tenants", "add", tenant)
     console.rows("operators", "add", "ana", "--tenant", "porto", "--role", "admin", *secret)
     console.rows("operators", "add", "bea", "--tenant", "porto", "--role", "approver", *secret)
     console.rows("operators", "add", "robot", "--no-password", "--role", "viewer")
@@ -80,6 +82,26 @@ def test_accounts_tokens_sessions_and_approvals(console: Console, tmp_path: Path
         ("tokens", "revoke", "99"),
         ("tokens", "revoke", "9" * 12),
         ("operators", "grant", "ana", "--tenant", "No!", "--role", "viewer"),
+        ("operators", "grant", "ana", "--tenant", "prto", "--role", "viewer"),
+        ("operators", "add", "eve", "--tenant", "prto", "--role", "viewer", "--generate"),
+        (
+            *[
+                "tokens",
+                "new",
+                "x",
+                "--owner",
+                "robot",
+                "--scope",
+                "telemetry:read",
+                "--days",
+                "9",
+                "--tenant",
+                "prto",
+            ],
+        ),
+        ("tenants", "quota", "prto", "--devices", "3"),
+        ("tenants", "add", "porto"),
+        ("retention", "set", "--tenant", "prto", "--class", "short", "--days", "3"),
         ("operators", "grant", "nobody", "--role", "viewer"),
         ("approvals", "show", "99"),
         ("approvals", "approve", "99", "--as", "bea", *secret),
@@ -89,6 +111,8 @@ def test_accounts_tokens_sessions_and_approvals(console: Console, tmp_path: Path
         status, said = console.text(*wrong)
         assert status == 1, wrong
         assert len(said.strip().splitlines()) == 1, said
+        assert ("Did you mean porto?" in said) == ("prto" in wrong), said
+    assert [each["name"] for each in console.rows("tenants", "list")] == ["faro", "porto"]
 
     ana = Principal("operator", "ana", frozenset({Role.ADMIN}), "porto")
     with pytest.raises(SecondPersonNeeded) as needed:

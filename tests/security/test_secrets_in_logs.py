@@ -91,7 +91,11 @@ def people(http: httpx.Client, made: Made) -> None:
         made("one-time password", "lamps at dusk, once"),
         made("own password", "lamps at dawn, always"),
     )
-    answer(http.post("/api/v1/operators", json={"name": "ana", "password": once, "roles": ["admin"]}))
+    answer(
+        http.post(
+            "/api/v1/operators", json={"name": "ana", "password": once, "roles": ["admin"], "tenant": "*"}
+        )
+    )
     ana = httpx.Client(base_url=http.base_url)
     ana.headers["Authorization"] = "Bearer " + made("session", sign_in(ana, "ana", once)["token"])
     new = answer(ana.put("/api/v1/account/password", json={"old": once, "new": own}), 200)

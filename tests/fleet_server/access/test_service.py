@@ -186,13 +186,15 @@ def test_who_is_shut_out_while_choosing_a_password_chooses_none(
 
 def test_accounts_are_made_by_administrators_only_and_once(ctx: Context, ana: str) -> None:
     with pytest.raises(Forbidden):
-        service.create_operator(ctx, OPERATOR, "eve", PASSWORD)
+        service.create_operator(ctx, OPERATOR, "eve", PASSWORD, (Role.VIEWER,))
     with pytest.raises(Forbidden):
         service.list_operators(ctx, OPERATOR)
     with pytest.raises(NameTaken):
-        service.create_operator(ctx, CONSOLE, ana, PASSWORD)
+        service.create_operator(ctx, CONSOLE, ana, PASSWORD, (Role.VIEWER,))
     with pytest.raises(UnfitCredential, match="at least"):
-        service.create_operator(ctx, CONSOLE, "eve", "short")
+        service.create_operator(ctx, CONSOLE, "eve", "short", (Role.VIEWER,))
+    with pytest.raises(UnfitCredential, match="needs a role, at least one of admin, operator"):
+        service.create_operator(ctx, CONSOLE, "eve", PASSWORD, ())
     with pytest.raises(UnfitCredential, match="roles are"):
         service.create_operator(ctx, CONSOLE, "eve", PASSWORD, ("ingest",))
     assert [each.name for each in service.list_operators(ctx, CONSOLE)] == [ana]
