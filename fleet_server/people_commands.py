@@ -10,6 +10,7 @@ from typing import Any
 
 from fleet_server.access import service as access
 from fleet_server.access import tokens, two_person
+from fleet_server.access.known_tenants import need_known
 from fleet_server.access.passwords import generated_password
 from fleet_server.access.rules import EVERY_TENANT, HUMAN_ROLES, TOKEN_LIFE_LONGEST
 from fleet_server.access.store import Operator
@@ -18,7 +19,6 @@ from fleet_server.admin_commands import Row, console
 from fleet_server.at_terminal import asked_twice, first_line, signed_in
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest
-from fleet_server.tenants import service as tenants
 
 OPERATOR_EXAMPLES = """\
 examples:
@@ -144,7 +144,7 @@ def add_approvals(group: Any, command: Make) -> None:
 
 
 def operator_add(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    tenants.need_known(ctx, console(), options.tenant)
+    need_known(ctx, console(), options.tenant)
     password = None if options.no_password else _password(options)
     roles = tuple(dict.fromkeys(options.role))
     made = access.create_operator(
@@ -162,7 +162,7 @@ def operator_password(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 def operator_grant(ctx: Context, options: argparse.Namespace) -> list[Row]:
     if options.role:  # what was given in one that is gone, or never was, can still be taken away
-        tenants.need_known(ctx, console(), options.tenant)
+        need_known(ctx, console(), options.tenant)
     return [_operator(access.grant(ctx, console(), options.name, options.tenant, options.role))]
 
 
@@ -203,7 +203,7 @@ def token_new(ctx: Context, options: argparse.Namespace) -> list[Row]:
         life = timedelta(days=options.days)
     except OverflowError:
         raise InvalidRequest(f"--days: {options.days} is too long.") from None
-    tenants.need_known(ctx, console(), options.tenant)
+    need_known(ctx, console(), options.tenant)
     scopes = tuple(dict.fromkeys(options.scope))
     wanted = tokens.Wanted(options.name, scopes, life, options.owner, options.tenant)
     made = tokens.make(ctx, console(), wanted)

@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from fleet_server.access.known_tenants import need_known
 from fleet_server.admin_commands import Row, console
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest
 from fleet_server.telemetry import retention
-from fleet_server.tenants import service as tenants
 from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
 
@@ -51,7 +51,7 @@ def _row(tenant: str = "", kind: str = "", name: str = "", days: int | str = "")
 
 def retention_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
     tenant = _tenant(ctx, options)
-    tenants.need_known(ctx, console(), tenant)
+    need_known(ctx, console(), tenant)
     if options.name is None or (options.kind is None) == (options.days is None):
         raise InvalidRequest(
             "Give --class with --kind (its class), or with --days (how long a tenant keeps it)."

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from fleet_server.access.known_tenants import need_known
 from fleet_server.admin_commands import Row, console
 from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest
@@ -88,7 +89,7 @@ def tenants_quota(ctx: Context, options: argparse.Namespace) -> list[Row]:
     if not given:
         raise InvalidRequest("Give at least one quota, such as --devices 500.")
     changes = {name: None if value == USUAL else value for name, value in given.items()}
-    service.need_known(ctx, console(), options.name)
+    need_known(ctx, console(), options.name)
     return [_row(service.put_tenant(ctx, console(), options.name, quotas=changes))]
 
 

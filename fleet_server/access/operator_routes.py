@@ -12,11 +12,11 @@ from fleet_server.access.account_routes import Ended, SessionLine, line
 from fleet_server.access.asker import Asker, Ctx
 from fleet_server.access.errors import UnfitCredential
 from fleet_server.access.grants import roles_problem
+from fleet_server.access.known_tenants import need_known
 from fleet_server.access.rules import HUMAN_ROLES
 from fleet_server.access.store import Operator
 from fleet_server.bodies import JsonBody
 from fleet_server.errors import InvalidRequest
-from fleet_server.tenants import service as tenants
 
 router = APIRouter(prefix="/api/v1/operators", tags=["operators"])
 _ROLES = f"at least one of {', '.join(HUMAN_ROLES)}"
@@ -85,7 +85,7 @@ def create(ctx: Ctx, asker: Asker, body: NewOperator) -> OperatorView:
         raise InvalidRequest(
             "Say in which tenant the roles count.", remedy='"tenant": "*" is the whole installation.'
         )
-    tenants.need_known(ctx, asker, body.tenant or asker.tenant)
+    need_known(ctx, asker, body.tenant or asker.tenant)
     return view(service.create_operator(ctx, asker, body.name, body.password, roles, tenant=body.tenant))
 
 
@@ -100,7 +100,7 @@ def grant(ctx: Ctx, asker: Asker, name: str, tenant: str, body: Roles) -> Operat
     """Its roles in a tenant ("*": everywhere) become these; an empty list takes them away. Its sessions
     there end."""
     if body.roles:  # what was given in one that is gone, or never was, can still be taken away
-        tenants.need_known(ctx, asker, tenant)
+        need_known(ctx, asker, tenant)
     return view(service.grant(ctx, asker, name, tenant, body.roles))
 
 

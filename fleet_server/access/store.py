@@ -16,6 +16,8 @@ from sqlmodel import Session
 
 from fleet_server.access.grants import Grant, Source
 
+_TENANT_NAMES = "SELECT name FROM tenant UNION SELECT tenant FROM device UNION SELECT tenant FROM claim"
+
 # An account as every query reads it, of `operator o`.
 OPERATOR = """
     o.id, o.name, o.disabled, o.created_at, o.password_hash IS NOT NULL AS has_password,
@@ -103,6 +105,11 @@ def operators(session: Session, tenant: str | None = None) -> list[Operator]:
     )
     rows = session.execute(reading(OPERATOR, f"FROM operator o {where} ORDER BY o.name"), {"t": tenant})
     return [operator_of(row) for row in rows]
+
+
+def tenant_names(session: Session) -> set[str]:
+    """Of every tenant that somebody named, or that has lampposts or claims for some."""
+    return set(session.execute(text(_TENANT_NAMES)).scalars())
 
 
 def count_operators(session: Session) -> int:

@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from fleet_server.access import tokens
 from fleet_server.access.asker import Asker, Ctx
+from fleet_server.access.known_tenants import need_known
 from fleet_server.access.rules import TOKEN_LIFE_LONGEST
 from fleet_server.bodies import JsonBody
-from fleet_server.tenants import service as tenants
 
 router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"])
 
@@ -64,7 +64,7 @@ def listed(
 @router.post("", status_code=201)
 def make(ctx: Ctx, asker: Asker, body: NewToken) -> MadeToken:
     """A new one. It never does more than its owner, nor more than who makes it."""
-    tenants.need_known(ctx, asker, body.tenant or asker.tenant)
+    need_known(ctx, asker, body.tenant or asker.tenant)
     wanted = tokens.Wanted(
         body.name, tuple(dict.fromkeys(body.scopes)), timedelta(days=body.days), body.owner, body.tenant
     )

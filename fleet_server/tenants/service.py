@@ -11,14 +11,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from sqlmodel import Session
 
-from fleet_server.access.grants import tenant_problem
-from fleet_server.access.rules import EVERY_TENANT, Action, Principal
-from fleet_server.access.service import authorize, permitted
+from fleet_server.access.rules import Action, Principal
+from fleet_server.access.service import authorize
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import Conflict, InvalidRequest, NotFound
 from fleet_server.masking import in_log
-from fleet_server.nearest import told as nearest
 from fleet_server.tenants import rules, store
 from fleet_server.tenants.errors import QuotaReached
 from fleet_server.tenants.rules import NAMES, Quotas
@@ -32,7 +30,6 @@ __all__ = [
     "TenantRecord",
     "list_tenants",
     "need_group",
-    "need_known",
     "need_room",
     "put_tenant",
     "quotas_of",
@@ -111,23 +108,6 @@ def own_tenant(ctx: Context, principal: Principal, name: str) -> TenantRecord:
     if not found:
         raise NotFound(f"There is no tenant {name:.64}.")
     return found[0]
-
-
-def need_known(ctx: Context, principal: Principal, name: str) -> None:
-    """Raises NotFound where no tenant has the name, with the nearest: a mistyped one would be made.
-
-    "*" and the city of the configuration are known. Who acts in one tenant, or may not see which there are,
-    is not told: the service that is asked next refuses them. A name that is none is its affair, too.
-    """
-    if principal.within is not None or name == EVERY_TENANT or tenant_problem(name) is not None:
-        return
-    if not permitted(principal, Action.TENANTS_READ):
-        return
-    with ctx.db.session() as session:
-        known = store.names(session) | {ctx.config.tenant.name}
-    if name not in known:
-        made_by = f"A new one is made by: lamppost fleet tenants add {name}."
-        raise NotFound(f"There is no tenant {name}.", remedy=f"{nearest(name, known)} {made_by}".strip())
 
 
 def quotas_of(ctx: Context, tenant: str) -> Quotas:

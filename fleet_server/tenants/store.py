@@ -31,7 +31,6 @@ _TENANTS = f"""
     FROM (SELECT name FROM tenant UNION SELECT DISTINCT tenant FROM device) n LEFT JOIN tenant t USING (name)
     WHERE (CAST(:within AS text) IS NULL OR n.name = :within) ORDER BY n.name
 """  # noqa: S608 - made of constants
-_NAMES = "SELECT name FROM tenant UNION SELECT tenant FROM device UNION SELECT tenant FROM claim"
 _ACTIVE = """
     SELECT count(*) FROM device WHERE tenant = :tenant AND state <> 'decommissioned'
           AND NOT name = ANY(:names)
@@ -41,11 +40,6 @@ _ACTIVE = """
 def listed(session: Session, within: str | None) -> list[TenantRecord]:
     """By name; of the tenant `within` alone, unless that is None."""
     return [_record(dict(row)) for row in session.execute(text(_TENANTS), {"within": within}).mappings()]
-
-
-def names(session: Session) -> set[str]:
-    """Of every tenant that somebody named, or that has lampposts or claims for some."""
-    return set(session.execute(text(_NAMES)).scalars())
 
 
 def _record(row: dict[str, Any]) -> TenantRecord:
