@@ -6,8 +6,14 @@ Raspberry Pi never loads what belongs to the server (`decisions.md`, the agent: 
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 # command -> (module that has `main(argv) -> int`, what it is for, the extra that brings it)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -37,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "simulate": ("simulator.cli", "as many lampposts as you like against a real server", "demo"),
     "demo": ("demo.cli", "a whole city on this machine, six lampposts included", "demo"),
 }
+HELP = frozenset({"-h", "--help"})
 PARTS = {module.split(".")[0] for module, _, _ in COMMANDS.values()} | {
     "air_quality",
     "dashboards",
@@ -58,10 +65,44 @@ def usage() -> str:
     )
 
 
+def with_examples(parser: ArgumentParser) -> ArgumentParser:
+    """Each command's help ends with the examples that name it: with its own, else with those of what it is a
+    command of. Where none names it, it has all of the nearest that has any."""
+    _hand_down(parser, [])
+    return parser
+
+
+def _hand_down(parser: ArgumentParser, above: list[str]) -> None:
+    """above: the help texts' ends of what it is a command of, the nearest first."""
+    import argparse
+
+    own = parser.epilog or ""
+    if above and not any(examples_of(own, parser.prog)):
+        known = ("".join(examples_of(text, parser.prog)) for text in above)
+        nearest = ("".join(examples_of(text, "lamppost")) for text in above)
+        found = next(filter(None, known), "") or next(filter(None, nearest), "")
+        if found:
+            parser.epilog = f"examples:\n{found}" + (f"\n{own}" if own else "")
+            parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    for group in parser._actions:  # argparse has no public way to its commands
+        if isinstance(group, argparse._SubParsersAction):
+            for each in group.choices.values():
+                _hand_down(each, [own, *above])
+
+
+def examples_of(text: str, prog: str) -> Iterator[str]:
+    """The lines that begin with this command, and what goes on after a backslash."""
+    goes_on = False
+    for line in text.splitlines():
+        if goes_on or re.match(rf"\s+(sudo )?{re.escape(prog)}(\s|$)", line):
+            yield f"{line}\n"
+            goes_on = line.rstrip().endswith("\\")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Dispatch to the package that owns the command. Returns the process's exit status."""
     args = sys.argv[1:] if argv is None else argv
-    if not args or args[0] in {"-h", "--help"}:
+    if not args or args[0] in HELP:
         print(usage())
         return 0
     if args[0] == "--version":
@@ -75,6 +116,8 @@ def main(argv: list[str] | None = None) -> int:
     module, _, extra = COMMANDS[args[0]]
     try:
         command = import_module(module)
+        if not HELP.isdisjoint(args):
+            with_examples(command.parser()).parse_args(args[1:])  # shows it, and ends here
         result: int = command.main(args[1:])
     except ModuleNotFoundError as missing:
         # A command loads some of its needs late; what is ours and missing is a mistake of ours.

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_agent.config import explain, load
+from edge_agent.config import explain, load, missing_files
 from edge_agent.config_keys import AgentConfig
 from edge_agent.errors import AgentError, ConfigError, EnrolmentPending
 
@@ -26,13 +26,16 @@ examples:
   lamppost agent status --config agent.toml        what the running agent says of itself
   lamppost agent model --config agent.toml         the model or the rule that decides, checked
   lamppost agent spool --config agent.toml --json  what is kept, acknowledged, given up
+  lamppost agent config --config agent.toml        is it well, before the agent starts?
   sudo lamppost agent install --config /etc/lamppost/agent.toml
+  lamppost agent install --config agent.toml --print             only show the unit
+  lamppost agent rehearse --config agent.toml --hours 2 --until-ms 1795219200000
 """
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 0 well, 1 a problem, 2 wrong input, 4 enrolment pending."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         return command(args)
@@ -49,18 +52,18 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """`lamppost.py` gives each command its examples."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         prog="lamppost agent", description="The lamppost's daemon.", epilog=EXAMPLES, formatter_class=raw
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
-        name: str, what: str, command: Callable[[argparse.Namespace], int], json_too: bool = False
+        name: str, what: str, command: Callable[[argparse.Namespace], int], json_too: bool = True
     ) -> argparse.ArgumentParser:
-        epilog = "\n".join(line for line in EXAMPLES.splitlines() if f"agent {name}" in line)
-        sub = commands.add_parser(name, help=what, description=what, epilog=epilog, formatter_class=raw)
+        sub = commands.add_parser(name, help=what, description=what)
         sub.add_argument(
             "--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE", help="default: %(default)s"
         )
@@ -69,23 +72,26 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
-    add("run", "the daemon: sample, keep, deliver", _run)
-    add("doctor", "check sensors, clock, disk, broker and certificate", _doctor, json_too=True)
-    enrol = add("enrol", "make a key and get a certificate from the city", _enrol, json_too=True)
+    add("run", "the daemon: sample, keep, deliver", _run, json_too=False)
+    add("doctor", "check sensors, clock, disk, broker and certificate", _doctor)
+    enrol = add("enrol", "make a key and get a certificate from the city", _enrol)
     enrol.add_argument("--wait", action="store_true", help="until a person has accepted this device")
-    add("status", "what the running agent says of itself", _status, json_too=True)
-    add("spool", "counters of what is kept", _spool, json_too=True)
+    add("status", "what the running agent says of itself", _status)
+    add("spool", "counters of what is kept", _spool)
     rehearse = add("rehearse", "fill the spool from the sensors as if offline", _rehearse)
     rehearse.add_argument("--hours", type=float, default=48.0, help="how far back (default 48)")
     rehearse.add_argument("--until-ms", type=int, required=True, help="where it ends, ms since 1970")
-    add("model", "what decides here, and whether it passes its checks", _model, json_too=True)
+    add("model", "what decides here, and whether it passes its checks", _model)
     install = add("install", "write the systemd unit", _install)
     install.add_argument("--print", action="store_true", help="only show it")
     install.add_argument("--root", type=Path, default=Path("/"), help="an image's root folder")
     install.add_argument("--user", default="lamppost", help="the user it runs as")
     config = add("config", "check the configuration, or explain every key", _config)
     config.add_argument("--explain", action="store_true", help="print a documented agent.toml")
-    return parser
+    config.add_argument(
+        "--elsewhere", action="store_true", help="of another computer: do not look here for what it names"
+    )
+    return made
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -152,9 +158,8 @@ def _rehearse(args: argparse.Namespace) -> int:
     try:
         taken = rehearse(load(args.config), args.hours, args.until_ms, open_sensor)
     except SensorError as error:
-        print(f"{error}\n{error.remedy}", file=sys.stderr)
-        return PROBLEM
-    print(f"{taken} samples spooled")
+        raise AgentError(str(error), error.remedy) from error
+    print(json.dumps({"spooled": taken}) if args.json else f"{taken} samples spooled")
     return 0
 
 
@@ -169,7 +174,14 @@ def _model(args: argparse.Namespace) -> int:
 def _install(args: argparse.Namespace) -> int:
     from edge_agent.install import install
 
-    return install(args.config, args.root, args.user, args.print)
+    done: list[str] = []
+    tell = done.append if args.json else print
+    unit = install(args.config, args.root, args.user, args.print, tell)
+    if args.json:
+        print(json.dumps({"unit": unit, "done": done}, indent=1))
+    elif args.print:
+        print(unit, end="")
+    return 0
 
 
 def _config(args: argparse.Namespace) -> int:
@@ -177,7 +189,15 @@ def _config(args: argparse.Namespace) -> int:
         print(explain(), end="")
         return 0
     config = load(args.config)
-    print(f"{config.source}: well; {len(config.sensors)} sensors")
+    missing = [] if args.elsewhere else missing_files(config)
+    if missing:
+        remedy = "Put it there (a bundle's trust.pem, a server's authority/trust.pem), or name where it is."
+        raise ConfigError("\n".join(missing), remedy)
+    sensors = [sensor.name for sensor in config.sensors]
+    if args.json:
+        print(json.dumps({"file": str(config.source), "well": True, "sensors": sensors}, indent=1))
+    else:
+        print(f"{config.source}: well; {len(sensors)} sensors")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ _WORDS = {"str": "text in quotes", "int": "a whole number", "float": "a number",
 
 
 def load(path: Path) -> AgentConfig:
-    """Read and check the file. Raises ConfigError whose `detail` has one line a problem."""
+    """Read and check the file; a relative path in it counts from its folder. Raises ConfigError whose
+    `detail` has one line a problem."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
@@ -27,7 +28,36 @@ def load(path: Path) -> AgentConfig:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    return check(tables, path)
+    return _anchored(check(tables, path), path.absolute().parent)
+
+
+def _anchored(config: AgentConfig, folder: Path) -> AgentConfig:
+    """What it names, as paths that are the same from every folder."""
+    parts: dict[str, Any] = {}
+    for attribute, kind in SECTIONS.values():
+        part = getattr(config, attribute)
+        named = {entry.name for entry in fields(kind) if entry.metadata["path"]}
+        if named:  # no section that may stand several times names a file
+            given = {name: getattr(part, name) for name in named}
+            parts[attribute] = replace(part, **{k: str(folder / v) for k, v in given.items() if v})
+    return replace(config, **parts)
+
+
+def missing_files(config: AgentConfig) -> list[str]:
+    """What the first start would miss: one line each, with the key that names it."""
+    own = config.enrolment
+    needed = own.claim and own.ca_file and not _there(config.certificate_file)
+    if not needed or _there(Path(own.ca_file)):
+        return []
+    return [f"{config.source}: [enrolment] ca_file = {own.ca_file!r}: there is no such file"]
+
+
+def _there(path: Path) -> bool:
+    """False, too, where we may not look."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def check(tables: Mapping[str, Any], source: Path) -> AgentConfig:
@@ -94,7 +124,8 @@ def _problem(value: Any, kind: str, rules: Mapping[str, Any]) -> str:
         allowed = f"{_WORDS[kind]} from {_number(low)} to {_number(high)}"
         return allowed if wrong or not low <= value <= high else ""
     if rules["choices"]:
-        return "" if value in rules["choices"] else f"one of {', '.join(rules['choices'])}"
+        choices = rules["choices"]
+        return "" if value in choices else f"one of {', '.join(choices)}{_close(str(value), choices)}"
     if wrong:
         return _WORDS[kind]
     if rules["required"] and value == "":
@@ -116,11 +147,14 @@ def _shown(value: Any) -> str:
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    return _close(word, known) or f"; there are {', '.join(known)}"
+
+
+def _close(word: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(word, list(known), n=1)
-    names = ", ".join(known)
-    return f"; did you mean {close[0]}?" if close else f"; there are {names}"
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def explain() -> str:
@@ -128,6 +162,7 @@ def explain() -> str:
     lines = [
         "# The agent's configuration: every key, with its default where it has one.",
         "# Keys without a default are needed; the others may be left out.",
+        "# A relative path counts from the folder of this file, wherever the agent is started.",
     ]
     for section, (_, kind) in SECTIONS.items():
         doc = (kind.__doc__ or "").strip()

@@ -29,6 +29,7 @@ def key(
     pattern: str = "",
     allowed: str = "",
     choices: tuple[str, ...] = (),
+    path: bool = False,
 ) -> Any:
     """A field and what is allowed in it. `example`: agent.toml shows it where there is no default or None."""
     metadata = {
@@ -40,6 +41,7 @@ def key(
         "pattern": pattern,
         "allowed": allowed,
         "choices": choices,
+        "path": path,
     }
     if default is REQUIRED:
         return field(metadata=metadata)
@@ -50,6 +52,11 @@ def name_key(doc: str, example: str) -> Any:
     """A key that holds a name of the wire."""
     rule = "1 to 63 of a-z, 0-9 and '-', not at either end"
     return key(doc, example=example, pattern=NAME_PATTERN, allowed=rule)
+
+
+def path_key(doc: str, default: str) -> Any:
+    """A key for a file or a folder; a relative one counts from the folder of the configuration."""
+    return key(doc, default, path=True)
 
 
 def words_key(doc: str, default: Any = "", *, example: Any = None) -> Any:
@@ -79,7 +86,7 @@ class Device:
         low=1,
         high=FINEST_CELL,
     )
-    data_dir: str = key("Key, certificate and spool live here.", "/var/lib/lamppost")
+    data_dir: str = path_key("Key, certificate and spool live here.", "/var/lib/lamppost")
     wait_for_time_sync: bool = key(
         "Samples get no time until a time service has set the clock; true where it has no battery.", False
     )
@@ -102,9 +109,9 @@ class Server:
         choices=("auto", "tls", "websocket"),
     )
     websocket_port: int = key("The server's device address, for websocket and auto.", 443, low=1, high=65_535)
-    ca_file: str = key("The city's authority; empty: <data_dir>/identity/ca.pem.", "")
-    certificate_file: str = key("This device's certificate; empty: <data_dir>/identity/device.pem.", "")
-    key_file: str = key("This device's key; empty: <data_dir>/identity/device.key.", "")
+    ca_file: str = path_key("The city's authority; empty: <data_dir>/identity/ca.pem.", "")
+    certificate_file: str = path_key("This device's certificate; empty: <data_dir>/identity/device.pem.", "")
+    key_file: str = path_key("This device's key; empty: <data_dir>/identity/device.key.", "")
     keepalive_s: int = key("A dead connection is noticed after 1.5 times this.", 30, low=5, high=3600)
 
 
@@ -124,7 +131,7 @@ class Enrolment:
         pattern=r"([^.\s:]+\.[^\s:]+)?",
         allowed="<id>.<secret> as it was given, or empty",
     )
-    ca_file: str = key("Verifies the server at enrolment; the technician brings it.", "")
+    ca_file: str = path_key("Verifies the server at enrolment; the technician brings it.", "")
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,7 @@ class ModelKeys:
     """What tells pollution from a faulty sensor, here on the device (docs/device.md)."""
 
     runtime: str = key("What runs it; rule: no model.", "litert", choices=("litert", "onnx", "rule"))
-    directory: str = key(
+    directory: str = path_key(
         "A model's folder, with its manifest.json; empty: the one that came with the agent.", ""
     )
 
@@ -184,7 +191,7 @@ class Bench:
     """For the demo and for tests; leave it out on a lamppost."""
 
     clock_speed: float = key("Street seconds a real second.", 1.0, low=0.1, high=3600)
-    clock_file: str = key("Take clock and speed from this file; the agent waits for it.", "")
+    clock_file: str = path_key("Take clock and speed from this file; the agent waits for it.", "")
     backoff_max_s: float = key("The longest wait between two attempts to connect.", 120.0, low=0.1, high=3600)
     insecure_broker: bool = key("Plain TCP to a broker on this machine; refused for any other.", False)
 

@@ -15,6 +15,7 @@
     │   └── LinkLost           the connection ended
     ├── ModelRefused           the model we were given, or its runtime: the agent decides by rule
     │   └── ModelMissing       there is none
+    │       └── RuntimeMissing what would run it is not installed
     └── IdentityError          our key and certificate
         ├── NotEnrolled        there is none yet
         ├── EnrolmentPending   a person has not accepted us yet
@@ -98,6 +99,10 @@ class ModelRefused(AgentError):
 
 class ModelMissing(ModelRefused):
     code = "model_missing"
+
+
+class RuntimeMissing(ModelMissing):
+    pass
 
 
 class IdentityError(AgentError):

@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from edge_agent.config import load
@@ -48,45 +49,41 @@ def _state_directory(data_dir: Path) -> str:
     return "# the data folder lies outside /var/lib: it was made by `lamppost agent install`"
 
 
-def install(config_file: Path, root: Path, user: str, only_print: bool) -> int:
+def install(config_file: Path, root: Path, user: str, only_make: bool, tell: Callable[[str], None]) -> str:
     """Write the unit below `root`; on the running system also make the user and enable the service.
 
-    Raises ConfigError, AgentError.
+    Returns the unit's text; only_make: that is all. `tell` hears each step. Raises ConfigError, AgentError.
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", user):
         raise ConfigError(
             f"--user {user!r}: must be 1 to 32 of a-z, 0-9, '_' and '-', beginning with a letter"
         )
     config = load(config_file)
-    if not config.data_dir.is_absolute():
-        raise ConfigError(
-            f"{config_file}: [device] data_dir = {config.device.data_dir!r}: a service needs an absolute path"
-        )
     text = unit_text(config_file.absolute(), config.data_dir, user)
-    if only_print:
-        print(text, end="")
-        return 0
+    if only_make:
+        return text
     unit = root / "etc/systemd/system" / UNIT_NAME
     try:
         unit.parent.mkdir(parents=True, exist_ok=True)
         unit.write_text(text)
     except PermissionError as error:
         raise AgentError(f"{unit}: {error.strerror}", "Run it with sudo.") from error
-    print(f"wrote {unit}")
+    tell(f"wrote {unit}")
     if root != Path("/"):
         wants = root / "etc/systemd/system/multi-user.target.wants" / UNIT_NAME
         wants.parent.mkdir(parents=True, exist_ok=True)
         wants.unlink(missing_ok=True)
         wants.symlink_to(Path("..") / UNIT_NAME)
-        print(
+        tell(
             f"enabled for the image's next boot; its user {user} must be in the group {SERIAL_GROUP} "
             f"and be allowed to read {config_file.absolute()}"
         )
-        return 0
-    return _on_this_system(config_file, config, user)
+    else:
+        _on_this_system(config_file, config, user, tell)
+    return text
 
 
-def _on_this_system(config_file: Path, config: AgentConfig, user: str) -> int:
+def _on_this_system(config_file: Path, config: AgentConfig, user: str, tell: Callable[[str], None]) -> None:
     _make_user(user)
     account = pwd.getpwnam(user)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -94,14 +91,13 @@ def _on_this_system(config_file: Path, config: AgentConfig, user: str) -> int:
     for path in (config_file.absolute(), Path(sys.executable)):
         check_reach(path, user)
     if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
-        print("systemd does not run here: start the agent with `lamppost agent run`")
-        return 0
+        tell("systemd does not run here: start the agent with `lamppost agent run`")
+        return
     for arguments in (["daemon-reload"], ["enable", "--now", UNIT_NAME]):
         done = subprocess.run(["systemctl", *arguments], check=False)
         if done.returncode != 0:
             raise AgentError(f"systemctl {' '.join(arguments)} failed", f"journalctl -u {UNIT_NAME}")
-    print(f"started; look at it: systemctl status {UNIT_NAME}, lamppost agent status")
-    return 0
+    tell(f"started; look at it: systemctl status {UNIT_NAME}, lamppost agent status")
 
 
 def hand_over(config_file: Path, data_dir: Path, account: pwd.struct_passwd) -> None:

@@ -239,7 +239,7 @@ class Runner(Protocol):
     name: str
 
     def load(self, model: bytes, shape: ModelShape) -> None:
-        """Raises ModelMissing where the runtime is not installed, ModelRefused where the bytes are no model
+        """Raises RuntimeMissing where the runtime is not installed, ModelRefused where the bytes are no model
         of this shape."""
 
     def score(self, window: array[float]) -> tuple[float, ...]:

@@ -26,8 +26,7 @@ examples:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 0 well, 1 nothing found, 2 wrong input."""
-    parser = _parser()
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C: clean up, then go
     try:
         if args.command == "kinds":
@@ -42,14 +41,15 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """`lamppost.py` gives each command its examples."""
+    made = argparse.ArgumentParser(
         prog="lamppost sensors",
         description="Serial sensors: probe what is connected, emulate what is not.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     kinds = commands.add_parser("kinds", help="the kinds of sensor that can be read")
     kinds.add_argument("--json", action="store_true", help="one JSON document")
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--json", action="store_true", help="one JSON line a port or reading")
 
     _add_emulate(commands)
-    return parser
+    return made
 
 
 def _add_emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,9 +21,9 @@ from edge_agent.core.gathering import MINUTE_MS, Seen, spiked
 from edge_agent.core.judging import RULE_MANIFEST, Judgement, by_model, by_rule, sound
 from edge_agent.core.post import Due, Post, pass_time, take, window_of
 from edge_agent.core.records import UnitIdentity
-from edge_agent.errors import ModelRefused
-from edge_agent.io.model_folder import load_model, read_manifest
-from edge_agent.ports import Model
+from edge_agent.errors import ModelMissing, ModelRefused, RuntimeMissing
+from edge_agent.io.model_folder import RUNNERS, load_model, read_manifest
+from edge_agent.ports import Model, Runner
 from firmware_bridge.kinds import SPECS, SensorKind
 from models.features.window import Window
 from wire_contract.errors import WireError
@@ -31,6 +31,7 @@ from wire_contract.flags import pack_flags
 from wire_contract.messages import Verdict
 from wire_contract.verdict_kinds import RULE
 
+PACKAGES = {"onnx": "onnxruntime", "litert": "ai-edge-litert"}  # the quickest to start first
 UNKNOWN_CADENCE_S = 60.0  # the agent's default, where a unit has too few samples to tell
 GRACE_MS = 30_000  # as on a lamppost, after a minute's end
 TICK_MS = 15_000
@@ -105,13 +106,23 @@ class Judge:
         return by_model(window, outputs, self._model.manifest, self._model.runner.name)
 
 
-def candidate(named: str) -> Model | None:
-    """None: the rule. Raises ModelMissing, ModelRefused."""
+def candidate(named: str, runners: Mapping[str, Callable[[], Runner]] = RUNNERS) -> Model | None:
+    """None: the rule. A model runs on the first of `PACKAGES` that it has a file for and that is installed.
+    Raises ModelMissing, ModelRefused."""
     if named == "rule":
         return None
     directory = Path(named)
-    manifest = read_manifest(directory)
-    return load_model(directory, "onnx" if "onnx" in manifest.files else next(iter(manifest.files)))
+    files = read_manifest(directory).files
+    lacking: list[str] = []
+    for runtime in (each for each in PACKAGES if each in files):
+        try:
+            return load_model(directory, runtime, runners)
+        except RuntimeMissing as missing:
+            lacking.append(missing.detail)
+    if not lacking:
+        raise ModelRefused(f"{directory}: it has files for {', '.join(files)}; {', '.join(PACKAGES)} are run")
+    install = " or ".join(f"pip install {PACKAGES[each]}" for each in PACKAGES if each in files)
+    raise ModelMissing(f"{'; '.join(lacking)}. Install one where the server runs: {install}")
 
 
 def judged(lines: Iterable[str], model: Model | None) -> Iterator[dict[str, Any]]:

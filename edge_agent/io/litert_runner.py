@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from edge_agent.errors import ModelMissing, ModelRefused
+from edge_agent.errors import ModelRefused, RuntimeMissing
 from edge_agent.io.native import BROKEN, REINSTALL, first_line, one_thread
 from edge_agent.ports import ModelShape
 
@@ -25,7 +25,7 @@ class LitertRunner:
             import numpy
             from ai_edge_litert import interpreter as runtime
         except ImportError as error:
-            raise ModelMissing(f"LiteRT cannot be imported: {error}", NOT_INSTALLED) from error
+            raise RuntimeMissing(f"LiteRT cannot be imported: {error}", NOT_INSTALLED) from error
         except BROKEN as error:
             raise ModelRefused(f"LiteRT cannot be used here: {first_line(error)}", REINSTALL) from error
         self._version = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from edge_agent.errors import ModelMissing, ModelRefused
+from edge_agent.errors import ModelRefused, RuntimeMissing
 from edge_agent.io.native import BROKEN, REINSTALL, first_line, one_thread
 from edge_agent.ports import ModelShape
 
@@ -26,7 +26,7 @@ class OnnxRunner:
             import numpy
             import onnxruntime as runtime
         except ImportError as error:
-            raise ModelMissing(f"ONNX Runtime cannot be imported: {error}", NOT_INSTALLED) from error
+            raise RuntimeMissing(f"ONNX Runtime cannot be imported: {error}", NOT_INSTALLED) from error
         except BROKEN as error:
             raise ModelRefused(f"ONNX Runtime cannot be used here: {first_line(error)}", REINSTALL) from error
         self._version = f"ONNX Runtime {runtime.__version__}, numpy {numpy.__version__}"

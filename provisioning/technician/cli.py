@@ -36,13 +36,23 @@ examples, in the order of a day:
   lamppost provision calibrate lamp-07 --slope 0.62 --humidity -0.05 --source "beside station 4"
   lamppost provision replace unit lamp-07 --sensor pm --new-serial 2F81 --ssh pi@10.0.0.7 --config {CONFIG}
   lamppost provision replace device lamp-07 --reason "drowned" --card /media/ana/bootfs
+  lamppost provision place lamp-07 --at 41.15,-8.61 --height 3.4     it moved
+  lamppost provision photo lamp-07 front.jpg --caption "from the fountain"
+  lamppost provision note lamp-07 "the shop's awning is new, right above it"
+  lamppost provision history lamp-07                  what was done at it; --json has all of each line
+  lamppost provision report 5b0c1d2e3f405162738495a6b7c8d9e0 --out lamp-07.html      an id of `history`
+  lamppost provision key                              your own key's fingerprint, for who verifies reports
   lamppost provision decommission lamp-07 --reason "the square is rebuilt"
-  lamppost provision sync                                         what was done without a connection
+  lamppost provision sync                             what was done without a connection
+  lamppost provision journal                          what waits or was refused, with its id
+  lamppost provision sync --retry 1f0a77c3            what was refused, again; --drop ID gives it up
 
 What is done is kept in a journal first, and sent where the server answers. With --offline nothing is asked.
 The token comes from `sign-in`, from --token-file, or from {TOKEN_VARIABLE}; never from the command line.
 
-exit status: 0 done, 1 a problem or a refusal, 2 wrong input, 4 kept here until the server can be reached
+exit status: 0 done, 1 a problem or a refusal, 2 wrong input, 4 kept here until the server can be reached, or
+until you decide on what was refused at this lamppost before it, which the answer names (a decommissioning
+does not wait for that)
 """
 
 Facts = dict[str, Any]
@@ -67,14 +77,7 @@ def parser() -> argparse.ArgumentParser:
 def _command(
     commands: Commands[argparse.ArgumentParser], name: str, what: str, run: Command
 ) -> argparse.ArgumentParser:
-    epilog = "".join(f"{line}\n" for line in EXAMPLES.splitlines() if f"provision {name}" in line)
-    sub = commands.add_parser(
-        name,
-        help=what,
-        description=what,
-        epilog=f"example:\n{epilog}" if epilog else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    sub = commands.add_parser(name, help=what, description=what)
     sub.set_defaults(run=run)
     sub.add_argument("--home", type=Path, default=None, metavar="DIR", help="the technician's folder")
     sub.add_argument("--server", default="", metavar="URL", help="the server's API; kept by sign-in")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent import cli
+from edge_agent.config import load
 from firmware_bridge.kinds import SensorKind
 from tests.edge_agent.making import ADDRESS, counting, on_broker, running
 from tests.support.acking_server import AckingServer
@@ -250,6 +251,78 @@ def test_a_wrong_configuration_is_two_and_a_clear_line(
 ) -> None:
     assert cli.main(["run", "--config", str(tmp_path / "none.toml")]) == cli.WRONG_INPUT
     assert "there is no such file" in capsys.readouterr().err
+
+
+MINIMAL = '[device]\ntenant = "city"\nname = "post-1"\ndata_dir = "data"\n[server]\nhost = "127.0.0.1"\n'
+CLAIM = '[enrolment]\nurl = "https://127.0.0.1:1"\nclaim = "ab.cd"\nca_file = "{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "enrolled", "options", "told"),
+    [
+        (
+            CLAIM.format("none.pem"),
+            False,
+            [],
+            "[enrolment] ca_file = '{tmp}/none.pem': there is no such file",
+        ),
+        (CLAIM.format("/none.pem"), False, [], "[enrolment] ca_file = '/none.pem': there is no such file"),
+        (CLAIM.format("there.pem"), False, [], ""),
+        (CLAIM.format("none.pem"), True, [], ""),
+        (CLAIM.format("none.pem"), False, ["--elsewhere"], ""),
+        (CLAIM.format(""), False, [], ""),
+        (CLAIM.format("none.pem").replace("ab.cd", ""), False, [], ""),
+        ('[[sensor]]\nname = "pm"\nkind = "pms500"\nport = "/dev/x"\n', False, [], "did you mean pms5003?"),
+    ],
+)
+def test_config_finds_what_the_first_start_would_miss(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: str,
+    enrolled: bool,
+    options: list[str],
+    told: str,
+) -> None:
+    """Asked from another folder than the file's: a relative path counts from the file."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "there.pem").touch()
+    (tmp_path / "agent.toml").write_text(MINIMAL + more)
+    if enrolled:
+        (tmp_path / "data" / "identity").mkdir(parents=True)
+        (tmp_path / "data" / "identity" / "device.pem").touch()
+    status = cli.main(["config", "--config", "../agent.toml", "--json", *options])
+    said = json.loads(capsys.readouterr().out)
+    assert status == (cli.WRONG_INPUT if told else 0)
+    if told:
+        assert told.format(tmp=tmp_path / "elsewhere" / "..") in said["detail"]
+    else:
+        assert said == {"file": "../agent.toml", "well": True, "sensors": []}
+
+
+def test_what_config_names_counts_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "agent.toml").write_text(
+        MINIMAL + 'ca_file = "/etc/ca.pem"\n[model]\ndirectory = "m"\n[bench]\nclock_file = "clock"\n'
+    )
+    monkeypatch.chdir(tmp_path.parent)
+    config = load(Path(tmp_path.name) / "agent.toml")
+    assert (config.data_dir, config.ca_file) == (tmp_path / "data", Path("/etc/ca.pem"))
+    assert (config.model.directory, config.bench.clock_file) == (f"{tmp_path}/m", f"{tmp_path}/clock")
+    assert config.certificate_file == tmp_path / "data" / "identity" / "device.pem", "empty stays empty"
+
+
+def test_what_install_and_rehearse_did_is_told_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "agent.toml").write_text(MINIMAL)
+    options = ["--config", str(tmp_path / "agent.toml"), "--json"]
+    assert cli.main(["install", *options, "--root", str(tmp_path / "image")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert str(tmp_path / "data") in told["unit"]
+    assert told["done"][0] == f"wrote {tmp_path}/image/etc/systemd/system/lamppost-agent.service"
+    assert cli.main(["rehearse", *options, "--hours", "1", "--until-ms", "1795219200000"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"spooled": 0}
 
 
 def test_the_running_agent_imports_no_cryptography_numpy_or_asyncio() -> None:

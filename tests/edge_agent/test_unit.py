@@ -43,8 +43,11 @@ def test_a_wrong_configuration_is_not_tried_each_two_seconds() -> None:
     assert f"RestartPreventExitStatus={cli.WRONG_INPUT}" in lines
 
 
-def test_a_relative_data_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_relative_data_folder_is_whole_in_the_unit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A service is started in another folder than the one that it was set up in."""
     path = write_config(tmp_path, 1, None, "/dev/x")
     path.write_text(path.read_text().replace(f"{tmp_path}/data", "data"))
-    assert cli.main(["install", "--config", str(path), "--print"]) == cli.WRONG_INPUT
-    assert "a service needs an absolute path" in capsys.readouterr().err
+    assert cli.main(["install", "--config", str(path), "--print"]) == 0
+    assert f"ReadWritePaths={tmp_path}/data" in capsys.readouterr().out

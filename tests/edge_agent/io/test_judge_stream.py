@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from edge_agent.core.gathering import Seen
 from edge_agent.core.judging import RULE_MANIFEST, by_rule
 from edge_agent.core.post import Post, take, window_of
 from edge_agent.core.records import UnitIdentity
-from edge_agent.errors import ModelRefused
+from edge_agent.errors import ModelMissing, ModelRefused
 from edge_agent.io.judge_stream import BadStream, candidate, judged
 from firmware_bridge.kinds import SPECS, SensorKind
 from models.features.manifest import shipped_directory
@@ -113,3 +114,29 @@ def test_a_sample_that_is_none_is_told(change: dict[str, Any]) -> None:
 def test_a_candidate_that_cannot_be_used_is_refused() -> None:
     with pytest.raises(ModelRefused):
         candidate("/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("not_installed", "runs"),
+    [
+        ([], "onnx"),
+        (["onnxruntime"], "litert"),
+        (["ai_edge_litert"], "onnx"),
+        (["onnxruntime", "ai_edge_litert"], "pip install onnxruntime or pip install ai-edge-litert"),
+    ],
+)
+def test_a_model_runs_on_what_is_installed(
+    not_installed: list[str], runs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in not_installed:
+        for module in [each for each in sys.modules if each.partition(".")[0] == package]:
+            monkeypatch.delitem(sys.modules, module)
+        monkeypatch.setitem(sys.modules, package, None)
+    if len(not_installed) == 2:
+        with pytest.raises(ModelMissing, match=runs):
+            candidate(str(shipped_directory()))
+        return
+    model = candidate(str(shipped_directory()))
+    assert model is not None
+    assert model.runner.name == runs
+    model.runner.close()
