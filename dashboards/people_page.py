@@ -18,7 +18,6 @@ from dashboards import people_view as view
 from dashboards.desk import Desk
 from dashboards.people_view import Listing
 from fleet_server.access import service as access
-from fleet_server.access.known_tenants import need_known
 from fleet_server.access.service import ListedSession, Operator, SignedIn, permitted
 from fleet_server.auditor import service as auditor
 from fleet_server.errors import Forbidden, InputError, InvalidRequest, LamppostError
@@ -66,7 +65,7 @@ class _Pages:
         password = None if machine else access.generated_password()
         name, where = given.one("name").lower(), given.one("tenant")
         try:
-            await self._ask(need_known, who.principal, where)
+            await self._ask(access.need_known, who.principal, where)
             made = await self._desk.services.at_door(
                 request.client.host if request.client else "",
                 access.create_operator,
@@ -91,7 +90,7 @@ class _Pages:
         where = given.one("tenant")
         try:
             if given.all("role"):
-                await self._ask(need_known, who.principal, where)
+                await self._ask(access.need_known, who.principal, where)
             await self._ask(access.grant, who.principal, name, where, given.all("role"))
         except InputError as refused:
             return await self._again(who, name, refused)

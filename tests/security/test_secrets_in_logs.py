@@ -138,7 +138,7 @@ def garbled(http: httpx.Client, made: Made) -> None:
 
 def claims(http: httpx.Client, serve: Serve, made: Made) -> None:
     """One for a lamppost and some in advance; each is shown to the listener of lampposts with garbage."""
-    one = answer(http.post("/api/v1/claims", json={"tenant": "city", "device": "lamp-01"}))["token"]
+    one = answer(http.post("/api/v1/claims", json={"device": "lamp-01"}))["token"]
     batch = {"technician": "tom", "number": 2, "valid_for_s": 86_400}
     some = answer(http.post("/api/v1/claim-batches", json=batch))["tokens"]
     for kind, token in (("claim", one), *(("batch claim", each) for each in some)):
