@@ -153,7 +153,7 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
 def _close(word: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(word, list(known), n=1)
+    close = get_close_matches(word.lower(), list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -48,6 +48,7 @@ _CITY = re.compile(
 )  # leaves room for " issuing authority" within a common name's 64
 
 Clock = Callable[[], datetime]
+Lists = tuple[x509.CertificateRevocationList, ...]
 
 
 def utc_now() -> datetime:
@@ -60,6 +61,9 @@ class Signer(Enum):
     TRUSTED = auto()  # the city's issuing authority; the next or the former one, while both are trusted
     RETIRED = auto()  # one whose key was destroyed here; whoever had copied it still signs as it
     UNKNOWN = auto()
+
+
+Following = Callable[[x509.CertificateRevocationList, Generation], x509.CertificateRevocationList]
 
 
 @dataclass(frozen=True)
@@ -236,18 +240,17 @@ class Authority:
         """A list as is due each day: without certificates that ran out, where the former list has named them
         since (`revocation.without_expired`). ends: serial -> its last instant. Returns those that no list
         names any more. Raises OSError."""
-        signers = {each.certificate.subject: each for each in self.signing()}
-        with self.locked():
-            before = self.revocation_lists()
-            after = [
-                revocation.without_expired(each, ends, by.certificate, by.key, self.clock())
-                if (by := signers.get(each.issuer))
-                else each
-                for each in before
-            ]
-            if any(new is not old for new, old in zip(after, before, strict=True)):
-                write_atomically(self.files.crl, revocation.pem(after), PUBLIC_FILE_MODE)
+        before, after = self._follow_lists(
+            lambda crl, by: revocation.without_expired(crl, ends, by.certificate, by.key, self.clock())
+        )
         return revocation.serials_on(before) - revocation.serials_on(after)
+
+    def redate_lists(self) -> bool:
+        """Make those lists again that a clock far ahead has made (`revocation.of_today`). Raises OSError."""
+        before, after = self._follow_lists(
+            lambda crl, by: revocation.of_today(crl, by.certificate, by.key, self.clock())
+        )
+        return before != after
 
     def signer(self, certificate: x509.Certificate) -> Signer:
         """Whose signature it bears. Its dates and standing are not looked at."""
@@ -270,22 +273,22 @@ class Authority:
         """One for each issuing authority that is trusted. Raises OSError."""
         return read_lists(self.files.crl.read_bytes())
 
-    def _change_lists(
-        self,
-        asked: set[int],
-        following: Callable[[x509.CertificateRevocationList, Generation], x509.CertificateRevocationList],
-    ) -> set[int]:
+    def _change_lists(self, asked: set[int], following: Following) -> set[int]:
         """Each serial goes on every list, whosever it is. Returns the serials whose standing changed."""
+        before, after = self._follow_lists(following)
+        return {serial for serial in asked if _standing(before, serial) != _standing(after, serial)}
+
+    def _follow_lists(self, following: Following) -> tuple[Lists, Lists]:
+        """The lists as they were, and as they are: written where one is another. Raises OSError."""
         signers = {each.certificate.subject: each for each in self.signing()}
         with self.locked():
             before = self.revocation_lists()
-            after = [
+            after = tuple(
                 following(each, signers[each.issuer]) if each.issuer in signers else each for each in before
-            ]
-            news = {serial for serial in asked if _standing(before, serial) != _standing(after, serial)}
-            if news:
+            )
+            if any(new is not old for new, old in zip(after, before, strict=True)):
                 write_atomically(self.files.crl, revocation.pem(after), PUBLIC_FILE_MODE)
-        return news
+        return before, after
 
     def signing(self) -> tuple[Generation, ...]:
         """The one that signs now first, then the next or the former one: whose keys are here."""

@@ -116,7 +116,7 @@ def _new_passphrase(options: argparse.Namespace) -> str:
         raise BadSetting("--existing-key is for a key in a token", "Name it: --new-root-key 'pkcs11:...'")
     if options.new_passphrase_file is not None:
         return secret_in(options.new_passphrase_file)
-    return asked_passphrase("Passphrase for the new root's key", twice=True)
+    return asked_passphrase("Passphrase for the new root's key", twice=True, option="--new-passphrase-file")
 
 
 def _further(options: argparse.Namespace) -> Facts:

@@ -38,10 +38,10 @@ def secret_in(file: Path, what: str = "the passphrase") -> str:
     return _short_enough(given, what)
 
 
-def asked_passphrase(prompt: str, *, twice: bool = False) -> str:
-    """From the terminal. Raises BadSetting where there is none."""
+def asked_passphrase(prompt: str, *, twice: bool = False, option: str = "--passphrase-file") -> str:
+    """From the terminal. option: what gives it without one. Raises BadSetting where there is none."""
     if not sys.stdin.isatty():
-        raise BadSetting("a passphrase is needed", "Give --passphrase-file FILE")
+        raise BadSetting(f"the {prompt[0].lower()}{prompt[1:]} is needed", f"Give {option} FILE")
     given = _typed(prompt, "the passphrase")
     if twice and given != _typed("Again", "the second one"):
         raise BadSetting("the two passphrases differ")

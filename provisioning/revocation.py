@@ -119,9 +119,23 @@ def without_expired(
     past = {each.serial_number for each in current if _stands_past(each, ends, now - BACKDATED)}
     if not past:
         return current
-    gone = {each.serial_number for each in current if _stands_past(each, ends, current.last_update_utc)}
+    issued = min(current.last_update_utc, now - BACKDATED)  # a clock that was ahead may have made it
+    gone = {each.serial_number for each in current if _stands_past(each, ends, issued)}
     others = [each for each in current if each.serial_number not in gone]
     return _signed(issuer, key, now, others, list_number(current) + 1, current)
+
+
+def of_today(
+    current: x509.CertificateRevocationList,
+    issuer: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+) -> x509.CertificateRevocationList:
+    """The same entries on a list that holds already. The same list where it does: one that a clock far ahead has
+    made is not valid yet, and OpenSSL refuses every certificate of the city."""
+    if current.last_update_utc <= max(now, issuer.not_valid_before_utc):
+        return current
+    return _signed(issuer, key, now, list(current), list_number(current) + 1)
 
 
 def _stands_past(entry: x509.RevokedCertificate, ends: Mapping[int, datetime], issued: datetime) -> bool:

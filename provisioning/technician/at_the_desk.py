@@ -13,8 +13,8 @@ from typing import Any
 
 from provisioning.claims import parse_token_text
 from provisioning.storage import PUBLIC_FILE_MODE, write_atomically
+from provisioning.technician import agent_check, delivering, label, report
 from provisioning.technician import bundle as bundles
-from provisioning.technician import delivering, label, report
 from provisioning.technician.bundle import Bundle, Sensor
 from provisioning.technician.errors import (
     BadReport,
@@ -96,6 +96,7 @@ def bundle(shop: Workshop, options: argparse.Namespace) -> Facts:
         wait_for_time=not options.has_clock,
     )
     whole = bundles.files(wanted)
+    agent_check.check(whole[bundles.PRIVATE])
     more = delivering.packages(options.packages) if options.packages else {}
     with ExitStack() as held:
         post = held.enter_context(Lamppost(options.ssh)) if options.ssh else None
@@ -255,9 +256,14 @@ def history(shop: Workshop, options: argparse.Namespace) -> Facts:
             for each in done
         ],
         "reports": [
-            {"report": each["id"], "made_at": each["made_at"], "by": each["technician"]} for each in reports
+            {"made_at": each["made_at"], "what": "report", "by": each["technician"], "report": each["id"]}
+            for each in reports
         ],
-        "photos": [{"photo": each["sha256"], "caption": each["caption"]} for each in photos],
+        "photos": [
+            {"received_at": each["received_at"], "what": "photo", "by": each["sent_by"]}
+            | {"photo": each["sha256"], "caption": each["caption"]}
+            for each in photos
+        ],
     }
 
 
@@ -313,6 +319,8 @@ def sync(shop: Workshop, options: argparse.Namespace) -> Facts:
     done = shop.send()
     refused = {each.id[:8]: f"{each.device} {each.kind}: {each.detail}" for each in done.conflicts}
     facts: Facts = {"sent": len(done.sent), "waiting": len(done.waiting), "refused": refused or "none"}
+    if refused:
+        facts["then"] = "what follows at the same lamppost waits: sync --retry ID, or sync --drop ID"
     if done.elsewhere:
         facts["of_another_city"] = f"{len(done.elsewhere)}, not sent: sign in there; or --drop ID"
     if done.stopped:

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,11 +20,13 @@ from provisioning.technician.journal import Work, new_id
 from provisioning.technician.lamppost import Lamppost
 from provisioning.technician.report import Picture, SiteReport
 from provisioning.technician.report_page import render
+from provisioning.technician.rules import State, file_remedy, in_the_way, reason
 from provisioning.technician.syncing import PHOTO, REPORT, Synced
 from provisioning.technician.workshop import Workshop
 from wire_contract.topics import Address
 
 Facts = dict[str, Any]
+Done = subprocess.CompletedProcess[bytes]
 _FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -199,15 +202,26 @@ def replace_unit(shop: Workshop, options: argparse.Namespace) -> Facts:
 def change_serial(post: Lamppost, config: str, sensor: str, serial: str, *, sudo: bool = False) -> None:
     """Give the sensor its serial number in the agent.toml there. Raises LamppostUnreachable, BadSetting."""
     root = ("sudo",) if sudo else ()
-    read = post.run([*root, "cat", config])
+    read = post.run([*root, "cat", "--", config])
     if read.returncode != 0:
-        raise LamppostUnreachable(f"{config} cannot be read there", "Give --sudo")
+        raise LamppostUnreachable(f"{config} cannot be read there: {_why(read)}", _remedy(read, sudo))
     changed = bundle.with_serial(read.stdout.decode(), sensor, serial)
     # beside it, with its owner and mode, then in its place: a power cut leaves the one or the other
     steps = 'cp -p -- "$0" "$0.new" && cat > "$0.new" && sync && mv -- "$0.new" "$0"'
     written = post.run([*root, "sh", "-c", steps, config], changed.encode())
     if written.returncode != 0:
-        raise LamppostUnreachable(f"{config} cannot be written there", "Give --sudo")
+        raise LamppostUnreachable(
+            f"{config} cannot be written there: {_why(written)}", _remedy(written, sudo)
+        )
+
+
+def _why(done: Done) -> str:
+    return reason(done.stderr.decode(errors="replace"))
+
+
+def _remedy(done: Done, sudo: bool) -> str:
+    """sudo helps where the file is root's, and nowhere else."""
+    return file_remedy(done.stderr.decode(errors="replace"), sudo=sudo)
 
 
 def replace_device(shop: Workshop, options: argparse.Namespace) -> Facts:
@@ -251,6 +265,21 @@ def _sent(shop: Workshop, work: Work) -> Facts:
     if status == 1:
         facts["refused"] = f"{mine.detail}; `lamppost provision sync --retry {work.id[:8]}`, or --drop"
     elif status == 4:
-        elsewhere = "it was done for another city" if mine in done.elsewhere else ""
-        facts["kept"] = elsewhere or mine.detail or done.stopped or "something before it waits"
+        facts["kept"] = _why_kept(mine, done, shop.journal.open())
     return facts | {"exit": status}
+
+
+def _why_kept(mine: Work, done: Synced, everything: list[Work]) -> str:
+    """And what to do about it, where that is the technician's. everything: in its order."""
+    if mine in done.elsewhere:
+        return "it was done for another city: sign in there, then `lamppost provision sync`"
+    here = {each.id: each for each in everything if each not in done.elsewhere}
+    way = in_the_way([each.waiting for each in here.values()], mine.id, done.held)
+    if way is None or done.stopped:
+        return mine.detail or done.stopped or "something before it waits: lamppost provision journal"
+    before = here[way.id]
+    what = f"{before.id[:8]} ({before.kind}) stands before it"
+    if before.state is not State.CONFLICT:
+        return f"{what} and waits for a second person; or `lamppost provision sync --drop {before.id[:8]}`"
+    sync = f"lamppost provision sync --retry {before.id[:8]}"
+    return f"{what} and was refused: {before.detail}; `{sync}`, or `--drop {before.id[:8]}`"

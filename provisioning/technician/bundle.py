@@ -23,8 +23,8 @@ from provisioning.technician.home import Settings
 from provisioning.technician.installer import INSTALL, README
 from wire_contract.topics import Address
 
-# kinds that firmware_bridge reads; the agent's own check is the last word, on the lamppost
-_SENSOR = re.compile(r"([^:,\s][^:]{0,63}):([a-z0-9]{2,16}):(/dev/[^\s\"']{1,200})")
+# Which kinds there are is the agent's word (`agent_check.py`). A port is any absolute path, as an emulator's.
+_SENSOR = re.compile(r"([^:,\s][^:]{0,63}):([A-Za-z0-9]{2,16}):(/[^\s\"']{1,200})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 EVERY_S = 60
 SITE_MOST = 64  # characters that the agent takes; on the server and the label it is whole
@@ -65,7 +65,10 @@ def sensor_of(text: str) -> Sensor:
     """From NAME:KIND:PORT, as in pm:pms5003:/dev/ttyAMA0. Raises BadSetting."""
     found = _SENSOR.fullmatch(text)
     if found is None:
-        raise BadSetting(f"{text!r:.100} is no sensor", "Write NAME:KIND:PORT, as in pm:pms5003:/dev/ttyAMA0")
+        raise BadSetting(
+            f"{text!r:.100} is no sensor",
+            "Write NAME:KIND:PORT, the port from the / on, as in pm:pms5003:/dev/ttyAMA0",
+        )
     return Sensor(*found.groups())
 
 
@@ -132,12 +135,16 @@ def with_serial(text: str, sensor: str, serial: str) -> str:
     Raises BadSetting where there is no such sensor.
     """
     lines = text.splitlines()
+    there: list[str] = []
     starts = [n for n, line in enumerate(lines) if _TABLE.match(line)] + [len(lines)]
     for first, end in pairwise(starts):
         table = _TABLE.match(lines[first])
         keys = {found[1]: n for n in range(first, end) if (found := _KEY.match(lines[n]))}
         named = _KEY.match(lines[keys["name"]]) if "name" in keys else None
-        if table is None or table[1] != "sensor" or named is None or toml_text(named[2]) != sensor:
+        if table is None or table[1] != "sensor" or named is None:
+            continue
+        there.append(toml_text(named[2]))
+        if there[-1] != sensor:
             continue
         line = f"serial = {toml(serial)}"
         if "serial" in keys:
@@ -145,7 +152,8 @@ def with_serial(text: str, sensor: str, serial: str) -> str:
         else:
             lines.insert(keys["name"] + 1, line)
         return "\n".join(lines) + "\n"
-    raise BadSetting(f"the configuration has no sensor {sensor!r:.64}", "lamppost agent config names them")
+    known = f"It has {', '.join(map(repr, there))}" if there else "It has none"
+    raise BadSetting(f"the configuration has no sensor {sensor!r:.64}", known)
 
 
 def toml_text(escaped: str) -> str:

@@ -22,6 +22,7 @@ from provisioning.storage import PRIVATE_FILE_MODE, private_directory
 from provisioning.technician.errors import WrongInput
 from provisioning.technician.rules import Event, State, Waiting, step
 
+DECOMMISSION = "decommission"  # the kind of work, as the server calls it
 ID_BYTES = 16  # 128 random bits: two technicians never make the same
 
 
@@ -44,7 +45,7 @@ class Work:
 
     @property
     def waiting(self) -> Waiting:
-        return Waiting(self.id, self.device, self.state)
+        return Waiting(self.id, self.device, self.state, self.kind == DECOMMISSION)
 
 
 def new_id() -> str:

@@ -6,7 +6,8 @@ What was done waits in the journal until the server has it. One table says what 
     (waiting, LATER)   -> waiting    no connection, or the server is busy: nothing after it is tried now
     (waiting, SECOND)  -> waiting    another person has to agree; what follows for other lampposts goes on
     (waiting, STOP)    -> waiting    the token is not taken: nothing can be sent before the next sign-in
-    (waiting, REFUSED) -> conflict   told, and left to the technician: `sync --retry` or `sync --drop`
+    (waiting, REFUSED) -> conflict   told, and left to the technician: `sync --retry` or `sync --drop`; what
+                                     follows for this lamppost waits, but for its decommissioning
     (conflict, RETRY)  -> waiting
     (conflict, DROP)   -> dropped
     (waiting, DROP)    -> dropped
@@ -87,23 +88,41 @@ def event_of(status: int, kind: str = "") -> Event:
 
 @dataclass(frozen=True)
 class Waiting:
-    """As much of a piece of work as the order needs. `device`: "tenant/name"."""
+    """As much of a piece of work as the order needs. `device`: "tenant/name".
+
+    ends: nothing that was done before it matters after it.
+    """
 
     id: str
     device: str
     state: State
+    ends: bool = False
 
 
 def sendable(work: Sequence[Waiting], held: Iterable[str] = ()) -> Waiting | None:
     """The first that may be sent now: what was done at one lamppost is sent in its order, so that a conflict
-    there, or one that is held back (`held`: ids), holds what was done to it afterwards."""
-    blocked: set[str] = set()
+    there, or one that is held back (`held`: ids), holds what was done to it afterwards.
+
+    What ends a lamppost does not wait for a conflict: a stolen one is shut out whatever was refused before.
+    For one that is held back it does: a second person looks at them in their order.
+    """
     back = set(held)
     for each in work:
-        if each.state is State.CONFLICT or each.id in back:
-            blocked.add(each.device)
-        elif each.state is State.WAITING and each.device not in blocked:
+        if each.state is State.WAITING and each.id not in back and in_the_way(work, each.id, back) is None:
             return each
+    return None
+
+
+def in_the_way(work: Sequence[Waiting], id_: str, held: Iterable[str] = ()) -> Waiting | None:
+    """What has to be decided on before the work of this id is sent; None: nothing."""
+    back = set(held)
+    ahead: list[Waiting] = []
+    for each in work:
+        if each.id == id_:
+            stops = [one for one in ahead if one.device == each.device and (one.id in back or not each.ends)]
+            return next(iter(stops), None)
+        if each.state is State.CONFLICT or each.id in back:
+            ahead.append(each)
     return None
 
 
@@ -208,6 +227,16 @@ def reason(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     told = [line for line in lines if not any(words in line for words in _SAYS_NOTHING)]
     return (told or lines or ["no reason given"])[-1][:200]
+
+
+def file_remedy(said: str, *, sudo: bool) -> str:
+    """What to do where a program there could not use a file, by what it said (strerror(3), or sudo(8))."""
+    if "No such file" in said or "Is a directory" in said or "Not a directory" in said:
+        return "Look where its agent.toml is, and give that: --config FILE"
+    if "password" in said:
+        return "sudo asks for a password there: log in as root, or let this user use sudo without one"
+    denied = "denied" in said or "not permitted" in said
+    return "Give --sudo" if denied and not sudo else ""
 
 
 CLOCK_LEAST = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before it was never set

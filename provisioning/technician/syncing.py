@@ -24,6 +24,7 @@ class Synced:
     waiting: tuple[Work, ...]
     stopped: str = ""
     elsewhere: tuple[Work, ...] = ()  # done for another city: they wait for a sign-in there
+    held: tuple[str, ...] = ()  # ids: a second person has to agree
 
 
 class Sender(Protocol):
@@ -73,6 +74,7 @@ def sync(
         tuple(each for each in left if each.state is State.WAITING),
         stopped,
         tuple(each for each in everything if each not in left),
+        tuple(held),
     )
 
 

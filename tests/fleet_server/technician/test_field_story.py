@@ -163,6 +163,10 @@ def test_what_was_done_without_a_connection_is_sent_later_and_once(
     assert not list((tmp_path / "home" / "outbox").iterdir()), "what was sent is not kept twice"
     status, told = run("history", "lamp-09")
     assert (status, len(told["history"]), len(told["photos"])) == (0, 4, 1)
+    assert (told["photos"][0]["what"], told["photos"][0]["by"]) == ("photo", "ana")
+    assert (
+        cli.shown({"photos": told["photos"]}).strip().startswith(told["photos"][0]["received_at"] + "  photo")
+    )
     assert run("report", told["reports"][0]["report"], "--out", str(tmp_path / "again.html"))[0] == 0
     assert (tmp_path / "again.html").read_bytes() == report
     status, told = run("verify-report", str(tmp_path / "r.html"), "--fingerprint", kept.key_fingerprint)
@@ -275,6 +279,37 @@ def test_what_takes_two_people_waits_for_the_second_and_holds_up_nothing_else(to
     status, told = run("sync")
     assert (status, told["sent"]) == (0, 2)
     assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.DECOMMISSIONED
+
+
+def test_what_was_refused_is_named_and_holds_up_no_decommissioning(town: Town, run: Run) -> None:
+    lamp = Address("city", "lamp-23")
+    devices.register(town.ctx, CONSOLE, lamp, "", Place())
+    status, told = run("calibrate", "lamp-23", "--slope", "0.5", "--unit", "99")
+    assert (status, told["state"]) == (1, "conflict")
+    refused = told["work"]
+    status, told = run("note", "lamp-23", "behind it")
+    assert (status, told["state"]) == (4, "waiting")
+    assert f"{refused} (calibrate) stands before it and was refused: " in told["kept"]
+    assert f"sync --retry {refused}`, or `--drop {refused}`" in told["kept"]
+    run("decommission", "lamp-23", "--reason", "stolen", "--yes")
+    zoe = Principal("operator", "zoe", frozenset({Role.APPROVER}), "*")
+    for each in two_person.listed(town.ctx, zoe):  # there is a second person, where another test made one
+        if str(each.state) == "waiting":
+            two_person.approve(town.ctx, zoe, each.id)
+    told = run("sync")[1]
+    assert list(told["refused"]) == [refused]
+    assert "sync --retry ID" in told["then"]
+    assert devices.get_device(town.ctx, ADMIN, lamp).record.state is DeviceState.DECOMMISSIONED
+    assert run("sync", "--drop", refused)[1]["sent"] == 1, "the note"
+
+
+def test_a_bundle_that_the_agent_would_not_take_costs_no_claim(town: Town, run: Run, tmp_path: Path) -> None:
+    before = len(enrolment.list_enrolments(town.ctx, ADMIN, (State.CLAIMED,)))
+    sensor = ("--sensor", "pm:pms500:/dev/ttyAMA0")
+    status, told = run("bundle", "lamp-52", *sensor, "--out", str(tmp_path / "b"))
+    assert (status, "did you mean pms5003?" in told["error"]) == (1, True), told
+    assert len(enrolment.list_enrolments(town.ctx, ADMIN, (State.CLAIMED,))) == before
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from edge_agent.config import check
 from provisioning.claims import new_token
 from provisioning.errors import BadSetting
-from provisioning.technician import at_the_post, delivering, label
+from provisioning.technician import agent_check, at_the_post, delivering, label
 from provisioning.technician import bundle as bundles
+from provisioning.technician.at_the_desk import NO_CLAIM
 from provisioning.technician.bundle import Bundle, Sensor
 from provisioning.technician.errors import LamppostUnreachable, WrongInput
 from provisioning.technician.home import Settings
@@ -95,11 +96,44 @@ def test_what_is_no_bundle(wrong: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "pm", "pm:pms5003", "pm:PMS:/dev/x", "pm:pms5003:ttyUSB0", "a:b:/dev/x y"]
+    "text", ["", "pm", "pm:pms5003", "pm:p-s:/dev/x", "pm:pms5003:ttyUSB0", "a:b:/dev/x y"]
 )
 def test_what_is_no_sensor(text: str) -> None:
-    with pytest.raises(BadSetting):
+    with pytest.raises(BadSetting, match="the port from the / on"):
         bundles.sensor_of(text)
+
+
+def test_an_emulated_sensor_has_any_path() -> None:
+    assert bundles.sensor_of("pm:pms5003:/tmp/pms") == Sensor("pm", "pms5003", "/tmp/pms")
+
+
+PM = Sensor("pm", "pms5003", "/dev/ttyAMA0")
+
+
+@pytest.mark.parametrize(
+    ("sensors", "told"),
+    [
+        ((PM,), ()),
+        ((replace(PM, kind="pms500"),), ("kind = 'pms500'", "did you mean pms5003?")),
+        ((replace(PM, kind="PMS5003"),), ("did you mean pms5003?",)),
+        ((PM, replace(PM, port="/dev/ttyUSB0")), ("name = 'pm': given to more than one sensor",)),
+        (
+            (replace(PM, kind="xyz"), replace(PM, name="pm" * 40)),
+            ("number 1 kind = 'xyz': must be one of", "number 2 name = 'pmpm"),
+        ),
+    ],
+)
+def test_what_the_agent_would_not_take_is_told_at_the_desk(
+    sensors: tuple[Sensor, ...], told: tuple[str, ...]
+) -> None:
+    given = bundles.files(replace(BUNDLE, claim=NO_CLAIM, sensors=sensors))["agent.toml"]
+    if not told:
+        agent_check.check(given)
+        return
+    with pytest.raises(BadSetting) as refused:
+        agent_check.check(given)
+    assert all(each in refused.value.what for each in told), refused.value.what
+    assert "/tmp" not in refused.value.what, "no path of a file that is gone"
 
 
 def test_a_units_serial_is_changed_and_nothing_else() -> None:
@@ -112,8 +146,10 @@ def test_a_units_serial_is_changed_and_nothing_else() -> None:
                 sensor["serial"] = serial
         assert after == before
         assert changed.endswith("# a remark\n")
-    with pytest.raises(BadSetting):
+    with pytest.raises(BadSetting, match="It has 'pm', 'pm 2'"):
         bundles.with_serial(text, "front", "1")
+    with pytest.raises(BadSetting, match="It has none"):
+        bundles.with_serial("", "front", "1")
 
 
 def test_a_folder_is_private_and_another_bundle_is_kept(tmp_path: Path) -> None:
@@ -202,7 +238,7 @@ def test_the_clock_and_the_configuration_are_reached_over_ssh_too(ssh: Path) -> 
         at_the_post.change_serial(post, "agent.toml", "pm", "2F81")
         with pytest.raises(BadSetting):
             at_the_post.change_serial(post, "agent.toml", "none", "1")
-        with pytest.raises(LamppostUnreachable):
+        with pytest.raises(LamppostUnreachable, match=r"No such file or directory.*--config FILE"):
             at_the_post.change_serial(post, "nothing.toml", "pm", "1")
     assert abs(ahead) <= unsure + 0.5
     assert tomllib.loads(config.read_text())["sensor"][0]["serial"] == "2F81"

@@ -62,6 +62,51 @@ def test_what_was_done_at_one_lamppost_keeps_its_order_and_holds_up_no_other() -
     assert rules.sendable([replace(work[0], state=S), *work[1:]]) == work[1]
 
 
+END = Waiting("z", "c/1", W, ends=True)
+
+
+@pytest.mark.parametrize(
+    ("work", "held", "sent", "in_the_way"),
+    [
+        ([Waiting("a", "c/1", C), END], (), "z", None),
+        ([Waiting("a", "c/1", C), Waiting("b", "c/1", W), END], (), "z", None),
+        ([Waiting("a", "c/1", W), END], (), "a", None),
+        ([Waiting("a", "c/1", C), Waiting("b", "c/1", W), END], ("b",), None, "b"),
+        ([Waiting("b", "c/1", W), END], ("b",), None, "b"),
+        ([Waiting("a", "c/1", C), END], ("z",), None, None),
+        ([Waiting("a", "c/1", C), Waiting("z", "c/1", W)], (), None, "a"),
+        ([Waiting("a", "c/1", C), Waiting("b", "c/1", C), Waiting("z", "c/1", W)], (), None, "a"),
+        ([Waiting("a", "c/2", C), Waiting("z", "c/1", W)], (), "z", None),
+        ([replace(END, state=C), Waiting("b", "c/1", W)], (), None, None),
+        ([END, Waiting("b", "c/1", W)], ("z",), None, None),
+    ],
+)
+def test_a_lamppost_is_shut_out_whatever_was_refused_before(
+    work: list[Waiting], held: tuple[str, ...], sent: str | None, in_the_way: str | None
+) -> None:
+    found, way = rules.sendable(work, held), rules.in_the_way(work, "z", held)
+    assert (found and found.id, way and way.id) == (sent, in_the_way)
+
+
+@pytest.mark.parametrize(
+    ("said", "sudo", "told"),
+    [
+        ("cat: /x: No such file or directory", False, "--config FILE"),
+        ("cat: /x: No such file or directory", True, "--config FILE"),
+        ("cat: /x: Is a directory", False, "--config FILE"),
+        ("cat: /x: Permission denied", False, "Give --sudo"),
+        ("cat: /x: Permission denied", True, ""),
+        ("sudo: a password is required", True, "sudo asks for a password"),
+        ("cat: /x: Input/output error", False, ""),
+        ("", False, ""),
+    ],
+)
+def test_what_to_do_about_a_file_there(said: str, sudo: bool, told: str) -> None:
+    found = rules.file_remedy(said, sudo=sudo)
+    assert told in found
+    assert bool(told) == bool(found)
+
+
 GOOD = CardFacts(True, "vfat", frozenset({*BOOT_FILES, "kernel8.img"}), True, False, 10**8)
 
 
