@@ -17,6 +17,7 @@ from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest, NotFound
 from fleet_server.spans import EARLIEST, span
 from fleet_server.telemetry import completeness_store, district_store, unit_store, versions
+from fleet_server.telemetry.asked import need_channels, need_device, need_district
 from fleet_server.telemetry.bucket_store import Stretch
 from fleet_server.telemetry.completeness_store import DayRecord, Days
 from fleet_server.telemetry.district_store import DistrictPoint, Group, GroupPoints, Wanted
@@ -128,7 +129,7 @@ def lamppost(
     with ctx.db.session(principal.tenant) as session:
         found = unit_store.units_of(session, address)
         if not found:
-            _need_device(session, address)
+            need_device(session, address)
             return []
         return _views(session, found, begins, ends, _checked(width))
 
@@ -177,7 +178,8 @@ def districts(
 ) -> DistrictsView:
     """Means of districts, by tenant, district, channel and unit. Hours and days as the worker last made them.
 
-    AUTO: minutes up to six hours, hours up to 62 days, else days. Raises InvalidRequest.
+    AUTO: minutes up to six hours, hours up to 62 days, else days. Raises InvalidRequest (a channel that there
+    is not, too), NotFound for a district.
     """
     authorize(principal, Action.AGGREGATES_READ)
     begins, ends = span(ctx, begins, ends)
@@ -192,11 +194,9 @@ def districts(
     step = SECONDS_OF[resolution]
     begins, ends = floored(begins, step), floored(ends, step, up=True)
     with ctx.db.session(principal.tenant) as session:
-        of = [
-            group
-            for group in district_store.groups(session, resolution, wanted, principal.within)
-            if after is None or group >= after[0]
-        ]
+        there = district_store.groups(session, resolution, wanted, principal.within)
+        _need_wanted(session, wanted, there, principal.within)
+        of = [group for group in there if after is None or group >= after[0]]
         found: list[GroupPoints] = []
         left, expected = limit + 1, max(1, int((ends - begins).total_seconds()) // step)
         while of and left > 0:
@@ -206,6 +206,15 @@ def districts(
             left = limit + 1 - sum(len(each.points) for each in found)
     kept, last = _first_points(found, limit)
     return DistrictsView(resolution, begins, ends, kept, last)
+
+
+def _need_wanted(session: Session, wanted: Wanted, there: Sequence[Group], within: str | None) -> None:
+    """Raises NotFound, InvalidRequest for what was named and there is not."""
+    if wanted.district is not None and not there:
+        need_district(session, wanted.district, within)
+    missing = set(wanted.channels) - {group.channel for group in there}
+    if missing:
+        need_channels(session, missing, within)
 
 
 def _first_points(
@@ -247,7 +256,7 @@ def completeness(
     begins, ends = floored(begins, 86_400), floored(ends, 86_400, up=True)
     asked = Days(begins, ends - DAY, min(ends, max(now, begins)))
     with ctx.db.session(principal.tenant) as session:
-        device = None if address is None else _need_device(session, address)
+        device = None if address is None else need_device(session, address)
         start = after or (0, begins)
         found = completeness_store.days(session, device, asked, start, limit + 1, principal.within)
     last = found[limit - 1] if len(found) > limit else None
@@ -296,7 +305,7 @@ def version(
             if device is None:
                 raise NotFound(f"There is no series {series_id}.")
         elif address is not None:
-            device = _need_device(session, address)
+            device = need_device(session, address)
         return versions.stored(session, device, ctx.clock.now(), principal.within)
 
 
@@ -312,10 +321,3 @@ def latest_version(ctx: Context, principal: Principal, address: Address | None =
     authorize(principal, Action.TELEMETRY_READ, str(address) if address else "*")
     with ctx.db.session(principal.tenant) as session:
         return versions.newest(session, address, ctx.clock.now(), principal.within)
-
-
-def _need_device(session: Session, address: Address) -> int:
-    found = versions.device_of(session, address)
-    if found is None:
-        raise NotFound(f"There is no device {address}.")
-    return found

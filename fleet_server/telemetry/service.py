@@ -20,6 +20,7 @@ from fleet_server.devices.rules import Freshness, freshness
 from fleet_server.errors import Conflict, DatabaseUnreachable, InvalidRequest, NotFound
 from fleet_server.spans import EARLIEST, span
 from fleet_server.telemetry import latest_store, letters_store, store
+from fleet_server.telemetry.asked import need_channels, need_device
 from fleet_server.telemetry.bucket_store import Stretch
 from fleet_server.telemetry.district_store import Group, Wanted
 from fleet_server.telemetry.exports.download import Download, export, export_version
@@ -151,11 +152,18 @@ def latest(
     after_series: int = 0,
     limit: int = 1_000,
 ) -> list[LatestView]:
-    """The newest reading of each series, by its id: of one device, one channel (`pm2_5`), or all."""
+    """The newest reading of each series, by its id: of one device, one channel (`pm2_5`), or all.
+
+    Raises NotFound for a device, InvalidRequest for a channel that there is not.
+    """
     authorize(principal, Action.TELEMETRY_READ, str(address) if address else "*")
     now = ctx.clock.now()
     with ctx.db.session(principal.tenant) as session:
         found = latest_store.latest(session, address, channel, after_series, limit, principal.within)
+        if not found and address is not None:
+            need_device(session, address)
+        if not found and channel is not None:
+            need_channels(session, [channel], principal.within)
     ages: dict[datetime, tuple[float, Freshness]] = {}  # a unit's channels have one time
     views = []
     for reading in found:

@@ -161,8 +161,17 @@ def test_the_minutes_of_a_district(http: TestClient, desk: Desk, posts: list[Pos
     question = {"from": query["from"], "resolution": "raw"}
     raw = http.get(f"{API}/telemetry/series/2", params=question).json()["points"]
     assert [p["mean"] for p in only["points"]] == pytest.approx([p["value"] for p in raw])
-    none = http.get(f"{API}/telemetry/districts", params={**query, "district": "Nowhere"}).json()
+    other = {**query, "tenant": "lisboa", "district": "Harbour"}
+    none = http.get(f"{API}/telemetry/districts", params=other).json()
     assert (none["districts"], none["next"]) == ([], None)
+    for wrong, status, told in (
+        ({"district": "Habour"}, 404, "There is no district 'Habour' here. Did you mean Harbour?"),
+        ({"channel": ["pm2_5", "pm99"]}, 422, "There is no channel 'pm99' here."),
+        ({"channel": "pm25"}, 422, "There is no channel 'pm25' here. Did you mean pm2_5?"),
+    ):
+        refused = http.get(f"{API}/telemetry/districts", params={**query, **wrong})
+        assert refused.status_code == status, refused.text
+        assert refused.json()["detail"].startswith(told)
 
 
 def test_stored_districts_come_in_pages(http: TestClient, desk: Desk) -> None:

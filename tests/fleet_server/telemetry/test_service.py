@@ -44,7 +44,8 @@ def test_latest_has_values_in_units_and_ages(context: Context, desk: Desk, post:
     assert found[1].reading.value == ((last // 1000) % 10_000 + 1) / 10
     assert (found[1].age_s, found[1].freshness) == (60.0, Freshness.FRESH)
     assert len(service.latest(context, VIEWER, channel="pm2_5")) == 1
-    assert service.latest(context, VIEWER, Address("city", "other")) == []
+    with pytest.raises(NotFound, match="no device city/other"):
+        service.latest(context, VIEWER, Address("city", "other"))
 
 
 def test_auto_takes_the_finest_resolution_that_fits(context: Context, desk: Desk, post: Post) -> None:
