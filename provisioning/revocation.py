@@ -131,8 +131,8 @@ def of_today(
     key: ec.EllipticCurvePrivateKey,
     now: datetime,
 ) -> x509.CertificateRevocationList:
-    """The same entries on a list that holds already. The same list where it does: one that a clock far ahead has
-    made is not valid yet, and OpenSSL refuses every certificate of the city."""
+    """The same entries on a list that is valid now. The same list where it is: one that a clock far ahead has
+    made is not yet, and OpenSSL refuses every certificate of the city."""
     if current.last_update_utc <= max(now, issuer.not_valid_before_utc):
         return current
     return _signed(issuer, key, now, list(current), list_number(current) + 1)

@@ -68,6 +68,9 @@ def complete(ctx: Context, enrolment_id: int, now: datetime) -> Enrolment:
         return found  # shut out since it was accepted: it waits until a person has made it active
     devices.register(ctx, ENROLMENT, address, found.site, found.place)
     with ctx.db.session() as session:
+        store.lock_certificates(
+            session, address.tenant, address.device
+        )  # who is replaced renews nothing meanwhile
         current = store.find(session, enrolment_id, lock=True)
         assert current is not None
         if rules.step(current.state, Event.ISSUE) is not State.ISSUED:
@@ -103,8 +106,11 @@ def signer_and_revoked(ctx: Context, certificate: x509.Certificate) -> tuple[Sig
     return authority.signer(certificate), authority.is_revoked(certificate.serial_number)
 
 
-def renew(ctx: Context, address: Address, csr_der: bytes, now: datetime | None = None) -> Renewal:
-    """A device's next certificate. That it is this device is proven by the topic it asked on (mTLS).
+def renew(
+    ctx: Context, address: Address, csr_der: bytes, now: datetime | None = None, *, shown: str = ""
+) -> Renewal:
+    """A device's next certificate. That it is this device is proven by the topic it asked on (mTLS), or by a
+    certificate (`shown`: its serial), which may have been revoked while we waited for the lock.
 
     Refused, with words for the device, unless the device is active, and when it asks too often. Raises
     DatabaseUnreachable only: the caller lets the device ask again.
@@ -117,6 +123,8 @@ def renew(ctx: Context, address: Address, csr_der: bytes, now: datetime | None =
         state = devices.state_of(ctx, ENROLMENT, address)
         if state is not DeviceState.ACTIVE:
             return Renewal("", f"the lamppost is {state or 'unknown'}, not active")
+        if shown and ((by := store.certificate(session, shown)) is None or by.revoked_at is not None):
+            return Renewal("", "the certificate that it showed is revoked")
         if store.count_issued(session, address.tenant, address.device, instant - DAY) >= rules.ISSUED_A_DAY:
             return Renewal("", f"it has had {rules.ISSUED_A_DAY} certificates within a day: try tomorrow")
         try:

@@ -55,7 +55,7 @@ def renew_with_certificate(
     held = _held(ctx, certificate, Signer.TRUSTED)
     if held.revoked:
         raise CertificateRefused(_REVOKED)
-    made = issuing.renew(ctx, held.address, csr_der, now)
+    made = issuing.renew(ctx, held.address, csr_der, now, shown=held.record.serial)
     if made.refused:
         raise RenewalRefused(f"{made.refused[0].upper()}{made.refused[1:].rstrip('.')}.")
     return made.chain_pem

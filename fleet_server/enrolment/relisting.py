@@ -39,11 +39,20 @@ def list_again(ctx: Context, now: datetime | None = None) -> int:
     """How many certificates were put on the list, or taken off it. Raises AuthorityUnavailable,
     DatabaseUnreachable."""
     instant, changed = now or datetime.now(UTC), 0
+    _redate(ctx)
     while True:
         on_list, full = _look(ctx, instant)
         changed += on_list
         if not full:
             return changed
+
+
+def _redate(ctx: Context) -> None:
+    try:
+        if city_authority(ctx).redate_lists():
+            log.warning("a clock far ahead had made the revocation list, which was not valid yet: made again")
+    except (OSError, ValueError) as error:
+        raise unavailable(error) from error
 
 
 def _look(ctx: Context, now: datetime) -> tuple[int, bool]:

@@ -23,7 +23,7 @@ _ANY = """
     WHERE k.serial = ANY(:listed)
         OR k.revoked_at IS NOT NULL AND (k.not_after > :past OR k.revocation = '')
         OR d.state = 'quarantined' AND k.not_after > :now
-        OR d.state = 'decommissioned' AND k.revoked_at IS NULL
+        OR d.state = 'decommissioned' AND k.revocation IN ('', 'certificateHold')
 """
 
 

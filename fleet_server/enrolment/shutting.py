@@ -28,7 +28,7 @@ from fleet_server.enrolment.certificate_rules import (
 )
 from fleet_server.enrolment.city_authority import city_authority, unavailable
 from fleet_server.enrolment.store import Certificate
-from provisioning.revocation import reason_of
+from provisioning.revocation import entries_of, reason_of
 from wire_contract.topics import Address
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def reasons_listed(ctx: Context) -> dict[int, str]:
         lists = city_authority(ctx).revocation_lists()
     except (OSError, ValueError) as error:
         raise unavailable(error) from error
-    return {entry.serial_number: reason_of(entry).value for each in lists for entry in each}
+    return {entry.serial_number: reason_of(entry).value for entry in entries_of(lists)}
 
 
 def _decide(

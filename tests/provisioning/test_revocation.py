@@ -141,6 +141,34 @@ def test_who_ran_out_stands_on_one_list_from_after_its_end_and_then_on_none(brok
     assert crl.is_signature_valid(authority.issuing.public_key())  # type: ignore[arg-type]
 
 
+def test_a_list_that_a_clock_far_ahead_has_made(broker: MosquittoBroker) -> None:
+    """A server that starts with its clock a year ahead makes the list of that day. Nobody comes in until the
+    list is made again; and it does not prove that anything has run out."""
+    well, lost = (broker.device_identity(Address("city", name)) for name in ("stays", "stolen"))
+    right = broker.authority
+    ahead = replace(right, clock=lambda: utc_now() + timedelta(days=365))
+    ends = {lost.serial: utc_now() + timedelta(days=90), 5: utc_now() - timedelta(days=30)}
+    assert right.revoke_all([lost.serial, 5]) == {lost.serial, 5}
+    number = revocation.list_number(right.revocation_list())
+    assert not right.redate_lists()
+    assert ahead.shorten_lists(ends) == {5}
+    broker.reload()
+    wait_until(lambda: not may_connect(broker, well), 10, "the list to be read")
+    crl, signer = right.revocation_list(), (right.issuing, right._key)
+    both = revocation.with_revoked(crl, [5], *signer, utc_now() + timedelta(days=365))
+    shorter = revocation.without_expired(both, ends, *signer, utc_now())
+    assert revocation.serials_on([both]) - revocation.serials_on([shorter]) == {5}, "not who is valid still"
+    assert right.redate_lists()
+    assert not right.redate_lists()
+    assert revocation.list_number(right.revocation_list()) == number + 2
+    broker.reload()
+    wait_until(lambda: may_connect(broker, well), 10, "the list to be read")
+    assert not may_connect(broker, lost)
+    early = replace(right, clock=lambda: utc_now() - timedelta(days=9000))
+    assert early.redate_lists() is True
+    assert early.redate_lists() is False, "before the authority's time there is no better date"
+
+
 def test_one_that_ran_out_is_refused_without_the_list_too(broker: MosquittoBroker) -> None:
     lost = broker.expired_identity(Address("city", "ran-out"))
     other = broker.device_identity(Address("city", "well"))

@@ -37,15 +37,18 @@ TOLD = """
     ) a
     WHERE k.serial = a.serial AND k.revoked_at IS NOT NULL
 """
+# All from before the replacing computer's first: an EST client may keep its key when it renews.
 REPLACED = """
     UPDATE certificate k SET revocation = 'superseded'
     WHERE k.revoked_at IS NOT NULL AND k.revocation = '' AND EXISTS (
         SELECT FROM enrolment e
         JOIN claim c ON c.id = e.claim_id
-        JOIN certificate n ON n.tenant = e.tenant AND n.device = e.device
-            AND n.key_fingerprint = e.key_fingerprint
         WHERE e.state = 'issued' AND (c.replaces OR e.known) AND e.tenant = k.tenant AND e.device = k.device
-            AND n.serial <> k.serial AND n.issued_at > k.issued_at
+            AND k.issued_at < (
+                SELECT min(n.issued_at) FROM certificate n
+                WHERE n.tenant = e.tenant AND n.device = e.device AND n.key_fingerprint = e.key_fingerprint
+                    AND n.issued_at >= e.decided_at
+            )
     )
 """
 DECOMMISSIONED = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -9,17 +10,29 @@ from typing import Any
 import psycopg
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlmodel import Session
 
 from fleet_server import migrations
 from fleet_server.context import Context
 from fleet_server.devices.rules import DeviceState
-from fleet_server.enrolment import certificate_rules, relisting, revoking, shutting, standing
+from fleet_server.enrolment import (
+    certificate_rules,
+    reenrolling,
+    relisting,
+    revoking,
+    shutting,
+    standing,
+    store,
+)
 from fleet_server.enrolment.certificate_rules import PAIRS, Event, Mark
+from fleet_server.enrolment.errors import RenewalRefused
 from provisioning import revocation
 from provisioning.authority import Authority
 from provisioning.revocation import CLOCKS
 from tests.fleet_server.enrolment.test_service import ONE, enrolled
 from tests.fleet_server.enrolment.test_standing import renewed
+from tests.support.mosquitto import make_request
 from tests.support.server_context import ADMIN
 from wire_contract.topics import Address
 
@@ -287,3 +300,94 @@ def test_who_ran_out_leaves_the_list_and_stays_refused_by_our_record(
     end(timedelta(days=-30))  # a clock that was far ahead when the list was made
     assert relisting.list_again(ctx) == 2
     assert listed() == {stolen, unknown, 77}
+
+
+def test_a_look_makes_a_list_of_the_future_again(ctx: Context, authority: Authority) -> None:
+    serial = enrolled(ctx).serial_number
+    standing.change_state(ctx, ADMIN, ONE, DeviceState.QUARANTINED)
+    replace(authority, clock=lambda: datetime.now(UTC) + timedelta(days=365)).shorten_lists({serial: NOW})
+    assert authority.revocation_list().last_update_utc > datetime.now(UTC)
+    assert relisting.list_again(ctx) == 0
+    crl = authority.revocation_list()
+    assert crl.last_update_utc < datetime.now(UTC)
+    assert {each.serial_number: revocation.reason_of(each).value for each in crl} == {
+        serial: "certificateHold"
+    }
+
+
+def test_who_is_revoked_while_it_asks_over_est_gets_nothing(
+    ctx: Context, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its certificate was good when it was looked at; then it waited for whoever revoked it."""
+    shown, lock = enrolled(ctx), store.lock_certificates
+
+    def revoked_before(session: Session, tenant: str, device: str) -> None:
+        monkeypatch.setattr(store, "lock_certificates", lock)
+        revoking.revoke(ctx, ADMIN, ONE, f"{shown.serial_number:x}", revoking.Reason.KEY_COMPROMISE)
+        lock(session, tenant, device)
+
+    monkeypatch.setattr(store, "lock_certificates", revoked_before)
+    with pytest.raises(RenewalRefused, match="revoked"):
+        reenrolling.renew_with_certificate(ctx, shown.public_bytes(Encoding.DER), make_request(str(ONE))[0])
+    assert len(revoking.certificates(ctx, ADMIN, ONE)) == 1
+
+
+def test_who_is_replaced_renews_nothing_meanwhile(
+    ctx: Context, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it got between the look at its certificates and the end would have stayed good."""
+    enrolled(ctx)
+    shut_out, free = shutting.shut_out, []
+
+    def looked_at(*args: Any, **more: Any) -> None:
+        shut_out(*args, **more)
+        with ctx.db.raw() as other:
+            name = f"certificates of {ONE}"
+            row = other.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
+            free.append(row.fetchone())
+
+    monkeypatch.setattr(shutting, "shut_out", looked_at)
+    enrolled(ctx, replaces=True)
+    assert free == [(False,)]
+
+
+def test_an_upgrade_ends_nobody_who_keeps_the_key_of_a_replacement(
+    ctx: Context, authority: Authority, database_url: str
+) -> None:
+    """An EST client may renew by the same key; then it is put on hold, with all that it has."""
+    replaced, own = enrolled(ctx).serial_number, enrolled(ctx, replaces=True).serial_number
+    later = renewed(ctx)
+    with ctx.db.raw(autocommit=True) as database:
+        database.execute(
+            "UPDATE certificate SET key_fingerprint = k.key_fingerprint FROM certificate k"
+            " WHERE k.serial = %s AND certificate.serial = %s",
+            (f"{own:x}", f"{later:x}"),
+        )
+    standing.change_state(ctx, ADMIN, ONE, DeviceState.QUARANTINED)
+    ctx.db.close()
+    migrations.downgrade(database_url, "0019")
+    migrations.upgrade(database_url)
+    assert relisting.list_again(ctx) == 0
+    told = {int(each.certificate.serial, 16): each.reason for each in revoking.certificates(ctx, ADMIN, ONE)}
+    assert told == {replaced: "superseded", own: "certificateHold", later: "certificateHold"}
+
+
+def test_who_was_on_hold_and_ran_out_is_ended_with_its_lamppost(ctx: Context, authority: Authority) -> None:
+    """The list could not be written when its lamppost was decommissioned; and it names nobody who ran out."""
+    with ctx.db.raw(autocommit=True) as database:
+        post = Post(ctx, authority, database)
+        post.put("h", "-", DeviceState.DECOMMISSIONED)
+        database.execute("UPDATE certificate SET not_after = now() - interval '30 days'")
+        post.act("seen")
+        assert post.found() == ("cessationOfOperation", "")
+
+
+def test_of_two_lists_the_word_for_good_counts(
+    ctx: Context, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older versions began the next authority's list empty: it may have on hold what the former has ended."""
+    crl, signer = authority.revocation_list(), (authority.issuing, authority._key)
+    ended, held = (revocation.with_revoked(crl, [7], *signer, NOW, hold=hold) for hold in (False, True))
+    for lists in ((ended, held), (held, ended)):
+        monkeypatch.setattr(Authority, "revocation_lists", lambda _, those=lists: those)
+        assert shutting.reasons_listed(ctx) == {7: "unspecified"}
