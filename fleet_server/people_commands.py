@@ -30,7 +30,8 @@ examples:
   lamppost fleet operators totp-reset ana                          telephone and recovery codes are lost
   lamppost fleet operators list --json
 
-Without --tenant roles count in the whole installation ("*"). A generated password is good for one sign-in,
+Without --tenant roles count in the whole installation ("*"). A tenant has to be there: lamppost fleet
+tenants add makes one. A generated password is good for one sign-in,
 where its owner chooses another.
 """
 SESSION_EXAMPLES = """\
