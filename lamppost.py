@@ -67,7 +67,7 @@ def usage() -> str:
 
 def with_examples(parser: ArgumentParser) -> ArgumentParser:
     """Each command's help ends with the examples that name it: with its own, else with those of what it is a
-    command of. Where none names it, it has all of the nearest that has any."""
+    command of. Where none names it, it has those of its nearest kin."""
     _hand_down(parser, [])
     return parser
 
@@ -78,9 +78,10 @@ def _hand_down(parser: ArgumentParser, above: list[str]) -> None:
 
     own = parser.epilog or ""
     if above and not any(examples_of(own, parser.prog)):
-        known = ("".join(examples_of(text, parser.prog)) for text in above)
-        nearest = ("".join(examples_of(text, "lamppost")) for text in above)
-        found = next(filter(None, known), "") or next(filter(None, nearest), "")
+        words = parser.prog.split()
+        names = (" ".join(words[:many]) for many in range(len(words), 0, -1))
+        known = ("".join(examples_of(text, name)) for name in names for text in above)
+        found = next(filter(None, known), "")
         if found:
             parser.epilog = f"examples:\n{found}" + (f"\n{own}" if own else "")
             parser.formatter_class = argparse.RawDescriptionHelpFormatter

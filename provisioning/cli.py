@@ -37,7 +37,8 @@ examples:
   lamppost ca root-to-token 'pkcs11:...' --directory ...     a root's key in a file goes into a token
   lamppost ca check-root --directory ... --root /media/stick/root    is it there, and does it still sign?
   lamppost ca roll-issuing prepare --directory ... --root /media/stick/root      then switch, then retire
-  lamppost ca roll-root prepare --directory ... --root /media/stick/root
+  lamppost ca roll-root prepare --directory ... --root /media/stick/root --passphrase-file old.pass \\
+      --new-passphrase-file new.pass                         without a terminal to ask on
 
 After `init`, move DIRECTORY/root to a medium that is kept offline: nothing here needs it again.
 `lamppost serve` makes an authority by itself where there is none.

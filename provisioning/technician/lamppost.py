@@ -92,7 +92,7 @@ class Lamppost:
             told = reason((done.stderr or done.stdout).decode(errors="replace"))
             raise LamppostUnreachable(
                 f"`lamppost agent {arguments[0]}` answered {told!r}",
-                "Give --sudo where the agent's files are root's",
+                "" if self._sudo else "Give --sudo where the agent's files are root's",
             ) from garbled
 
     def clock(self) -> tuple[float, float]:

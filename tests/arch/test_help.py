@@ -72,6 +72,13 @@ def test_what_a_command_takes_over(examples: str, own: str | None, shown: str) -
     assert (first.epilog or "").removeprefix("examples:\n") == shown
 
 
+def test_a_command_that_none_names_shows_its_kin() -> None:
+    parser = lamppost.with_examples(import_module("fleet_server.admin_cli").parser())
+    shown = {each.prog: each.format_help() for each in leaves(parser)}["lamppost fleet claim withdraw"]
+    assert "lamppost fleet claim new" in shown
+    assert "lamppost fleet retention" not in shown
+
+
 def test_a_command_without_an_example_is_found() -> None:
     assert without_example(made("nothing")) == ["lamppost x show", "lamppost x show-all"]
     assert without_example(made("  lamppost x show")) == ["lamppost x show-all"]
