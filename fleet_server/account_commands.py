@@ -11,7 +11,7 @@ from typing import Any
 
 from fleet_server.access import service as access
 from fleet_server.admin_commands import Row
-from fleet_server.at_terminal import Person, asked, asked_twice, first_line, signed_in
+from fleet_server.at_terminal import Person, asked, asked_twice, first_line, need_terminal, signed_in
 from fleet_server.context import Context
 
 EXAMPLES = """\
@@ -60,7 +60,7 @@ def account_password(ctx: Context, options: argparse.Namespace) -> list[Row]:
         if options.new_password_file is not None:
             wanted = first_line(options.new_password_file)
         else:
-            wanted = asked_twice("New password of", options.person)
+            wanted = asked_twice("New password of", options.person, "Use --new-password-file.")
         person.token = access.change_own_password(
             ctx, person.principal, person.token, person.password, wanted
         )
@@ -68,6 +68,7 @@ def account_password(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 
 def account_factor(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    need_terminal()  # before a secret is made and shown
     with signed_in(ctx, options.person, options.password_file) as person:
         made = access.set_up(ctx, person.principal, person.password)
         print(_shown(made.address), file=sys.stderr)
@@ -78,12 +79,14 @@ def account_factor(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 
 def account_recovery_codes(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    need_terminal()
     with signed_in(ctx, options.person, options.password_file) as person:
         code = asked("The next code of the second factor of", options.person)
         return _codes(person, access.new_recovery_codes(ctx, person.principal, person.token, code))
 
 
 def account_factor_remove(ctx: Context, options: argparse.Namespace) -> list[Row]:
+    need_terminal()
     with signed_in(ctx, options.person, options.password_file) as person:
         code = asked("The next code of the second factor of", options.person)
         person.token = access.remove_own(ctx, person.principal, person.token, code).token

@@ -21,7 +21,7 @@ from fleet_server.admin_commands import Row, coordinates, duration
 from fleet_server.admit_commands import enrolments_admit
 from fleet_server.air.commands import instant
 from fleet_server.air.rules import POLLUTANTS
-from fleet_server.command_line import Answer, Commands, add_command, answered
+from fleet_server.command_line import Answer, Commands, add_command, answered, parsed
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context, command_context
 from fleet_server.decisions.rules import State as IncidentState
@@ -228,7 +228,7 @@ def _dead_letters(group: Commands[argparse.ArgumentParser]) -> None:
 
 def main(argv: list[str]) -> int:
     """0: done. 1: refused. 2: the configuration or the command line is wrong. One line says why."""
-    options = parser().parse_args(_southern(argv))
+    options = parsed(parser(), _southern(argv))
     return answered(f"lamppost fleet {options.group} {options.command}", options, _done)
 
 
@@ -273,8 +273,11 @@ def table(rows: list[Row]) -> str:
     if not rows:
         return "none"
     if len(rows) == 1:
-        return "\n".join(f"{name:<16}{value}" for name, value in rows[0].items() if value != "")
-    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+        return "\n".join(f"{name:<16}{value}" for name, value in rows[0].items() if value not in ("", None))
+    cells = [
+        list(rows[0]),
+        *(["" if value is None else str(value) for value in row.values()] for row in rows),
+    ]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
     return "\n".join(line.rstrip() for line in lines)

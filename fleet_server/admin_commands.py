@@ -80,6 +80,11 @@ def enrolments_list(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 def enrolments_accept(ctx: Context, options: argparse.Namespace) -> list[Row]:
     found = enrolment.get_enrolment(ctx, console(), options.id)
+    if options.fingerprint and not found.key_fingerprint:
+        raise Conflict(
+            f"Nothing was changed: no lamppost has asked with the claim of enrolment {found.id} yet.",
+            remedy="There is no key to compare; see `lamppost fleet enrolments list --state pending`.",
+        )
     if options.fingerprint and _digits(options.fingerprint) != _digits(found.key_fingerprint):
         raise Conflict(
             f"Nothing was changed: the fingerprint of enrolment {found.id} is {found.key_fingerprint}.",
@@ -208,5 +213,5 @@ def _digits(fingerprint: str) -> str:
     return re.sub(r"[^0-9a-f]", "", fingerprint.lower())
 
 
-def _instant(at: datetime | None) -> str:
-    return "" if at is None else at.isoformat(timespec="seconds")
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")

@@ -14,6 +14,7 @@ from fleet_server.access.rules import Principal
 from fleet_server.context import Context
 from fleet_server.errors import ConfigurationError, InvalidRequest, PasswordChangeNeeded
 
+CODES = "Codes of a second factor are asked for on a terminal alone: run it on one."
 AGENT = "lamppost fleet"  # what the session's list says it came with
 
 
@@ -35,7 +36,8 @@ def signed_in(
     to_change: a password that somebody else chose will do. Raises SignInRefused, SecondFactorNeeded where one
     has to be set up first, PasswordChangeNeeded, TooManyAttempts, InvalidRequest, ConfigurationError.
     """
-    password = first_line(password_file) if password_file else asked("Password of", name)
+    given = "Use --password-file."
+    password = first_line(password_file) if password_file else asked("Password of", name, given)
     try:
         made = access.sign_in(ctx, name, password, tenant=tenant, agent=AGENT)
     except access.SecondFactorNeeded as needed:
@@ -55,16 +57,21 @@ def signed_in(
         access.sign_out(ctx, person.token)
 
 
-def asked(what: str, name: str) -> str:
-    """Unseen, on this terminal. Raises InvalidRequest where there is none."""
+def need_terminal(otherwise: str = CODES) -> None:
+    """otherwise: what to do without one. Raises InvalidRequest where there is none."""
     if not sys.stdin.isatty():
-        raise InvalidRequest("There is no terminal to ask on.", remedy="Use --password-file or --generate.")
+        raise InvalidRequest("There is no terminal to ask on.", remedy=otherwise)
+
+
+def asked(what: str, name: str, otherwise: str = CODES) -> str:
+    """Unseen, on this terminal. Raises InvalidRequest where there is none."""
+    need_terminal(otherwise)
     return getpass.getpass(f"{what} {name}: ")
 
 
-def asked_twice(what: str, name: str) -> str:
+def asked_twice(what: str, name: str, otherwise: str = "Use --password-file or --generate.") -> str:
     """Raises InvalidRequest where the two differ."""
-    given = asked(what, name)
+    given = asked(what, name, otherwise)
     if getpass.getpass("Again: ") != given:
         raise InvalidRequest("The two passwords differ.")
     return given

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fleet_server import audit_commands as run
 from fleet_server.auditor.service import MOST, Place
-from fleet_server.command_line import add_command, answered
+from fleet_server.command_line import add_command, answered, parsed
 
 EXAMPLES = """\
 examples:
@@ -85,10 +85,9 @@ def _number(text: str) -> int:
 
 
 def _limit(text: str) -> int:
-    number = _number(text)
-    if number > MOST:
-        raise argparse.ArgumentTypeError(f"{number} is more than {MOST}")
-    return number
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number from 1 to {MOST}")
+    return int(text)
 
 
 def _instant(text: str) -> datetime:
@@ -110,5 +109,5 @@ def _seen(text: str) -> Place:
 
 def main(argv: list[str]) -> int:
     """See `EXAMPLES` for the exit statuses. An operator's mistake is one line on stderr."""
-    options = parser().parse_args(argv)
+    options = parsed(parser(), argv)
     return answered(f"lamppost audit {options.command}", options, options.act)

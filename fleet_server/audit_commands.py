@@ -83,6 +83,8 @@ def export(options: argparse.Namespace) -> Answer:
 def verify(options: argparse.Namespace) -> Answer:
     with _progress(options) as progress:
         if options.file is not None:
+            if not options.file.exists():  # before a key is missed
+                raise InvalidRequest(f"{options.file}: there is no such file.")
             public = options.key or key_files.public_files(options.loaded.data_dir)
             if not public:
                 raise InvalidRequest(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def add_command(
     why: what the option is called by which `options.why` is given; "": the command has a reason of its own.
     """
     one = commands.add_parser(name, help=what, description=what)
-    one.set_defaults(act=act)
+    one.set_defaults(act=act, meant=one)
     one.add_argument("--config", type=Path, metavar="FILE", help="the server's configuration (server.toml)")
     one.add_argument("--data", type=Path, metavar="DIR", help="the server's data directory")
     one.add_argument("--json", action="store_true", help="answer in JSON, without progress")
@@ -48,6 +48,14 @@ def add_command(
         told = f"why, for the audit log and the second person (at most {REASON_MOST_CHARACTERS} characters)"
         one.add_argument(why, dest="why", default="", type=_reason, metavar="TEXT", help=told)
     return one
+
+
+def parsed(made: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """As `parse_args`, but of an option that there is not the usage of the command that was meant is told."""
+    options, strange = made.parse_known_args(argv)
+    if strange:
+        options.meant.error(f"unrecognized arguments: {' '.join(strange)}")
+    return options
 
 
 def _reason(text: str) -> str:

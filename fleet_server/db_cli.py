@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from fleet_server import db_commands as run
-from fleet_server.command_line import add_command, answered
+from fleet_server.command_line import add_command, answered, parsed
 
 EXAMPLES = """\
 examples:
@@ -69,6 +69,6 @@ def _count(text: str) -> int:
 
 def main(argv: list[str]) -> int:
     """See `EXAMPLES` for the exit statuses. An operator's mistake is one line on stderr."""
-    options = parser().parse_args(argv)
+    options = parsed(parser(), argv)
     name = f"lamppost db {options.command}"
     return answered(name, options, options.act, stopped="stopped; nothing was changed")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from fleet_server.access import service as access
 from fleet_server.admin_commands import Row, console, coordinates, duration
 from fleet_server.context import Context
 from fleet_server.devices.service import Place
@@ -88,6 +90,9 @@ def batch_new(ctx: Context, options: argparse.Namespace) -> list[Row]:
         ctx, console(), options.technician, options.number,
         district=options.district, valid_from=options.since, life=options.life,
     )  # fmt: skip
+    if options.technician not in {each.name for each in access.list_operators(ctx, console())}:
+        told = f"{options.technician} is no account here; the claims are made all the same."
+        print(told, file=sys.stderr)  # a crew or a firm may be given them
     until = _instant(made.batch.valid_until)
     return [{"batch": made.batch.id, "claim": token, "until": until} for token in made.tokens]
 

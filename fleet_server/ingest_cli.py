@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fleet_server import ingest_commands as run
-from fleet_server.command_line import Answer, add_command, answered
+from fleet_server.command_line import Answer, add_command, answered, parsed
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context, command_context
 from fleet_server.errors import ConfigurationError
+from fleet_server.telemetry.ingest.dead_letters import REASONS
 from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
 
@@ -59,7 +60,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _filters(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--reason", metavar="R", help="only those with this reason, as `list` shows it")
+    told = f"only those with this reason: {', '.join(REASONS)}"
+    one.add_argument("--reason", choices=REASONS, metavar="R", help=told)
     one.add_argument("--device", metavar="NAME", help="only of this lamppost")
     one.add_argument("--since", type=_since, metavar="WHEN", help="24h, 7d, or 2026-11-20T12:00Z: came since")
 
@@ -107,7 +109,7 @@ def _since(text: str) -> timedelta | datetime:
 def main(argv: list[str]) -> int:
     """See `EXAMPLES` for the exit statuses. An operator's mistake is one line on stderr."""
     made = parser()
-    options = made.parse_args(argv)
+    options = parsed(made, argv)
     if options.command == "replay":
         filtered = options.all or options.reason or options.device or options.since
         if bool(options.id) == bool(filtered):
@@ -124,6 +126,8 @@ def _acted(options: argparse.Namespace) -> Answer:
     run.check_there_is_a_server(config)
     with command_context(config) as ctx:
         run.check_schema(ctx)
+        if options.command != "show":
+            run.check_lamppost(ctx, options.device)
         return act(ctx, options)
 
 

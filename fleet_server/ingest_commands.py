@@ -15,6 +15,7 @@ from fleet_server.admin_commands import console
 from fleet_server.command_line import Answer
 from fleet_server.config import ServerConfig
 from fleet_server.context import Context
+from fleet_server.devices import service as devices
 from fleet_server.errors import ConfigurationError, InvalidRequest
 from fleet_server.health import database_parts
 from fleet_server.progress import Progress
@@ -25,6 +26,7 @@ from wire_contract.classes import Class
 from wire_contract.envelope import decode
 from wire_contract.errors import WireError
 from wire_contract.messages import Message, SampleBatch
+from wire_contract.topics import Address
 
 DUMPED_BYTES = 512  # of a message's bytes on a terminal; --raw gives all
 BYTES_A_LINE = 16
@@ -48,13 +50,19 @@ def check_schema(ctx: Context) -> None:
         raise ConfigurationError(f"The database's schema does not fit: {schema.detail}.")
 
 
+def check_lamppost(ctx: Context, device: str | None) -> None:
+    """A mistyped name is told from a lamppost without letters. Raises NotFound."""
+    if device is not None:
+        devices.get_device(ctx, console(), Address.parse(device))
+
+
 def dead_list(ctx: Context, options: argparse.Namespace) -> Answer:
     which = _filter(options, waiting=not options.all)
     found = letters.listed(ctx, console(), which, before_id=options.before, limit=options.limit + 1)
     shown = found[: options.limit]
     before = shown[-1].id if len(found) > len(shown) else None
     document = {"letters": [_record(each) for each in shown], "next_before": before}
-    lines = [_line(each) for each in shown] or [_none(ctx, which)]
+    lines = [_line(each) for each in shown] or ["none"]
     if before is not None:
         lines.append(f"there are more: --before {before}")
     return Answer(0, document, lines)
@@ -107,14 +115,6 @@ def _filter(options: argparse.Namespace, *, waiting: bool) -> LetterFilter:
     if isinstance(since, timedelta):
         since = datetime.now(UTC) - since  # letters are dated by the wall clock
     return LetterFilter(options.reason, options.device, since, waiting)
-
-
-def _none(ctx: Context, which: LetterFilter) -> str:
-    """A mistyped reason is told from a reason without letters."""
-    there = letters.reasons(ctx, console())
-    if which.reason is None or which.reason in there:
-        return "none"
-    return f"none; reasons of the letters there are: {', '.join(there)}" if there else "none, of any reason"
 
 
 def _save(path: Path, payload: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from fleet_server.admin_commands import console
 from fleet_server.audit_commands import reached
-from fleet_server.command_line import Act, Answer, add_command, answered
+from fleet_server.command_line import Act, Answer, add_command, answered, parsed
 from fleet_server.errors import InvalidRequest
 from fleet_server.privacy import service
 from fleet_server.privacy.service import Found
@@ -134,6 +134,6 @@ def _lines(found: Sequence[Found]) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """See `EXAMPLES` for the exit statuses. An operator's mistake is one line on stderr."""
-    options = parser().parse_args(argv)
+    options = parsed(parser(), argv)
     name = f"lamppost privacy {options.command}"
     return answered(name, options, options.act, stopped="stopped, nothing was changed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +59,8 @@ def retention_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
         )
     if options.kind is not None:
         made = retention.set_kind(ctx, console(), tenant, options.kind, options.name)
+        if not made.declared_before:  # a kind that is new in the street is told before it comes
+            print(f"No lamppost of {tenant} has declared a {options.kind} yet.", file=sys.stderr)
         return [_row(tenant, options.kind, options.name) | {"unchanged": made.declared_before}]
     rule = retention.set_days(ctx, console(), tenant, options.name, options.days)
     return [_row(tenant, name=rule.name, days=rule.days)]

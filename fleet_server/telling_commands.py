@@ -15,6 +15,7 @@ from fleet_server.commands import rules, service
 from fleet_server.commands.rules import ENDS, EXPIRY, RATE, TIMEOUT, State
 from fleet_server.commands.service import Ask, CommandName, CommandRecord, Wanted
 from fleet_server.context import Context
+from fleet_server.devices import service as devices
 from fleet_server.errors import ConfigurationError, Conflict, InvalidRequest
 from fleet_server.progress import Progress
 
@@ -101,6 +102,8 @@ def fetch_bundle(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 def list_commands(ctx: Context, options: argparse.Namespace) -> list[Row]:
     address = None if options.lamppost is None else address_of(ctx, options.lamppost)
+    if address is not None:
+        devices.get_device(ctx, console(), address)  # a mistyped name is told from one without commands
     states = (State(options.state),) if options.state else ()
     if not 1 <= options.limit <= 10_000:
         raise InvalidRequest("--limit is from 1 to 10000.")
@@ -181,8 +184,13 @@ def _saved(ctx: Context, command_id: int, path: Path) -> Row:
 
 
 def _check_free(path: Path) -> None:
+    """Before a lamppost sends it. Raises ConfigurationError."""
     if path.exists():
         raise ConfigurationError(f"{path} is there already.", remedy="Name another file with --to.")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"There is no folder {path.parent}.", remedy="Make it, or name another.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{path.parent} may not be written to.", remedy="Name another with --to.")
 
 
 def _number(text: str) -> int:
@@ -205,5 +213,5 @@ def _row(found: CommandRecord) -> Row:
     }
 
 
-def _at(instant: datetime | None) -> str:
-    return "" if instant is None else instant.isoformat(timespec="seconds")
+def _at(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat(timespec="seconds")

@@ -12,7 +12,7 @@ from fleet_server.errors import InvalidRequest
 from fleet_server.twin import groups, rules, service
 from fleet_server.twin.service import Twin, Wish
 from wire_contract.errors import InvalidName
-from wire_contract.settings import Setting, Value, setting_of
+from wire_contract.settings import REGISTRY, Setting, Value, setting_of
 from wire_contract.topics import Address
 
 TWIN_EXAMPLES = """\
@@ -103,7 +103,9 @@ def twin_show(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 
 def twin_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    return _twin(service.change_desired(ctx, console(), _address(ctx, options.name), _wish(options)))
+    address, wish = _address(ctx, options.name), _wish(options)
+    _check_unset(options, lambda: service.twin(ctx, console(), address).own)
+    return _twin(service.change_desired(ctx, console(), address, wish))
 
 
 def twin_tag(ctx: Context, options: argparse.Namespace) -> list[Row]:
@@ -121,7 +123,9 @@ def settings_show(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 
 def settings_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    found = service.change_tenant_settings(ctx, console(), _wish(options), options.tenant)
+    wish = _wish(options)
+    _check_unset(options, lambda: service.tenant_settings(ctx, console(), options.tenant).settings)
+    found = service.change_tenant_settings(ctx, console(), wish, options.tenant)
     return _values(found.settings, etag=found.revision)
 
 
@@ -184,7 +188,9 @@ def groups_members(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 
 def groups_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
-    changed = groups.change_settings(ctx, console(), options.name, _wish(options), options.tenant)
+    wish = _wish(options)
+    _check_unset(options, lambda: groups.group(ctx, console(), options.name, options.tenant).settings)
+    changed = groups.change_settings(ctx, console(), options.name, wish, options.tenant)
     return _values(changed.settings, etag=changed.revision)
 
 
@@ -197,10 +203,10 @@ def _twin(found: Twin) -> list[Row]:
         rows.append(
             {
                 "setting": key,
-                "desired": sync.desired.get(key, ""),
-                "from": "" if origin is None else f"{origin.source} {origin.name}",
-                "ties": "" if origin is None else ", ".join(origin.ties),
-                "reported": found.reported.get(key, ""),
+                "desired": sync.desired.get(key),
+                "from": None if origin is None else f"{origin.source} {origin.name}",
+                "ties": None if origin is None else ", ".join(origin.ties),
+                "reported": found.reported.get(key),
                 "state": _state(key in sync.desired, key in delta, ack),
                 "etag": found.revision,
                 "version": sync.version,
@@ -222,7 +228,7 @@ def _setting(each: Setting) -> Row:
     return {
         "setting": each.key,
         "allows": each.allows,
-        "default": "" if each.default is None else each.default,
+        "default": each.default,
         "takes effect": "at the next start" if each.restart else "at once",
         "changes": each.changes,
     }
@@ -232,7 +238,7 @@ def _group(found: groups.Group) -> Row:
     return {
         "group": found.name,
         "title": found.title,
-        "query": found.query or "",
+        "query": found.query,
         "priority": found.priority,
         "members": found.members,
         "settings": len(found.settings),
@@ -261,6 +267,16 @@ def _wish(options: argparse.Namespace) -> Wish:
         raise InvalidRequest("Give KEY=VALUE, or --unset KEY: what is to change?")
     etag = (options.etag or "").strip('"')
     return Wish(service.patch_of(patch, "values"), False, f'"{etag}"' if etag else "", None)
+
+
+def _check_unset(options: argparse.Namespace, stored: Callable[[], Mapping[str, Value]]) -> None:
+    """stored: what is set now; an older program's setting can be taken away. Raises InvalidRequest."""
+    for key in options.unset:
+        there = any(f"{each}.".startswith(f"{key}.") for each in (*REGISTRY, *stored()))  # or a section
+        if not there and setting_of(key) is None:
+            raise InvalidRequest(
+                f"There is no setting {key[:80]!r}.", remedy="See `lamppost fleet settings list`."
+            )
 
 
 def _value(key: str, text: str) -> Value:

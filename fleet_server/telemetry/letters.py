@@ -44,13 +44,6 @@ def listed(
         )
 
 
-def reasons(ctx: Context, principal: Principal) -> list[str]:
-    """Those that letters have, in order of the alphabet."""
-    authorize(principal, Action.DEAD_LETTERS_READ)
-    with ctx.db.session(principal.tenant) as session:
-        return letters_store.reasons(session, principal.within)
-
-
 def content(ctx: Context, principal: Principal, letter_id: int) -> LetterContent:
     """One letter with its bytes. Raises NotFound."""
     authorize(principal, Action.DEAD_LETTERS_READ)

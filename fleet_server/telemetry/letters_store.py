@@ -86,12 +86,6 @@ def listed(
     ]
 
 
-def reasons(session: Session, within: str | None) -> list[str]:
-    """Of the letters that there are, replayed ones too (of lampposts of the tenant)."""
-    every = LetterFilter(waiting=False, within=within)
-    return list(session.execute(text(f"SELECT DISTINCT l.reason{_FROM} ORDER BY 1"), asdict(every)).scalars())
-
-
 def numbers(session: Session, which: LetterFilter) -> list[int]:
     """The ids of all that wait, declarations first: what waits for one is right only after it."""
     query = text(f"SELECT l.id{_FROM} ORDER BY l.class IS DISTINCT FROM 1, l.class, l.sequence, l.id")  # noqa: S608

@@ -63,7 +63,7 @@ def test_operators(console: Console, tmp_path: Path) -> None:
     assert access.sign_in(ctx, "ana", "a lamp for every street").principal.roles == {"admin"}
     with pytest.raises(SignInRefused):
         access.sign_in(ctx, "ana", made["password"])
-    console.rows("operator", "add", "bo", "--password-file", tmp_path / "pass")
+    console.rows("operator", "add", "bo", "--role", "operator", "--password-file", tmp_path / "pass")
     assert [(each["name"], each["roles"]) for each in console.rows("operator", "list")] == [
         ("ana", "admin"),
         ("bo", "operator"),
@@ -147,6 +147,22 @@ def test_what_is_no_calibration_is_told(arguments: list[str], capsys: pytest.Cap
     assert arguments[1] in capsys.readouterr().err
 
 
+def test_a_claim_that_nobody_used_has_no_fingerprint(console: Console) -> None:
+    console.rows("claim", "new", "--device", "lamp-07")
+    ctx = context(console)
+    [claimed] = enrolment.list_enrolments(ctx, ADMIN)
+    ctx.db.close()
+    status, _, error = console.text("enrolments", "accept", claimed.id, "--fingerprint", "1f0a-93bc")
+    assert (status, "no lamppost has asked with the claim" in error) == (1, True), error
+
+
+def test_a_batch_for_nobody_s_account_says_so(console: Console) -> None:
+    assert console.text("operator", "add", "ana", "--role", "operator", "--generate")[0] == 0
+    assert console.text("batch", "new", "--technician", "ana", "--number", "1")[2] == ""
+    status, _, told = console.text("batch", "new", "--technician", "nobody", "--number", "1")
+    assert (status, told) == (0, "nobody is no account here; the claims are made all the same.\n")
+
+
 def test_reject_and_withdraw(console: Console) -> None:
     [claim] = console.rows("claim", "new")
     claim_id, _, secret = claim["claim"].partition(".")
@@ -177,9 +193,20 @@ def test_dead_letters(console: Console) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
-        (["operator", "add", "ana"], 1, "no terminal"),
-        (["operator", "add", "Ana", "--generate"], 1, "a-z"),
-        (["operator", "add", "ana", "--password-file", "/nonexistent"], 2, "/nonexistent"),
+        (
+            ["operator", "add", "ana", "--role", "operator"],
+            1,
+            "no terminal to ask on. Use --password-file or --generate.",
+        ),
+        (["account", "show", "--as", "ana"], 1, "no terminal to ask on. Use --password-file.\n"),
+        (["account", "factor", "--as", "ana", "--password-file", "/nowhere"], 1, "on a terminal alone"),
+        (["approvals", "approve", "1", "--as", "ana"], 1, "no terminal to ask on. Use --password-file.\n"),
+        (["operator", "add", "Ana", "--role", "operator", "--generate"], 1, "a-z"),
+        (
+            ["operator", "add", "ana", "--role", "operator", "--password-file", "/nonexistent"],
+            2,
+            "/nonexistent",
+        ),
         (["claim", "new", "--device", "A/B"], 1, "A/B"),
         (["claim", "new", "--expires", "31d"], 1, "at most"),
         (["claim", "new", "--at", "91,0"], 1, "Latitude 91"),
@@ -282,7 +309,7 @@ def test_a_wrong_choice_is_answered_with_words(
 
 
 def test_who_leaves_the_city_is_kept_out_at_once(console: Console) -> None:
-    [made] = console.rows("operator", "add", "ana", "--generate")
+    [made] = console.rows("operator", "add", "ana", "--role", "operator", "--generate")
     ctx = context(console)
     token = access.sign_in(ctx, "ana", made["password"]).token
     assert console.rows("operator", "disable", "ana")[0]["state"] == "disabled"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from fleet_server import ingest_cli
+from fleet_server.telemetry.ingest import dead_letters
 from fleet_server.telemetry.ingest.intake import Incoming
 from tests.fleet_server.telemetry.support import NOW_MS, Desk, Post
 from wire_contract.classes import Class
@@ -68,11 +70,8 @@ def test_letters_are_listed_shown_and_tried_again(console: Console, desk: Desk, 
     assert rest["next_before"] is None
     assert console.json("list", "--device", "lamp-02", "--since", "1h")["letters"] == [listed[1]]
     assert console.json("list", "--since", "2100-01-01")["letters"] == []
-    mistyped = console.text("list", "--reason", "unknown_senor")
-    assert mistyped[:2] == (
-        0,
-        "none; reasons of the letters there are: future_version, unknown_sensor, unknown_topic\n",
-    )
+    assert console.text("list", "--reason", "truncated")[:2] == (0, "none\n")
+    assert console.text("list", "--device", "city/lamp-01", "--since", "2100-01-01")[:2] == (0, "none\n")
 
     first = listed[-1]["id"]
     shown = console.json("show", first)
@@ -120,6 +119,11 @@ def test_letters_are_listed_shown_and_tried_again(console: Console, desk: Desk, 
         (["list", "--device", "A B"], 2, "--device"),
         (["list", "--device", ""], 2, "--device"),
         (["list", "--before", "-3"], 2, "number"),
+        (["list", "--reason", "nonsense"], 2, "choose from 'bad_properties'"),
+        (["replay", "--reason", "unknwon"], 2, "'unknown_sensor'"),
+        (["list", "--device", "nothere"], 1, "no device city/nothere"),
+        (["replay", "--device", "nothere"], 1, "no device city/nothere"),
+        (["list", "--nonsense"], 2, "usage: lamppost ingest dead list"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -128,6 +132,17 @@ def test_what_cannot_be_done_is_one_line(
     ended, out, error = console.text(*arguments)
     assert (ended, told in error + out) == (status, True), error
     assert "Traceback" not in error
+
+
+def test_the_reasons_are_those_that_the_server_gives_and_the_page_explains() -> None:
+    """By the sources: a reason that is new stands in all three."""
+    page = Path("docs/ingest.md").read_text(encoding="utf-8").partition("| reason |")[2].partition("\n\n")[0]
+    reasons = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    explained = set(re.findall(r"`([a-z_]+)`", " ".join(reasons)))
+    given = Path("fleet_server/telemetry/ingest/intake.py").read_text(encoding="utf-8")
+    literal = set(re.findall(r'(?:delivery|None), "([a-z_]+)", |return "([a-z]+_[a-z_]+)", ', given))
+    assert {first or second for first, second in literal} == set(dead_letters.REFUSALS)
+    assert explained == set(dead_letters.REASONS)
 
 
 def test_a_server_that_is_not_there_and_help(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,11 @@ def test_rules_are_made_listed_and_cleared(
         )
     assert run(config, "set", "--kind", "co2", "--class", "long") == 0
     assert answer(capsys)[0]["unchanged"] == 1
+    assert run(config, "set", "--kind", "pms500", "--class", "long") == 0
+    assert capsys.readouterr().err == "No lamppost of city has declared a pms500 yet.\n"
+    assert run(config, "clear", "--kind", "pms500") == 0
+    capsys.readouterr()
+    assert admin_cli.main(["tenants", "add", "harbour", "--config", str(config)]) == 0
     assert run(config, "set", "--class", "long", "--days", "900", "--tenant", "harbour") == 0
     assert run(config, "set", "--class", "short", "--days", "5") == 0
     capsys.readouterr()

@@ -97,6 +97,7 @@ def test_lampposts_are_told_from_a_terminal(
         code, told = run("send", "sensors", "a", "b", "--rate", "1000", "--wait")
         assert code == 1
         assert "sensor.front: silent" in told["error"]
+    before = len(run("list")[1])
     for words, code in (
         (("send", "ping", "nowhere"), 1),
         (("send", "ping", "A B"), 1),
@@ -107,8 +108,12 @@ def test_lampposts_are_told_from_a_terminal(
         (("show", "x"), 1),
         (("show", "9" * 30), 1),
         (("list", "--limit", "0"), 1),
+        (("list", "--lamppost", "nothere"), 1),
+        (("bundle", "a", "--to", str(tmp_path / "nowhere" / "x")), 2),
+        (("file", str(number), "--to", str(config / "x")), 2),
     ):
         assert run(*words)[0] == code, words
+    assert len(run("list")[1]) == before, "nothing was asked of a lamppost"
     for wrong in (["send", "sing", "a"], ["send", "ping", "a", "--expires", "soon"], ["bundle", "a"]):
         with pytest.raises(SystemExit):
             admin_cli.main(["command", *wrong])

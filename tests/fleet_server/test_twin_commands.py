@@ -54,7 +54,7 @@ def test_the_whole_of_it_from_a_terminal(
     assert rows("groups", "add", "pis", "--query", 'tag.model = "pi5"', "--priority", "3")[0]["members"] == 1
     rows("groups", "set", "pis", "presence.refresh_s=300")
     assert rows("groups", "members", "pis") == [{"device": "city/lamp-07"}]
-    assert rows("groups", "add", "harbour", "--title", "By the water")[0]["query"] == ""
+    assert rows("groups", "add", "harbour", "--title", "By the water")[0]["query"] is None
     assert rows("groups", "members", "harbour", "--add", "lamp-07") == [{"device": "city/lamp-07"}]
     assert rows("groups", "members", "harbour", "--remove", "lamp-07") == []
     assert rows("groups", "change", "harbour", "--priority", "9")[0]["priority"] == 9
@@ -66,6 +66,12 @@ def test_the_whole_of_it_from_a_terminal(
         "presence.refresh_s": "group pis",
         FLUSH: "device city/lamp-07",
     }
+    assert {(each["reported"], each["ties"]) for each in rows("twin", "show", "lamp-07")} == {(None, "")}
+    assert "None" not in text("twin", "show", "lamp-07")[1]
+    assert rows("twin", "set", "lamp-07", "log.level=debug")[0]["setting"] == "log.level"
+    for unset in ("log", "sensor.front.every_s", "sensor"):
+        assert text("twin", "set", "lamp-07", "--unset", unset)[0] == 0, unset
+    assert "log.level" not in {each["setting"] for each in rows("twin", "show", "lamp-07")}
     assert rows("groups", "show", "pis")[0]["settings"] == {"presence.refresh_s": 300}
     assert rows("groups", "remove", "harbour") == [{"group": "harbour", "removed": True}]
 
@@ -75,6 +81,13 @@ def test_the_whole_of_it_from_a_terminal(
         (("twin", "set", "lamp-07"), "what is to change"),
         (("twin", "set", "lamp-07", "x"), "not KEY=VALUE"),
         (("twin", "set", "lamp-07", "colour=red"), "no such setting"),
+        (("twin", "set", "lamp-07", "--unset", "nonsense"), "no setting 'nonsense'"),
+        (
+            ("twin", "set", "lamp-07", "--unset", "log.level", "telemetry.flush"),
+            "no setting 'telemetry.flush'",
+        ),
+        (("settings", "set", "--unset", "nonsense"), "settings list"),
+        (("groups", "set", "pis", "--unset", "nonsense"), "no setting 'nonsense'"),
         (("twin", "set", "lamp-07", f"{FLUSH}=soon"), "must be a number from 1 to 60 s"),
         (("twin", "set", "lamp-07", f"{FLUSH}=5", "--unset", FLUSH), "at once"),
         (("settings", "set", f"{FLUSH}=5", "--etag", "1"), "has changed since"),
@@ -87,3 +100,13 @@ def test_the_whole_of_it_from_a_terminal(
     ):
         status, _, err = text(*arguments)
         assert (status, told in err) == (1, True), (arguments, err)
+
+
+def test_an_option_that_there_is_not_is_told_with_the_usage_of_its_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        admin_cli.main(["groups", "preview", "--query", 'tag.model = "pi5"'])
+    told = capsys.readouterr().err
+    assert (left.value.code, told.startswith("usage: lamppost fleet groups preview")) == (2, True), told
+    assert "unrecognized arguments: --query" in told

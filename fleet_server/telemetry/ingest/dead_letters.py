@@ -9,6 +9,7 @@ from psycopg import Cursor
 from psycopg.types.json import Jsonb
 
 from fleet_server.telemetry.ingest.intake import Incoming
+from wire_contract.errors import InvalidName, WireError
 from wire_contract.properties import Delivery
 
 MAX_DETAIL_CHARACTERS = 1_000
@@ -18,6 +19,17 @@ UNKNOWN_SENSOR = "unknown_sensor"
 DEVICE_NOT_ACTIVE = "device_not_active"
 INSTANT_TAKEN = "instant_taken"
 INTERNAL_ERROR = "internal_error"
+# What a message is refused for by its place, its class and its times (intake).
+REFUSALS = ("class_mismatch", "declaration_too_large", "implausible_time", "tombstone_range", "wrong_kind")
+# A name that is none is a topic that is none: `parse_topic` says so.
+REASONS = tuple(
+    sorted(
+        {
+            UNKNOWN_SENSOR, DEVICE_NOT_ACTIVE, INSTANT_TAKEN, INTERNAL_ERROR,
+            *REFUSALS, *(each.code for each in WireError.__subclasses__() if each is not InvalidName),
+        }
+    )
+)  # fmt: skip
 
 
 def content_hash(incoming: Incoming) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,3 +162,21 @@ def test_mistakes_are_told(terminal: Any, arguments: list[str], status: int) -> 
     assert found == status, told
     assert "Traceback" not in told
     assert told.strip()
+
+
+def test_a_mistake_has_its_own_words(ctx: Context, terminal: Any, tmp_path: Path) -> None:
+    assert "'0' is not a number from 1 to" in terminal("list", "--limit", "0")[1]
+    told = terminal("verify", "/nowhere/audit.jsonl", "--data", str(tmp_path))[1]
+    assert told == "lamppost audit verify: /nowhere/audit.jsonl: there is no such file.\n"
+    assert terminal("show", "1", "--nonsense")[1].startswith("usage: lamppost audit show")
+
+
+@pytest.mark.parametrize("arguments", [[], ["audit.jsonl"], ["audit.jsonl", "nowhere.pem"], ["a", "b", "c"]])
+def test_the_auditors_own_check_says_what_it_needs(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "audit.jsonl").write_text("{}\n")
+    script = Path(__file__).with_name("verify_export.py")
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (done.returncode, "lamppost audit keys" in done.stderr) == (1, True), done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,6 +1,8 @@
 """An auditor's own check of an export (JSON lines): nothing of Lamppost is imported. See docs/audit.md.
 
 python verify_export.py audit.jsonl checkpoint-KEYID.pem
+
+The key: DATA/audit/checkpoint-KEYID.pem on the server, or what `lamppost audit keys` prints, saved to a file.
 """
 
 import hashlib
@@ -11,6 +13,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+if len(sys.argv) != 3 or not all(Path(each).is_file() for each in sys.argv[1:]):
+    sys.exit(f"{__doc__}\nGive both files, the export and the public key; they have to be there.")
 rows = [json.loads(row) for row in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
 public = load_pem_public_key(Path(sys.argv[2]).read_bytes())
 assert isinstance(public, Ed25519PublicKey)
