@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -150,3 +151,37 @@ def test_an_upgrade_takes_nothing_from_anybody(empty_database_url: str, tmp_path
     assert (who.name, who.tenant, who.roles) == ("ana", "*", frozenset({"admin", "viewer"}))
     assert [len(each.grants) for each in service.list_operators(ctx, CONSOLE)] == [1, 0]
     ctx.db.close()
+
+
+def test_no_role_and_no_tenant_is_taken_that_nobody_chose(ctx: Context) -> None:
+    service.create_operator(ctx, CONSOLE, "root", PASSWORD, (Role.ADMIN,))
+    new: dict[str, object] = {"name": "pim"}
+    named, everywhere = {"tenant": "city"}, {"tenant": "*"}
+    with TestClient(app_of(ctx), raise_server_exceptions=False) as http:
+        http.headers["Authorization"] = f"Bearer {service.sign_in(ctx, 'root', PASSWORD).token}"
+        for method, path, body, status, told in (
+            ("POST", "operators", new, 422, "at least one of admin, operator, viewer"),
+            ("POST", "operators", new | {"roles": []} | everywhere, 422, "at least one of admin, operator"),
+            (
+                "POST",
+                "operators",
+                new | {"roles": ["viewer"]},
+                422,
+                '"tenant": "*" is the whole installation',
+            ),
+            ("POST", "operators", new | {"roles": ["viewer"], "tenant": "cty"}, 404, "Did you mean city?"),
+            ("PUT", "operators/root/grants/cty", {"roles": ["viewer"]}, 404, "Did you mean city?"),
+            ("PUT", "operators/root/grants/cty", {"roles": []}, 200, "admin"),
+            (
+                "POST",
+                "tokens",
+                {"name": "x", "scopes": ["air:read"], "days": 1, "tenant": "cty"},
+                404,
+                "city?",
+            ),
+            ("POST", "operators", new | {"roles": ["viewer"]} | named, 201, "viewer"),
+            ("POST", "operators", {"name": "tim", "roles": ["viewer"]} | everywhere, 201, "viewer"),
+        ):
+            answer = http.request(method, f"/api/v1/{path}", json=body)
+            assert answer.status_code == status, f"{method} {path} {body}: {answer.text}"
+            assert told in json.loads(answer.text).get("detail", answer.text)
