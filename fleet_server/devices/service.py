@@ -27,6 +27,7 @@ __all__ = [
     "Address",
     "ConditionRecord",
     "DeviceRecord",
+    "DeviceState",
     "DeviceView",
     "Newcomer",
     "Place",
