@@ -234,7 +234,8 @@ def calibrations(ctx: Ctx, asker: Asker, address: DeviceAddress) -> list[Calibra
 
 @router.post("/devices/{tenant}/{name}/calibrations", status_code=201)
 def set_calibration(ctx: Ctx, asker: Asker, address: DeviceAddress, body: NewCalibration) -> CalibrationView:
-    """Enter one. What it changes is computed anew, back to `valid_from`."""
+    """Enter one (slope, offset or humidity, at least). The past is computed anew, back to `valid_from`."""
+    service.check_told(body.model_fields_set)
     entry = Calibration(body.slope, body.offset, body.humidity, source=body.source, channel=body.channel)
     return _calibration(
         service.set_calibration(ctx, asker, address, entry, body.valid_from, body.sensor_unit)

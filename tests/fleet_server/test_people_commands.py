@@ -112,7 +112,11 @@ def test_accounts_tokens_sessions_and_approvals(console: Console, tmp_path: Path
         assert status == 1, wrong
         assert len(said.strip().splitlines()) == 1, said
         assert ("Did you mean porto?" in said) == ("prto" in wrong), said
-    assert [each["name"] for each in console.rows("tenants", "list")] == ["faro", "porto"]
+    listed = console.rows("tenants", "list")
+    assert [each["name"] for each in listed] == ["faro", "porto"]
+    limits = {name: each for name, each in listed[0].items() if name not in ("name", "title", "lampposts")}
+    assert all(each is None or each > 0 for each in limits.values()), "what nothing limits is null"
+    assert None in limits.values()
 
     ana = Principal("operator", "ana", frozenset({Role.ADMIN}), "porto")
     with pytest.raises(SecondPersonNeeded) as needed:

@@ -324,6 +324,8 @@ def test_pages_of_districts_and_corrected_values_are_the_whole(
         ("PATCH", "", "[]"),
         ("POST", "/calibrations", '{"slope": NaN}'),
         ("POST", "/calibrations", '{"slope": 0}'),
+        ("POST", "/calibrations", "{}"),
+        ("POST", "/calibrations", '{"source": "station 4", "sensor_unit": 1}'),
         ("POST", "/calibrations", '{"channel": "co2"}'),
         ("POST", "/calibrations", '{"valid_from": "yesterday"}'),
         ("POST", "/calibrations", '{"valid_from": "2026-11-20T09:00:00"}'),

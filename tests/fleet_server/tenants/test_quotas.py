@@ -220,7 +220,7 @@ def test_the_command_line(quotas: Context, capsys: pytest.CaptureFixture[str]) -
     assert run("add", "braga", "--title", "Braga")[0]["title"] == "Braga"
     [changed] = run("quota", "braga", "--devices", "5", "--requests-a-minute", "100")
     assert (changed["devices"], changed["requests_minute"]) == (5, 100)
-    assert run("quota", "braga", "--devices", "usual")[0]["devices"] == ""
+    assert run("quota", "braga", "--devices", "usual")[0]["devices"] is None
     assert "braga" in [row["name"] for row in run("list")]
     with pytest.raises(InvalidRequest):
         run("quota", "braga")
