@@ -5,12 +5,18 @@ A misspelt field would otherwise be left out in silence, and what it should have
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
 
-UNKNOWN_FIELD = "unknown_field"  # the kind of error; its context has `name` and `known`
+
+class UnknownField(ValueError):
+    """What was sent has a field `name`; `known` are those that there are."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__("there is no such field here")
+        self.name, self.known = name, tuple(known)
 
 
 class JsonBody(BaseModel):
@@ -26,6 +32,11 @@ class JsonBody(BaseModel):
             known = [each.alias or name for name, each in cls.model_fields.items()]
             for name in sent:
                 if name not in known:
-                    said = {"name": str(name), "known": known}
-                    raise PydanticCustomError(UNKNOWN_FIELD, "There is no such field here.", said)
+                    raise UnknownField(str(name), known)
         return sent
+
+
+def unknown_field(told: Mapping[str, Any]) -> UnknownField | None:
+    """What one of pydantic's errors says of it, where it is one of these."""
+    error = told.get("ctx", {}).get("error")
+    return error if isinstance(error, UnknownField) else None

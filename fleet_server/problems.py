@@ -16,10 +16,10 @@ from starlette.responses import Response
 
 from fleet_server import errors
 from fleet_server.auditor import refusals
-from fleet_server.bodies import UNKNOWN_FIELD
+from fleet_server.bodies import unknown_field
 from fleet_server.envelope import PROBLEM_TYPE, problem_body, request_id_of
 from fleet_server.errors import InternalError, InvalidRequest, LamppostError, LinkError, problem_of
-from fleet_server.nearest import told as told_nearest
+from fleet_server.nearest import told as nearest
 
 log = logging.getLogger("lamppost.http")
 
@@ -88,17 +88,12 @@ async def _framework(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    unknown = next((each for each in error.errors() if each["type"] == UNKNOWN_FIELD), None)
     wrong = [_fault(each) for each in error.errors()]
+    unknown = next(filter(None, map(unknown_field, error.errors())), None)
     if unknown is not None:
-        name, known = unknown["ctx"]["name"], unknown["ctx"]["known"]
-        nearest = told_nearest(name, known)
-        return respond(
-            request,
-            InvalidRequest(
-                f"There is no field {name[:NAME_SHOWN]!r} here.", remedy=nearest, members={"errors": wrong}
-            ),
-        )
+        detail = f"There is no field {unknown.name[:NAME_SHOWN]!r} here."
+        remedy = nearest(unknown.name, unknown.known)
+        return respond(request, InvalidRequest(detail, remedy=remedy, members={"errors": wrong}))
     where = ", ".join(dict.fromkeys(each["where"] for each in wrong)) or "the request"
     return respond(request, InvalidRequest(f"Not valid: {where}.", members={"errors": wrong}))
 
@@ -108,8 +103,9 @@ def _fault(told: Any) -> dict[str, str]:
     location: Sequence[Any] = told.get("loc", ())
     if told.get("type") == "json_invalid":  # its location is a place in the text
         return {"where": "body", "what": f"not JSON at character {location[-1]}"}
-    if told.get("type") == UNKNOWN_FIELD:
-        location = (*location, told["ctx"]["name"][:NAME_SHOWN])
+    unknown = unknown_field(told)
+    if unknown is not None:
+        location = (*location, unknown.name[:NAME_SHOWN])
     return {"where": ".".join(str(part) for part in location), "what": str(told.get("msg", ""))}
 
 
