@@ -68,9 +68,8 @@ def complete(ctx: Context, enrolment_id: int, now: datetime) -> Enrolment:
         return found  # shut out since it was accepted: it waits until a person has made it active
     devices.register(ctx, ENROLMENT, address, found.site, found.place)
     with ctx.db.session() as session:
-        store.lock_certificates(
-            session, address.tenant, address.device
-        )  # who is replaced renews nothing meanwhile
+        # who is replaced renews nothing meanwhile
+        store.lock_certificates(session, address.tenant, address.device)
         current = store.find(session, enrolment_id, lock=True)
         assert current is not None
         if rules.step(current.state, Event.ISSUE) is not State.ISSUED:
