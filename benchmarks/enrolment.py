@@ -38,7 +38,7 @@ from fleet_server.context import Context
 from fleet_server.embedded_server import EmbeddedServer
 from fleet_server.enrolment import batches, issuing, service
 from fleet_server.enrolment.rules import State
-from fleet_server.listening import listening
+from fleet_server.listening import listening as listener
 from fleet_server.migrations import upgrade
 from tests.support.mosquitto import make_request
 from tests.support.server_context import make_context
@@ -55,7 +55,7 @@ MEASURED = 60  # renewals, for what one takes
 def listening(ctx: Context) -> Iterator[str]:
     """The device listener, as the role `api` sets it up."""
     server = api_role._server(create_device_app(ctx), api_role._tls(ctx.config))
-    socket = listening("api.device_listen", replace(ctx.config.api.listen, port=0))
+    socket = listener("api.device_listen", replace(ctx.config.api.listen, port=0))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[socket])), daemon=True)
     thread.start()
     try:
