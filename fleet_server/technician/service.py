@@ -101,7 +101,8 @@ def do_work(ctx: Context, principal: Principal, told: NewWork, now: datetime | N
         if known is not None:
             return _the_same(known, told)
         _check_in_time(session, told)
-    with because(rules.reason_of(work)):
+    given = origin().reason if told.kind is Kind.NOTE else ""  # a note is its own reason where none is given
+    with because(given or rules.reason_of(work)):
         carrying_out.carry_out(ctx, principal, told.address, work, told.done_at)
         made = WorkRecord(
             told.id, told.address, told.kind, told.done_at, instant, principal.name, asdict(work), told.digest

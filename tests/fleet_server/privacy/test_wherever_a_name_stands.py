@@ -126,11 +126,12 @@ def test_a_name_in_free_text(ctx: Context, written: str, name: str, left: str) -
 def test_a_technician_s_note_as_it_comes(ctx: Context) -> None:
     note = {"text": "Door code changed.\nRui Pena has the key"}
     technician.do_work(ctx, WORKER, NewWork("0" * 32, Kind.NOTE, LAMP, datetime.now(UTC), note))
-    assert found(ctx, "Rui Pena") == {"site_work.body"}
+    assert found(ctx, "Rui Pena") == {"site_work.body", "audit_personal.value"}, "a note is its own reason"
     assert dict(service.export(ctx, ADMIN, ["Rui Pena"]))["site_work.body"]["body"] == note
     tombstone = erased(ctx, "Rui Pena")
     (kept,) = sql(ctx, "SELECT body FROM site_work")
     assert kept[0] == {"text": f"Door code changed.\n{tombstone} has the key"}
+    assert found(ctx, "Rui Pena") == set()
 
 
 def test_tags_and_their_keys(ctx: Context) -> None:
