@@ -15,6 +15,7 @@ from edge_agent import __version__, settings
 from edge_agent.config_keys import AgentConfig, SensorKeys
 from edge_agent.core.commanding import LINES_MOST, Allowed
 from edge_agent.core.declaring import declaration
+from edge_agent.core.records import ClassCounters
 from edge_agent.core.sealing import Pace
 from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
@@ -48,6 +49,7 @@ from edge_agent.loops.watching import WatchingLoop
 from edge_agent.parts import broker_address, make_caps, make_clock, sensor_plan
 from edge_agent.ports import Broker, Clock, Model, Sensor
 from firmware_bridge.kinds import SensorKind
+from wire_contract.classes import Class
 from wire_contract.topics import Address, Up
 
 log = logging.getLogger("lamppost")
@@ -329,19 +331,24 @@ class Agent:
         self._sampling_threads = []
         self.spooler.finish()
 
+    def _counted(self) -> tuple[dict[Class, ClassCounters], int]:
+        """What the spool counts, and the samples on their way into it, of one moment. Raises SpoolError."""
+        with self.spooler.moving:
+            return self.spool.counters(), self.spooler.pending()
+
     def _waits(self) -> bool:
         try:
-            counters = self.spool.counters()
+            counters, pending = self._counted()
         except SpoolError:
             return False  # nothing can leave a spool that cannot be read
-        return bool(self.spooler.pending() or sum(count.waiting_messages for count in counters.values()))
+        return bool(pending or sum(count.waiting_messages for count in counters.values()))
 
     def _samples_waiting(self) -> int:
         try:
-            counters = self.spool.counters()
+            counters, pending = self._counted()
         except SpoolError:
-            counters = {}
-        return sum(count.waiting_samples for count in counters.values()) + self.spooler.pending()
+            counters, pending = {}, self.spooler.pending()
+        return sum(count.waiting_samples for count in counters.values()) + pending
 
     def alive(self) -> bool:
         """Every loop turns: what the watchdog is told."""
@@ -365,7 +372,7 @@ class Agent:
             "watching": self.watching.figures(),
             "data": self._budget.figures(),
         }
-        return self._reporter.status(moment, self.spooler.pending())
+        return self._reporter.status(moment, *self._counted())
 
 
 def _open_serial(kind: SensorKind, port: str) -> Sensor:

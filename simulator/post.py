@@ -319,8 +319,9 @@ class SimulatedPost:
 
     def waiting(self) -> int:
         """Samples and messages that are not acked, in the spool and on the way to it."""
-        counts = self.spool.counters().values()
-        return self.spooler.pending() + sum(count.waiting_messages for count in counts)
+        with self.spooler.moving:
+            counts, pending = self.spool.counters().values(), self.spooler.pending()
+        return pending + sum(count.waiting_messages for count in counts)
 
     def outcome(self) -> Outcome:
         """How it stands now. Raises SpoolError."""

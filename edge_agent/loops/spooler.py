@@ -75,6 +75,7 @@ class Spooler:
         self._lost = Lost()
         self._untaken: list[Taken] = []
         self._committed_at_s = float("-inf")
+        self.moving = threading.Lock()  # held while samples go from here to the disk: neither counts twice
         self._running = True
         self._pause = threading.Event()  # never set: a sleep that is no busy wait
         self._final = False
@@ -228,10 +229,11 @@ class Spooler:
         taken = {row_id for batch in sealed for row_id in batch.row_ids}
         fresh = [row for row in self._new if row.id not in taken]
         stamps = self._desk.stamps(self._new)
-        self._spool.commit([*fresh, *self._unsynced_new], sealed, self._amended, stamps)
-        self._unsynced = self._unsynced or bool(self._unsynced_new)
-        self._on_disk = [row for row in (*self._on_disk, *fresh) if row.id not in taken]
-        self._new, self._unsynced_new, self._amended = [], [], {}
+        with self.moving:
+            self._spool.commit([*fresh, *self._unsynced_new], sealed, self._amended, stamps)
+            self._unsynced = self._unsynced or bool(self._unsynced_new)
+            self._on_disk = [row for row in (*self._on_disk, *fresh) if row.id not in taken]
+            self._new, self._unsynced_new, self._amended = [], [], {}
         self._committed_at_s = self._clock.wire_s()
         self._room.written()
         self._board.clear("agent_error", "spooler")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edge_agent.core.records import ClassCounters
 from edge_agent.core.stamping import clock_is_set
 from edge_agent.core.words import fitting
 from edge_agent.errors import SpoolError
@@ -72,9 +73,11 @@ class Reporter:
             backlog={cls.name.lower(): count.waiting_messages for cls, count in counters.items()},
         )
 
-    def status(self, moment: dict[str, Any], pending: int) -> dict[str, Any]:
-        """The status file's content. `moment`: what the caller knows (connected, sampling, latest ...)."""
-        counters = self._spool.counters()
+    def status(
+        self, moment: dict[str, Any], counters: Mapping[Class, ClassCounters], pending: int
+    ) -> dict[str, Any]:
+        """The status file's content. `moment`: what the caller knows (connected, sampling, latest ...);
+        `counters`: the spool's, of the moment when `pending` samples were on their way into it."""
         samples = [counters[cls] for cls in (Class.LIVE, Class.HISTORY)]
         backlog = {cls.name.lower(): count.waiting_samples for cls, count in counters.items()}
         return {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -349,3 +350,33 @@ def test_a_spool_full_of_what_is_never_given_up_pushes_back_and_loses_no_alarm(t
 def _put_for_ever(spool: SqliteSpool, payload: bytes) -> None:
     while True:
         spool.put(Class.REPLY, payload, NOW_MS)
+
+
+def test_no_sample_counts_twice_while_it_goes_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks between the commit and the spooler's own list waits until both say the same."""
+    post = Post(tmp_path)
+    commit, looks, off = post.spool.commit, [], []
+
+    def look(looked: threading.Event) -> None:
+        with post.spooler.moving:
+            counters, pending = post.spool.counters(), post.spooler.pending()
+        off.append(sum(each.samples for each in counters.values()) + pending - post.taken)
+        looked.set()
+
+    def committed(*args: Any, **kwargs: Any) -> None:
+        commit(*args, **kwargs)
+        looked = threading.Event()
+        looks.append(threading.Thread(target=look, args=(looked,)))
+        looks[-1].start()
+        looked.wait(0.2)  # long enough for one whom nothing holds up
+
+    monkeypatch.setattr(post.spool, "commit", committed)
+    for _ in range(4):
+        post.sample()
+    post.spooler.finish_now()
+    for each in looks:
+        each.join(30)
+    assert off
+    assert set(off) == {0}
