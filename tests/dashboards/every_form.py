@@ -71,7 +71,7 @@ def pages() -> Iterator[str]:
         yield phone_view.claim(replace(CLAIM, state=of), may_decide=True, may_withdraw=True, may_claim=True)
     yield phone_site_view.site(replace(SITE, units=UNITS), may_report=True, picture="")
     yield phone_work_view.sure_of_end("/field/demo/lamp", "lamp", TOLD)
-    calibrating = TOLD | {"unit": "7:pm10", "source": "x"}
+    calibrating = TOLD | {"unit": "7:pm10", "source": "x", "slope": "1"}
     yield phone_work_view.sure_of_calibration(
         "/field/demo/lamp",
         phone_parts.Again("calibrate", calibrating),
