@@ -41,7 +41,7 @@ def test_nothing_is_left(tmp_path: Path, end: signal.Signals) -> None:
     )
     try:
         wait_until(ready.exists, GONE_S, "the room being furnished")
-        assert living(mark)
+        wait_until(lambda: living(mark), GONE_S, "somebody living there")
         runner.send_signal(end)
         assert runner.wait(GONE_S) in (0, -signal.SIGKILL)
         wait_until(lambda: not living(mark), GONE_S, "nobody left in the room")
