@@ -87,6 +87,8 @@ def latest(
         return same
     start = after if pages.key is None else pages.key[0]
     found = service.latest(ctx, asker, address, channel=channel, after_series=start, limit=limit)
+    if channel is not None and not found:
+        service.need_channel(ctx, asker, channel)
     more = found[-1].reading.series.id if len(found) == limit else None
     page = LatestPage.model_construct(
         readings=[latest_view(each) for each in found],

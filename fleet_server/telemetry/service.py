@@ -154,7 +154,7 @@ def latest(
 ) -> list[LatestView]:
     """The newest reading of each series, by its id: of one device, one channel (`pm2_5`), or all.
 
-    Raises NotFound for a device, InvalidRequest for a channel that there is not.
+    Raises NotFound for a device. None has a channel that nobody measures: see `need_channel`.
     """
     authorize(principal, Action.TELEMETRY_READ, str(address) if address else "*")
     now = ctx.clock.now()
@@ -162,8 +162,6 @@ def latest(
         found = latest_store.latest(session, address, channel, after_series, limit, principal.within)
         if not found and address is not None:
             need_device(session, address)
-        if not found and channel is not None:
-            need_channels(session, [channel], principal.within)
     ages: dict[datetime, tuple[float, Freshness]] = {}  # a unit's channels have one time
     views = []
     for reading in found:
@@ -173,6 +171,13 @@ def latest(
             age = ages[reading.time] = (age_s, freshness(age_s))
         views.append(LatestView(reading, *age))
     return views
+
+
+def need_channel(ctx: Context, principal: Principal, name: str) -> None:
+    """For a name that somebody wrote. Raises InvalidRequest where no lamppost ever had it, with the nearest."""
+    authorize(principal, Action.TELEMETRY_READ, "*")
+    with ctx.db.session(principal.tenant) as session:
+        need_channels(session, [name], principal.within)
 
 
 def first_stored(ctx: Context, principal: Principal, address: Address, after: datetime) -> datetime | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dashboards.data import Services
 from fleet_server.access.rules import Principal
+from fleet_server.access.service import SignedIn
 from fleet_server.context import Context
 from fleet_server.devices.rules import Freshness
 from fleet_server.errors import Conflict, Forbidden, InvalidRequest, NotFound
@@ -46,6 +49,19 @@ def test_latest_has_values_in_units_and_ages(context: Context, desk: Desk, post:
     assert len(service.latest(context, VIEWER, channel="pm2_5")) == 1
     with pytest.raises(NotFound, match="no device city/other"):
         service.latest(context, VIEWER, Address("city", "other"))
+
+
+def test_the_map_of_a_city_that_measures_no_dust(context: Context, desk: Desk, post: Post) -> None:
+    """The map asks for a channel that nobody here mistyped, and that none of these lampposts has."""
+    filled(desk, post, minutes_before_now(2))
+    desk.connection.execute("UPDATE series SET channel = 'co2' WHERE channel = 'pm2_5'")
+    by = SignedIn(VIEWER, NOW + timedelta(hours=1))
+    services = Services(context)
+    try:
+        [lamppost] = asyncio.run(services.lampposts(by))
+    finally:
+        services.close()
+    assert (lamppost.name, lamppost.value) == ("lamp-01", None)
 
 
 def test_auto_takes_the_finest_resolution_that_fits(context: Context, desk: Desk, post: Post) -> None:
