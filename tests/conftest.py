@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 from tests.support.mosquitto import broker
 from tests.support.postgres import (
@@ -15,6 +16,7 @@ from tests.support.postgres import (
     scratch_directory,
     template_database,
 )
+from tests.support.waiting import LEAST_S
 
 if TYPE_CHECKING:
     from tests.support.scheduling import OneOfAKindAtATime
@@ -30,6 +32,11 @@ __all__ = [
 
 # A shell that runs the tests in its background has them, and all they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where a test names no time, an answer may take as long as anything else here: a shared machine stops for
+# seconds at a time, and httpx gives up after five.
+for _part in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, _part, LEAST_S)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -49,7 +49,7 @@ class Server:
             while True:
                 came, _ = self._listener.accept()
                 with came, suppress(OSError):
-                    came.settimeout(10)
+                    came.settimeout(30)
                     self._context.wrap_socket(came, server_side=True).close()
 
     def stop(self) -> None:

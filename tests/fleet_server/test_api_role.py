@@ -43,7 +43,7 @@ def serial(serve: Serve) -> int:
     """Serial number of the certificate that the device listener shows; 0 while nobody listens."""
     try:
         with (
-            socket.create_connection(("127.0.0.1", serve.device_port), timeout=5) as plain,
+            socket.create_connection(("127.0.0.1", serve.device_port), timeout=30) as plain,
             trust(serve).wrap_socket(plain, server_hostname="127.0.0.1") as secured,
         ):
             shown = secured.getpeercert(binary_form=True)
@@ -55,7 +55,7 @@ def serial(serve: Serve) -> int:
 
 def status(url: str, context: ssl.SSLContext | None = None) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=10, context=context) as answer:
+        with urllib.request.urlopen(url, timeout=30, context=context) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as refused:
         return refused.code
@@ -87,7 +87,7 @@ def test_old_tls_is_refused(api: Serve) -> None:
     old.maximum_version = ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
     with (
-        socket.create_connection(("127.0.0.1", api.device_port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", api.device_port), timeout=30) as plain,
         pytest.raises(OSError),  # noqa: PT011 - a reset or an alert, by version of OpenSSL
     ):
         old.wrap_socket(plain, server_hostname="127.0.0.1")
@@ -109,7 +109,7 @@ def test_a_renewed_certificate_is_served_without_a_restart_and_a_broken_one_is_n
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x00\x05hello", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 2000])
 def test_garbage_on_the_device_listener_stops_nobody(api: Serve, garbage: bytes) -> None:
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", api.device_port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", api.device_port), timeout=30) as connection:
             connection.sendall(garbage)
     assert serial(api)
     assert status(f"{api.api}/healthz") == 200

@@ -27,7 +27,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
 
 
 def ask(url: str, question: str) -> object:
-    with psycopg.connect(url, connect_timeout=5) as connection:
+    with psycopg.connect(url, connect_timeout=30) as connection:
         row = connection.execute(question).fetchone()
         return row[0] if row else None
 

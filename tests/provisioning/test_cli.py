@@ -44,7 +44,7 @@ def test_from_init_to_a_running_broker(tmp_path: Path, capsys: pytest.CaptureFix
         )
     finally:
         broker.terminate()
-        broker.communicate(timeout=10)
+        broker.communicate(timeout=30)
 
 
 def test_show_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ def test_a_session_from_before_the_list_is_not_resumed(
     context.minimum_version = context.maximum_version = version
 
     def resumed(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool | None]:
-        plain = socket.create_connection((broker.host, broker.port), timeout=10)
+        plain = socket.create_connection((broker.host, broker.port), timeout=30)
         with context.wrap_socket(plain, server_hostname=broker.host, session=session) as made:
             raw = Raw(made)
             assert raw.opened() == 0

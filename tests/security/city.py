@@ -38,7 +38,7 @@ class City:
     tokens: dict[Role, str] = field(default_factory=dict)
 
     def http(self, role: Role | None = None) -> httpx.Client:
-        made = httpx.Client(base_url=self.base, timeout=10)
+        made = httpx.Client(base_url=self.base, timeout=30)
         if role is not None:
             if role not in self.tokens:
                 self.tokens[role] = self.token(role)

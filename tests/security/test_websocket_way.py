@@ -6,25 +6,27 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import ClientConnection
+from websockets.exceptions import InvalidStatus
 
 from edge_agent.errors import BrokerUnreachable, LinkError
 from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
 from edge_agent.ports import BrokerEvents, Session
-from fleet_server import api_role, tunnel
+from fleet_server import api_role
 from fleet_server.api import create_device_app
 from fleet_server.config import Listen, load_config
 from fleet_server.context import Context
 from fleet_server.listening import listening
+from fleet_server.tunnel import PROTOCOL, Places, house_of
 from tests.security.raw_mqtt import heard, publish, subscribe, tls
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
+from tests.support.wss import Tunnel, tunnel
 from wire_contract.topics import Address, Down, Up, down_filter, down_topic, up_topic
 
 ONE = Address("city", "lamp-01")
@@ -120,65 +122,51 @@ def test_the_way_around(broker: MosquittoBroker, tmp_path: Path) -> None:
 
 
 def _refuses_what_is_no_tunnel(broker: MosquittoBroker, port: int) -> None:
-    from websockets.exceptions import ConnectionClosed, InvalidStatus
-    from websockets.sync.client import connect
-
     context = ssl.create_default_context(cafile=str(broker.authority.files.trust))
     url = f"wss://localhost:{port}/mqtt"
-    for wrong in (None, ["mqtt"]):
-        with pytest.raises(InvalidStatus), connect(url, ssl=context, subprotocols=wrong):  # type: ignore[arg-type]
+    for wrong in ([], ["mqtt"]):
+        with pytest.raises(InvalidStatus), tunnel(url, context, *wrong):
             pass
     for sent, code in (("text", 1003), (b"no TLS at all" * 100, 1001), (bytes(2 << 20), 1009)):
-        with connect(url, ssl=context, subprotocols=["tls.lamppost"]) as made:  # type: ignore[list-item]
-            made.send(sent)
-            with suppress(ConnectionClosed):
-                while True:
-                    made.recv(10)  # the broker's alert
-            assert made.close_code == code
-    with connect(url, ssl=context, subprotocols=["tls.lamppost"]) as made:  # type: ignore[list-item]
-        made.socket.sendall(b"\x82\xff" + (8 << 20).to_bytes(8, "big") + bytes(4))
-        with pytest.raises(ConnectionClosed):
-            made.recv(10)  # eight megabytes are announced: nobody waits for them
-        assert made.close_code == 1009
+        with tunnel(url, context, PROTOCOL) as made:
+            made.send(sent)  # to which the broker answers with an alert
+            assert made.closed_with() == code
+    with tunnel(url, context, PROTOCOL) as made:
+        made.send_raw(b"\x82\xff" + (8 << 20).to_bytes(8, "big") + bytes(4))
+        assert made.closed_with() == 1009  # eight megabytes are announced: nobody waits for them
 
 
 def test_who_never_asks_is_cut_off_and_who_is_connected_is_not(
     broker: MosquittoBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from websockets.sync.client import connect
-
     monkeypatch.setattr(api_role, "CONNECTION_LIFE_S", 2.0)
     context = ssl.create_default_context(cafile=str(broker.authority.files.trust))
     with door(broker, tmp_path) as port:
         url = f"wss://localhost:{port}/mqtt"
-        with connect(url, ssl=context, subprotocols=["tls.lamppost"]) as tunnel:  # type: ignore[list-item]
+        with tunnel(url, context, PROTOCOL) as connected:
             plain = socket.create_connection(("localhost", port), 20)
             with context.wrap_socket(plain, server_hostname="localhost") as slow:
                 slow.sendall(b"GET /")
                 with suppress(ConnectionResetError, ssl.SSLEOFError):
                     assert slow.recv(1) == b""
-            assert tunnel.ping().wait(30)
+            connected.ping()
 
 
 def test_nobody_takes_every_place(
     broker: MosquittoBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Who has its share is told when to come again; one that ends makes room; the log has a line."""
-    from websockets.exceptions import InvalidStatus
-    from websockets.sync.client import connect
-
     context = ssl.create_default_context(cafile=str(broker.authority.files.trust))
     with door(broker, tmp_path, tunnels=2) as port, ExitStack() as open_ones:
-        url = f"wss://localhost:{port}/mqtt"
 
-        def another() -> ClientConnection:
-            return connect(url, ssl=context, subprotocols=["tls.lamppost"])  # type: ignore[list-item]
+        def another() -> AbstractContextManager[Tunnel]:
+            return tunnel(f"wss://localhost:{port}/mqtt", context, PROTOCOL)
 
         first = open_ones.enter_context(another())
         open_ones.enter_context(another())
         for _ in range(3):
-            with pytest.raises(InvalidStatus) as refused:
-                another()
+            with pytest.raises(InvalidStatus) as refused, another():
+                pass
             answer = refused.value.response
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
         first.close()
@@ -198,7 +186,7 @@ def test_nobody_takes_every_place(
 
 
 def test_places_are_bounded_in_all_and_by_house() -> None:
-    places = tunnel.Places(each=2, most=3)
+    places = Places(each=2, most=3)
     assert [places.take("a") for _ in range(3)] == [True, True, False]
     assert [places.take(each) for each in "bc"] == [True, False]
     places.leave("a")
@@ -222,4 +210,4 @@ def test_places_are_bounded_in_all_and_by_house() -> None:
     ],
 )
 def test_who_shares_places(address: str, house: str) -> None:
-    assert tunnel.house_of(address) == house
+    assert house_of(address) == house

@@ -105,7 +105,7 @@ class Listener:
         self.client.connect("127.0.0.1", port)
         self.client.subscribe(ALL_UP_FILTER, qos=1)
         self.client.loop_start()
-        assert ready.wait(10)
+        assert ready.wait(30)
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         self.heard.append((message.topic, bytes(message.payload)))
@@ -131,7 +131,7 @@ def mosquitto(folder: Path, most_aliases: int | None) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 def _listens(port: int) -> bool:
@@ -228,7 +228,7 @@ def test_a_callback_may_speak_while_another_thread_does(tmp_path: Path) -> None:
         device.on_connect = on_connect
         device.connect("127.0.0.1", port)
         device.loop_start()
-        assert accepted.wait(10)
+        assert accepted.wait(30)
         device.speak(LIVE, b"first")
         said = {b"first", b"of the callback", b"of another thread"}
         wait_until(lambda: {payload for _, payload in listener.heard} == said, 10, "all three")

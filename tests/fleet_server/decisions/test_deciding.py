@@ -297,9 +297,9 @@ def test_whoever_listens_hears_of_incidents(street: Street, database_url: str) -
     with psycopg.connect(database_url, autocommit=True) as listener:
         listener.execute(f"LISTEN {CHANNEL}")
         street.says(0)
-        list(listener.notifies(timeout=10, stop_after=1))
+        list(listener.notifies(timeout=30, stop_after=1))
         street.decide()
-        [heard] = [json.loads(n.payload) for n in listener.notifies(timeout=10, stop_after=1)]
+        [heard] = [json.loads(n.payload) for n in listener.notifies(timeout=30, stop_after=1)]
     assert heard["devices"] == [street.device(0)]
     assert len(heard["incidents"]) == 1
 
