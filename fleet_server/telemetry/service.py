@@ -174,7 +174,7 @@ def latest(
 
 
 def need_channel(ctx: Context, principal: Principal, name: str) -> None:
-    """For a name that somebody wrote. Raises InvalidRequest where no lamppost ever had it, with the nearest."""
+    """For a name that somebody wrote. Raises InvalidRequest where no lamppost had it, with the nearest."""
     authorize(principal, Action.TELEMETRY_READ, "*")
     with ctx.db.session(principal.tenant) as session:
         need_channels(session, [name], principal.within)
