@@ -132,14 +132,18 @@ def _delivery_trait() -> Json:
             "pattern": "^[A-Za-z0-9_-]{22}$",
             "description": "epoch: the spool's random id, base64url",
         },
-        "c": {**text, "enum": ["0", "1", "2", "3", "4"], "description": "class"},
+        "c": {
+            **text,
+            "enum": ["0", "1", "2", "3", "4"],
+            "description": "class; the topic's where absent",
+        },
         "s": {**text, "pattern": "^[1-9][0-9]{0,18}$", "description": "sequence, of the class, from 1"},
         "h": {**text, "const": "1", "description": "drained after an outage; absent when live"},
         "traceparent": {**text, "description": "W3C Trace Context, where a trace is sampled"},
     }
     return {
         "description": "MQTT 5 user properties of everything that is spooled.",
-        "headers": {"type": "object", "properties": properties, "required": ["e", "c", "s"]},
+        "headers": {"type": "object", "properties": properties, "required": ["e", "s"]},
     }
 
 

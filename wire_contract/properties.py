@@ -1,8 +1,8 @@
 """The MQTT 5 user properties of everything that is spooled: which delivery this is.
 
 Keys are one letter because they travel with every message: `e` epoch (base64url without padding,
-22 characters), `c` class, `s` sequence, `h` the history mark ("1"; absent when live), and
-`traceparent` (W3C Trace Context) where a trace is sampled.
+22 characters), `s` sequence, `h` the history mark ("1"; absent when live), and `traceparent` (W3C Trace
+Context) where a trace is sampled. The class is the topic's; whoever says it, too (`c`), must say the same.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ class Delivery:
     def to_user_properties(self) -> list[tuple[str, str]]:
         pairs = [
             ("e", base64.urlsafe_b64encode(self.epoch).decode().rstrip("=")),
-            ("c", str(int(self.cls))),
             ("s", str(self.sequence)),
         ]
         if self.history:
@@ -58,9 +57,10 @@ class Delivery:
         return pairs
 
     @classmethod
-    def from_user_properties(cls, pairs: Sequence[tuple[str, str]]) -> Delivery:
+    def from_user_properties(cls, pairs: Sequence[tuple[str, str]], of_topic: Class) -> Delivery:
         """Keys that are not ours are left alone; ours may stand once. Raises BadProperties.
 
+        of_topic: the class that travels on the topic. Where `c` says another, the result says that one.
         A traceparent this program cannot read is dropped, as W3C Trace Context asks: it must never
         cost a reading.
         """
@@ -70,7 +70,7 @@ class Delivery:
                 if key in found:
                     raise BadProperties(f"user property {key!r} stands twice")
                 found[key] = value
-        missing = {"e", "c", "s"} - found.keys()
+        missing = {"e", "s"} - found.keys()
         if missing:
             raise BadProperties(f"user properties {sorted(missing)} are missing")
         if found.get("h", "1") != "1":
@@ -78,7 +78,7 @@ class Delivery:
         trace = found.get("traceparent")
         return cls(
             epoch=_epoch(found["e"]),
-            cls=_class(found["c"]),
+            cls=_class(found["c"]) if "c" in found else of_topic,
             sequence=_sequence(found["s"]),
             history="h" in found,
             traceparent=trace if trace is not None and _TRACEPARENT.fullmatch(trace) else None,

@@ -13,6 +13,7 @@ from typing import Any
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.deliveries import delivery_of
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker
 from tests.support.waiting import wait_until
 from wire_contract.classes import Class
@@ -185,7 +186,7 @@ class AckingServer:
 
     def _store(self, address: Address, message: MQTTMessage, content: Message) -> None:
         pairs = getattr(message.properties, "UserProperty", [])
-        delivery = Delivery.from_user_properties(pairs)
+        delivery = delivery_of(message.topic, pairs)
         self.deliveries.append(Received(address, delivery, content, bytes(message.payload)))
         stream = self.streams.setdefault((str(address), delivery.epoch, delivery.cls), Stream())
         if delivery.sequence in stream.stored:

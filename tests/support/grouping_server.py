@@ -21,10 +21,10 @@ from queue import Empty, SimpleQueue
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.deliveries import delivery_of
 from wire_contract.classes import Class
 from wire_contract.envelope import decode, encode
 from wire_contract.messages import Ack, Ask, SampleBatch, VerdictBatch
-from wire_contract.properties import Delivery
 from wire_contract.topics import ALL_UP_FILTER, Address, Down, down_topic, parse_topic
 
 
@@ -113,7 +113,7 @@ class GroupingServer:
         self._between_s = [self._between_s[0] or now_s, now_s]
         self._told["groups"] += 1
         for message in group:
-            delivery = Delivery.from_user_properties(message.properties.UserProperty)  # type: ignore[union-attr]
+            delivery = delivery_of(message.topic, message.properties.UserProperty)  # type: ignore[union-attr]
             key = (delivery.epoch, delivery.cls)
             if self._ledgers.setdefault(key, Ledger()).commit(delivery.sequence):
                 self._note(bytes(message.payload), now_s)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.wire_contract.strategies import messages
 from wire_contract.channels import ON_DOWN, ON_UP
+from wire_contract.classes import Class
 from wire_contract.decode_numpy import decode_any
 from wire_contract.envelope import HEADER, KIND_OF_TAG, decode, encode, seal
 from wire_contract.errors import BadProperties, TruncatedMessage, WireError
@@ -131,4 +132,4 @@ _VALUE = st.text(max_size=30) | st.sampled_from(["1", "-1", "4", "5", "٣", "1e3
 @FUZZ
 def test_user_properties(pairs: list[tuple[str, str]]) -> None:
     with contextlib.suppress(BadProperties):
-        Delivery.from_user_properties(pairs)
+        Delivery.from_user_properties(pairs, Class.LIVE)

@@ -145,7 +145,7 @@ def open_message(incoming: Incoming, now_ms: int) -> Opened:
     if cls is None:
         return _told(incoming, address, channel)
     try:
-        delivery = Delivery.from_user_properties(incoming.properties)
+        delivery = Delivery.from_user_properties(incoming.properties, cls)
     except BadProperties as error:
         return Refused(incoming, address, None, error.code, str(error))
     if delivery.cls is not cls:
@@ -241,9 +241,10 @@ def refuse(incoming: Incoming, reason: str, detail: str) -> Refused:
     except UnknownTopic:
         return Refused(incoming, None, None, reason, detail)
     delivery = None
-    if isinstance(channel, Up) and channel_class(channel) is not None:
+    cls = channel_class(channel) if isinstance(channel, Up) else None
+    if cls is not None:
         with suppress(BadProperties):
-            delivery = Delivery.from_user_properties(incoming.properties)
+            delivery = Delivery.from_user_properties(incoming.properties, cls)
     return Refused(incoming, address, delivery, reason, detail)
 
 

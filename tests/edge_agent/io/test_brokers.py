@@ -15,6 +15,7 @@ from edge_agent.io.paho_broker import BrokerAddress, PahoBroker
 from edge_agent.ports import Broker, BrokerEvents, Session
 from tests.edge_agent.making import ADDRESS
 from tests.support.acking_server import AckingServer
+from tests.support.deliveries import delivery_of
 from tests.support.fakes_edge import MemoryBroker
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker, free_port, mosquitto_program
 from tests.support.waiting import wait_until
@@ -84,9 +85,7 @@ def plain_port(tmp_path: Path) -> Iterator[int]:
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "memory":
         kept: list[tuple[bytes, Delivery]] = []
-        memory = MemoryBroker(
-            lambda _t, payload, pairs: kept.append((payload, Delivery.from_user_properties(pairs)))
-        )
+        memory = MemoryBroker(lambda topic, payload, pairs: kept.append((payload, delivery_of(topic, pairs))))
         yield World(
             memory,
             lambda: kept,

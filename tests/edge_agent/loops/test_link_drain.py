@@ -15,10 +15,10 @@ from edge_agent.loops.board import Board
 from edge_agent.loops.inbound import Inbound
 from edge_agent.loops.link import LinkLoop
 from tests.edge_agent.io.test_spools import NOW_MS, REPLY, row
+from tests.support.deliveries import delivery_of
 from tests.support.fakes_edge import MemoryBroker
 from wire_contract.classes import Class
 from wire_contract.messages import Ack, Presence
-from wire_contract.properties import Delivery
 from wire_contract.topics import Address, Down, down_topic
 
 ADDRESS = Address("city", "post-1")
@@ -47,9 +47,9 @@ class Drain:
             120.0,
         )
 
-    def _hear(self, _topic: str, _payload: bytes, properties: object) -> None:
+    def _hear(self, topic: str, _payload: bytes, properties: object) -> None:
         if properties:
-            delivery = Delivery.from_user_properties(properties)  # type: ignore[arg-type]
+            delivery = delivery_of(topic, properties)  # type: ignore[arg-type]
             self.sent.append((delivery.cls, delivery.sequence))
 
     def turns(self, count: int = 12) -> None:

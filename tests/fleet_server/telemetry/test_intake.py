@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,11 +18,16 @@ POST = Post()
 DAY_MS = 86_400_000
 SAMPLES = POST.samples([NOW_MS])
 
+
+def _of_class(incoming: Incoming, said: Class) -> Incoming:
+    return replace(incoming, properties=(*incoming.properties, ("c", str(int(said)))))
+
+
 REFUSED = {
     "not a topic": (Incoming("lp/2/city/lamp-01/up/live", b""), "unknown_topic"),
     "no properties": (Incoming("lp/1/city/lamp-01/up/live", b"x"), "bad_properties"),
     "class of another topic": (
-        Incoming("lp/1/city/lamp-01/up/live", b"x", POST.publish(Class.HISTORY, b"x").properties),
+        _of_class(POST.publish(Class.LIVE, b"x"), Class.HISTORY),
         "class_mismatch",
     ),
     "no message": (POST.publish(Class.LIVE, b""), "truncated"),
@@ -80,6 +87,14 @@ def test_everything_refused_is_kept_and_acked_where_it_can_be(desk: Desk, post: 
 
 def _renumbered(incoming: Incoming, n: int) -> tuple[tuple[str, str], ...]:
     return tuple((key, str(100 + 2 * n) if key == "s" else value) for key, value in incoming.properties)
+
+
+def test_who_says_the_class_of_the_topic_says_nothing_new() -> None:
+    unsaid = POST.publish(Class.LIVE, SAMPLES)
+    item, same = classify(unsaid, NOW_MS), classify(_of_class(unsaid, Class.LIVE), NOW_MS)
+    assert isinstance(item, Spooled)
+    assert isinstance(same, Spooled)
+    assert same.delivery == item.delivery
 
 
 def test_a_cleared_presence_says_nothing() -> None:
