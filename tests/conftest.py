@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
+from hypothesis import settings
 
 from tests.support.mosquitto import broker
 from tests.support.postgres import (
@@ -37,6 +38,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # seconds at a time, and httpx gives up after five.
 for _part in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, _part, LEAST_S)
+
+# Hypothesis fails an example that takes a fifth of a second by the wall's clock, as any does that the machine
+# stops in, and a strategy that takes one second: without a deadline that is thirty.
+settings.register_profile("a machine that stops", deadline=None)
+settings.load_profile("a machine that stops")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
