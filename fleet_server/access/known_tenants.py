@@ -1,4 +1,5 @@
-"""Is there such a tenant? Asked before something is given in one: a mistyped name would be a new one."""
+"""Is there such a tenant? Asked before something is given or claimed in one, or looked for: a mistyped name
+would be a new one, or have an empty answer."""
 
 from __future__ import annotations
 
@@ -12,17 +13,26 @@ from fleet_server.nearest import told as nearest
 
 
 def need_known(ctx: Context, principal: Principal, name: str) -> None:
-    """Raises NotFound where no tenant has the name, with the nearest: a mistyped one would be made.
+    """As `need_there`, for whoever may see which there are. Who acts in one tenant, or may not see them, is
+    not told: the service that is asked next refuses them."""
+    if _sees_all(principal):
+        need_there(ctx, principal, name)
 
-    "*" and the city of the configuration are known. Who acts in one tenant, or may not see which there are,
-    is not told: the service that is asked next refuses them. A name that is none is its affair, too.
+
+def need_there(ctx: Context, principal: Principal, name: str) -> None:
+    """Raises NotFound where no tenant has the name; with the nearest, for who may see which there are.
+
+    "*" and the city of the configuration are known. A name that can be none is the service's own affair.
     """
-    if principal.within is not None or name == EVERY_TENANT or tenant_problem(name) is not None:
-        return
-    if not permitted(principal, Action.TENANTS_READ):
+    if name == EVERY_TENANT or tenant_problem(name) is not None:
         return
     with ctx.db.session() as session:
         known = store.tenant_names(session) | {ctx.config.tenant.name}
     if name not in known:
+        meant = nearest(name, known) if _sees_all(principal) else ""
         made_by = f"A new one is made by: lamppost fleet tenants add {name}."
-        raise NotFound(f"There is no tenant {name}.", remedy=f"{nearest(name, known)} {made_by}".strip())
+        raise NotFound(f"There is no tenant {name}.", remedy=f"{meant} {made_by}".strip())
+
+
+def _sees_all(principal: Principal) -> bool:
+    return principal.within is None and permitted(principal, Action.TENANTS_READ)

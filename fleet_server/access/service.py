@@ -27,7 +27,7 @@ from fleet_server.access.accounts import (
 )
 from fleet_server.access.deciding import authorize, permitted
 from fleet_server.access.errors import CodeRefused, SecondFactorNeeded
-from fleet_server.access.known_tenants import need_known
+from fleet_server.access.known_tenants import need_known, need_there
 from fleet_server.access.passwords import generated_password
 from fleet_server.access.rules import EVERY_TENANT, HUMAN_ROLES
 from fleet_server.access.second_factor import (
@@ -92,6 +92,7 @@ __all__ = [
     "grant",
     "list_operators",
     "need_known",
+    "need_there",
     "new_recovery_codes",
     "own_account",
     "own_sessions",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from fleet_server.accept_policy import Way
 from fleet_server.access.rules import Action, Principal
-from fleet_server.access.service import authorize
+from fleet_server.access.service import authorize, need_there
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
@@ -55,7 +55,7 @@ def make_batch(
 ) -> MadeBatch:
     """`number` claims for one technician, good for `life` from `valid_from` (now) on.
 
-    Raises Forbidden, InvalidRequest.
+    Raises Forbidden, InvalidRequest, NotFound (no such tenant).
     """
     tenant, instant = tenant_of(ctx, principal), now or datetime.now(UTC)
     authorize(principal, Action.CLAIMS_BATCH, tenant=tenant)
@@ -69,6 +69,7 @@ def make_batch(
     if not -timedelta(days=1) <= start - instant <= timedelta(days=90):
         raise InvalidRequest("A batch begins within the next 90 days.")
     place = devices.checked_place(Place(None, None, district))
+    need_there(ctx, principal, tenant)
     tokens = tuple(claims.new_token() for _ in range(number))
     batch = Batch(
         claims.new_token().id, tenant, technician, district, number, start, start + life,

@@ -17,7 +17,7 @@ from sqlmodel import Session
 
 from fleet_server.accept_policy import Way
 from fleet_server.access.rules import Action, Principal
-from fleet_server.access.service import authorize
+from fleet_server.access.service import authorize, need_there
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
@@ -79,10 +79,11 @@ def register_keys(
     life: timedelta = rules.KEY_LIFE,
     now: datetime | None = None,
 ) -> list[Enrolment]:
-    """All or none of them. Raises Forbidden, InvalidRequest, NameTaken."""
+    """All or none of them. Raises Forbidden, InvalidRequest, NameTaken, NotFound (no such tenant)."""
     tenant, instant = tenant_of(ctx, principal), now or datetime.now(UTC)
     authorize(principal, Action.KEYS_PREREGISTER, tenant=tenant)
     keys = _checked(tenant, vouched, life)
+    need_there(ctx, principal, tenant)
     made = []
     with ctx.db.session(principal.tenant) as session:
         store.expire_due(session, instant)

@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from fleet_server.accept_policy import Way
 from fleet_server.access.rules import ENROLMENT, Action, Principal
-from fleet_server.access.service import authorize
+from fleet_server.access.service import authorize, need_there
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.devices import service as devices
@@ -95,7 +95,7 @@ def make_claim(
 
     place: where it will stand, which its registration takes over. replaces: the device takes the name of a
     lamppost that exists; that one's certificates are revoked when the new one is accepted.
-    Raises Forbidden, InvalidRequest, NameTaken.
+    Raises Forbidden, InvalidRequest, NameTaken, NotFound (no such tenant).
     """
     tenant = tenant or tenant_of(ctx, principal)
     authorize(principal, Action.CLAIMS_CREATE, tenant=tenant)
@@ -107,6 +107,7 @@ def make_claim(
         raise InvalidRequest("A claim that replaces a lamppost names it.")
     check_site(site)
     devices.checked_place(place)
+    need_there(ctx, principal, tenant)
     if device is not None and not replaces and issuing.is_registered(ctx, Address(tenant, device)):
         raise NameTaken(
             f"There is a lamppost {tenant}/{device}.",

@@ -1,6 +1,7 @@
 """What a question names and there is not: an empty answer would look as if nothing had been measured.
 
-Asked only where nothing was found. Names of another tenant are none here: nobody learns of them.
+Asked only where nothing was found; of a tenant, always. Names of another tenant are none here: nobody learns
+of them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from collections.abc import Iterable
 from sqlalchemy import text
 from sqlmodel import Session
 
+from fleet_server.access.rules import Principal
+from fleet_server.access.service import need_there
+from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest, NotFound
 from fleet_server.nearest import told as nearest
 from fleet_server.telemetry import versions
+from wire_contract.errors import InvalidName
 from wire_contract.topics import Address
 
 SHOWN = 64  # characters of a name that somebody made up
@@ -41,6 +46,15 @@ def need_channels(session: Session, asked: Iterable[str], within: str | None) ->
     known = set(session.execute(text(_CHANNELS), {"within": within}).scalars())
     for name in sorted(set(asked) - known) if known else ():
         raise InvalidRequest(f"There is no channel {name[:SHOWN]!r} here.", remedy=nearest(name, known))
+
+
+def need_tenant(ctx: Context, principal: Principal, asked: str) -> None:
+    """Raises InvalidRequest, NotFound."""
+    try:
+        Address(asked, "x")
+    except InvalidName as wrong:
+        raise InvalidRequest(f"tenant: {wrong}") from None
+    need_there(ctx, principal, asked)
 
 
 def need_district(session: Session, asked: str, within: str | None) -> None:

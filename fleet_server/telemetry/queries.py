@@ -17,7 +17,7 @@ from fleet_server.context import Context
 from fleet_server.errors import InvalidRequest, NotFound
 from fleet_server.spans import EARLIEST, span
 from fleet_server.telemetry import completeness_store, district_store, unit_store, versions
-from fleet_server.telemetry.asked import need_channels, need_device, need_district
+from fleet_server.telemetry.asked import need_channels, need_device, need_district, need_tenant
 from fleet_server.telemetry.bucket_store import Stretch
 from fleet_server.telemetry.completeness_store import DayRecord, Days
 from fleet_server.telemetry.district_store import DistrictPoint, Group, GroupPoints, Wanted
@@ -179,9 +179,12 @@ def districts(
     """Means of districts, by tenant, district, channel and unit. Hours and days as the worker last made them.
 
     AUTO: minutes up to six hours, hours up to 62 days, else days. Raises InvalidRequest (a channel that there
-    is not, too), NotFound for a district.
+    is not, too), NotFound for a district or tenant, OtherTenant.
     """
     authorize(principal, Action.AGGREGATES_READ)
+    if wanted.tenant is not None:
+        authorize(principal, Action.AGGREGATES_READ, tenant=wanted.tenant)
+        need_tenant(ctx, principal, wanted.tenant)
     begins, ends = span(ctx, begins, ends)
     if resolution is Resolution.AUTO:
         resolution = district_resolution(begins, ends)
@@ -195,7 +198,7 @@ def districts(
     begins, ends = floored(begins, step), floored(ends, step, up=True)
     with ctx.db.session(principal.tenant) as session:
         there = district_store.groups(session, resolution, wanted, principal.within)
-        _need_wanted(session, wanted, there, principal.within)
+        _need_wanted(session, wanted, there, principal.within or wanted.tenant)
         of = [group for group in there if after is None or group >= after[0]]
         found: list[GroupPoints] = []
         left, expected = limit + 1, max(1, int((ends - begins).total_seconds()) // step)

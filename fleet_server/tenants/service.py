@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from sqlmodel import Session
 
 from fleet_server.access.rules import Action, Principal
-from fleet_server.access.service import authorize
+from fleet_server.access.service import authorize, need_there
 from fleet_server.audit.recording import record
 from fleet_server.context import Context
 from fleet_server.errors import Conflict, InvalidRequest, NotFound
@@ -106,6 +106,7 @@ def own_tenant(ctx: Context, principal: Principal, name: str) -> TenantRecord:
     with ctx.db.session(principal.tenant) as session:
         found: Sequence[TenantRecord] = store.listed(session, name)
     if not found:
+        need_there(ctx, principal, name)
         raise NotFound(f"There is no tenant {name:.64}.")
     return found[0]
 

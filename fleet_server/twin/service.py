@@ -11,6 +11,7 @@ from typing import Any
 from sqlmodel import Session
 
 from fleet_server.access.deciding import authorize
+from fleet_server.access.known_tenants import need_there
 from fleet_server.access.rules import EVERY_TENANT, Action, Principal
 from fleet_server.audit.recording import record
 from fleet_server.audit.rules import beside
@@ -159,7 +160,7 @@ def checked_settings(settings: dict[str, Value]) -> dict[str, Value]:
 def tenant_of(ctx: Context, principal: Principal, asked: str | None) -> str:
     """The tenant that is meant: the one asked for, else the principal's own, else the configured one.
 
-    Raises InvalidRequest, OtherTenant.
+    Raises InvalidRequest, OtherTenant, NotFound (a mistyped one).
     """
     own = principal.tenant
     tenant = asked or (ctx.config.tenant.name if own == EVERY_TENANT else own)
@@ -169,6 +170,8 @@ def tenant_of(ctx: Context, principal: Principal, asked: str | None) -> str:
         raise InvalidRequest(f"tenant: {bad}") from None
     if own not in {EVERY_TENANT, tenant}:
         raise OtherTenant("There is no such thing.")
+    if asked:
+        need_there(ctx, principal, tenant)
     return tenant
 
 

@@ -94,6 +94,21 @@ def test_the_whole_of_it_from_a_terminal(
         (("settings", "set", f"{FLUSH}=5", "--etag", "x"), "an etag is a number"),
         (("settings", "set", "a..b=5"), "is no key"),
         (("settings", "show", "--tenant", "NO"), "tenant"),
+        (("settings", "show", "--tenant", "cty"), "There is no tenant cty. Did you mean city?"),
+        (("settings", "set", f"{FLUSH}=5", "--tenant", "cty"), "no tenant cty"),
+        *(
+            (("groups", *words, "--tenant", "cty"), "no tenant cty")
+            for words in (
+                ("list",),
+                ("preview", "tag.a = 1"),
+                ("show", "pis"),
+                ("add", "x"),
+                ("change", "pis", "--priority", "1"),
+                ("remove", "pis"),
+                ("members", "pis"),
+                ("set", "pis", f"{FLUSH}=5"),
+            )
+        ),
         (("groups", "show", "nobody"), "no group"),
         (("groups", "add", "x", "--query", "tag."), "The query"),
         (("groups", "members", "pis", "--add", "lamp-07"), "A query decides"),

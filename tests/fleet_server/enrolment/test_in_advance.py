@@ -37,6 +37,7 @@ from fleet_server.enrolment.registered_keys import Vouched
 from fleet_server.enrolment.rules import State
 from fleet_server.enrolment.service import Issued, Waiting
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound
+from fleet_server.tenants import service as tenants
 from provisioning import requests
 from provisioning.authority import Authority
 from tests.fleet_server.enrolment.test_service import claim, enrolled, leaf
@@ -225,12 +226,32 @@ def test_a_registered_key_asks_without_a_claim(ctx: Context) -> None:
 
 
 def test_another_city_that_reads_a_label_takes_no_lamppost_with_it(ctx: Context) -> None:
+    tenants.put_tenant(ctx, ADMIN, "village")
     mine, _ = make_request("city/lamp-1")
     registered_keys.register_keys(ctx, ADMIN, [Vouched("lamp-1", key_of(mine))])
     registered_keys.register_keys(ctx, ELSEWHERE, [Vouched("lamp-1", key_of(mine))])
     answer = service.request_with_key(ctx, mine)
     assert isinstance(answer, Issued)
     assert answer.enrolment.tenant == "city"
+
+
+def test_nothing_is_claimed_in_a_tenant_that_there_is_not(ctx: Context) -> None:
+    """Whoever may act in every tenant may have mistyped the one that the session acts in."""
+    tenants.put_tenant(ctx, ADMIN, "village")
+    vilage = replace(ELSEWHERE, tenant="vilage")
+    made_by = "There is no tenant vilage. A new one is made by: lamppost fleet tenants add vilage."
+    for told, act in (
+        (made_by, lambda: service.make_claim(ctx, vilage, "lamp-1")),
+        (made_by, lambda: batches.make_batch(ctx, vilage, "ana", 1)),
+        (made_by, lambda: registered_keys.register_keys(ctx, vilage, [Vouched("lamp-1", "0" * 32)])),
+        ("Did you mean village?", lambda: service.make_claim(ctx, ADMIN, "lamp-1", tenant="vilage")),
+    ):
+        with pytest.raises(NotFound) as refused:
+            act()
+        assert told in str(refused.value)
+    assert {each.name for each in tenants.list_tenants(ctx, ADMIN)} == {"village"}
+    assert service.make_claim(ctx, ELSEWHERE, "lamp-1").enrolment.tenant == "village"
+    assert service.make_claim(ctx, ADMIN, "lamp-1").enrolment.tenant == "city"  # the configuration's
 
 
 def test_who_is_quarantined_is_let_in_by_no_rule(ctx: Context) -> None:

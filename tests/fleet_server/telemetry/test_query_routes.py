@@ -161,10 +161,13 @@ def test_the_minutes_of_a_district(http: TestClient, desk: Desk, posts: list[Pos
     question = {"from": query["from"], "resolution": "raw"}
     raw = http.get(f"{API}/telemetry/series/2", params=question).json()["points"]
     assert [p["mean"] for p in only["points"]] == pytest.approx([p["value"] for p in raw])
-    other = {**query, "tenant": "lisboa", "district": "Harbour"}
-    none = http.get(f"{API}/telemetry/districts", params=other).json()
+    desk.connection.execute("INSERT INTO tenant (name) VALUES ('lisboa')")
+    none = http.get(f"{API}/telemetry/districts", params={**query, "tenant": "lisboa"}).json()
     assert (none["districts"], none["next"]) == ([], None)
     for wrong, status, told in (
+        ({"tenant": "lisboa", "district": "Harbour"}, 404, "There is no district 'Harbour' here."),
+        ({"tenant": "lisbo"}, 404, "There is no tenant lisbo. A new one is made by"),
+        ({"tenant": "Lisboa!"}, 422, "tenant: "),
         ({"district": "Habour"}, 404, "There is no district 'Habour' here. Did you mean Harbour?"),
         ({"channel": ["pm2_5", "pm99"]}, 422, "There is no channel 'pm99' here."),
         ({"channel": "pm25"}, 422, "There is no channel 'pm25' here. Did you mean pm2_5?"),

@@ -414,6 +414,19 @@ def test_the_same_questions_have_answers(cities: Cities, tenant: str) -> None:
         assert (LISBOA in text) == (tenant == "*"), line
 
 
+def test_a_mistyped_tenant_is_told_and_the_nearest_to_who_may_see_them(cities: Cities) -> None:
+    for path in (
+        "telemetry/districts?tenant=", "settings/tenant?tenant=", "groups?tenant=", "groups/g?tenant=",
+        "groups/g/members?tenant=", "tenants/",
+    ):  # fmt: skip
+        answer = cities.ask(f"GET /api/v1/{path}lisbo", Role.ADMIN, cities.own, "*")
+        meant = "There is no tenant lisbo. Did you mean lisboa?"
+        assert (answer.status_code, answer.json()["detail"].startswith(meant)) == (404, True), path
+    for role in (Role.PARTNER, Role.OPERATOR):  # they act everywhere, and may not list the tenants
+        answer = cities.ask("GET /api/v1/telemetry/districts?tenant=lisbo", role, cities.own, "*")
+        assert (answer.status_code, LISBOA in answer.text) == (404, False), role
+
+
 @pytest.mark.usefixtures("walls")
 def test_asking_for_another_tenant_by_name_finds_nothing(cities: Cities) -> None:
     for address in (
@@ -429,8 +442,13 @@ def test_asking_for_another_tenant_by_name_finds_nothing(cities: Cities) -> None
         f"/sta/v1.1/Observations('{2 * cities.other['series_id']}:{NOW_MS - 60_000}')",
     ):
         assert cities.ask(f"GET {address}", Role.ADMIN, cities.own).status_code == 404, address
-    answer = cities.ask(f"GET /api/v1/telemetry/districts?tenant={LISBOA}", Role.ADMIN, cities.own)
-    assert (answer.status_code, answer.json()["districts"]) == (200, [])
+    for path in ("telemetry/districts", "settings/tenant", "groups", "groups/g", "groups/g/members"):
+        told = [
+            cities.ask(f"GET /api/v1/{path}?tenant={name}", Role.ADMIN, cities.own)
+            for name in (LISBOA, "lisbo", "nowhere")  # there or not: the same words, and none of others
+        ]
+        assert [each.status_code for each in told] == [404] * 3, path
+        assert {each.json()["detail"] for each in told} == {"There is no such thing."}, path
     for subject in ("units", "districts", "index", "district_index"):
         export = f"GET /api/v1/telemetry/export?subject={subject}&to=2026-11-20T13:00:00Z"
         told = cities.ask(export, Role.ADMIN, cities.own)

@@ -475,6 +475,7 @@ def test_a_query_that_takes_long_keeps_nobody_waiting(
 
 def test_no_more_groups_than_the_quota(client: TestClient, context: Context) -> None:
     tenants.put_tenant(context, ADMIN, "city", quotas={"groups": 2})
+    tenants.put_tenant(context, ADMIN, "town")
     made = [client.post("/api/v1/groups", json={"name": name}) for name in ("a", "b", "c")]
     assert [each.status_code for each in made] == [201, 201, 409]
     assert "may have 2 groups" in made[2].json()["detail"]
