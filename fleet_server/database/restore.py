@@ -7,6 +7,7 @@ one. What an earlier restore left half done (`NAME_restoring_…`) is dropped by
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import tempfile
 import time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import Connection, sql
@@ -38,7 +39,7 @@ from fleet_server.database.state import (
     server_of,
     with_database,
 )
-from fleet_server.errors import ConfigurationError
+from fleet_server.errors import ConfigurationError, DatabaseUnreachable
 from fleet_server.progress import size
 
 ADVISORY_LOCK = 7_265_020  # one restore a server at a time
@@ -47,6 +48,10 @@ RESTORING = "_restoring_"
 BEFORE = "_before_"
 LEAVING_S = 2.0  # a backend ends some milliseconds after its client has gone
 MAX_NAME_BYTES = 63  # PostgreSQL's NAMEDATALEN - 1
+WAKING: LiteralString = "_timescaledb_functions.start_background_workers()"  # since 2.12
+SCHEDULER = "TimescaleDB Background Worker Scheduler"  # one a database; whoever renames that, stops it
+
+_log = logging.getLogger(__name__)
 
 Told = Callable[[str], None]
 
@@ -92,7 +97,8 @@ def restore(file: Path, url: str, told: Told, *, replace: bool, use_timescale: b
             with connected(there, autocommit=True) as connection:
                 connection.execute("ANALYZE")
             aside = f"{_short(name)}{BEFORE}{stamp}" if exists else None
-            _swap(keeper, fresh, name, aside)
+            with _awake_again(url, exists):
+                _swap(keeper, fresh, name, aside)
         if aside is not None and not occupied:
             keeper.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(aside)))
             aside = None
@@ -173,11 +179,14 @@ def _check_alone(keeper: Connection[Any], name: str) -> None:
 
 
 def _users(keeper: Connection[Any], name: str) -> list[str]:
-    """What those call themselves that are connected to it."""
+    """What those call themselves that are connected to it.
+
+    Who is no superuser sees of others' processes the name, and not the type.
+    """
     found = keeper.execute(
         "SELECT application_name FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-        " AND coalesce(backend_type, 'client backend') = 'client backend'",
-        (name,),
+        " AND coalesce(backend_type, 'client backend') = 'client backend' AND application_name <> %s",
+        (name, SCHEDULER),
     )
     return [str(row[0]) for row in found]
 
@@ -308,14 +317,48 @@ def _run(file: Path, manifest: Manifest, url: str, server: Server, told: Told) -
         raise ConfigurationError(f"pg_restore failed ({status}): {reason.rstrip('.')}.")
 
 
+@contextmanager
+def _awake_again(url: str, exists: bool) -> Iterator[None]:
+    """Afterwards, TimescaleDB's jobs run in the database that bears the name then, the new one or the old.
+
+    Whoever renames a database stops its scheduler, even where the name is refused, until it is started or
+    PostgreSQL starts anew: what is old would be neither compressed nor removed. exists: there is an old one.
+    """
+    swapped = False
+    try:
+        yield
+        swapped = True
+    finally:
+        if swapped or exists:
+            _wake(url)
+
+
+def _wake(url: str) -> None:
+    """Where it cannot, it says so in the log: what was restored is restored."""
+    try:
+        with connected(url, autocommit=True) as connection:
+            row = connection.execute(f"SELECT to_regprocedure('{WAKING}') IS NOT NULL").fetchone()
+            if row is not None and row[0]:
+                connection.execute(f"SELECT {WAKING}")
+    except (psycopg.Error, DatabaseUnreachable) as refused:
+        _log.warning(
+            "TimescaleDB's jobs do not run in %s (%s): have a superuser run there SELECT %s;",
+            database_of(url),
+            first_line(refused),
+            WAKING,
+        )
+
+
 def _swap(keeper: Connection[Any], fresh: str, name: str, aside: str | None) -> None:
     """Both names at once. Raises DatabaseOccupied where somebody has come in meanwhile."""
     rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-    # TimescaleDB's schedulers and autovacuum are nobody who reads
+    # Autovacuum is nobody who reads. TimescaleDB's schedulers are stopped by the renaming, with their jobs;
+    # one that ends otherwise may come back by itself, and is not stopped then (its issue 8266).
     keeper.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = ANY(%s) AND backend_type NOT IN ('client backend', 'parallel worker')",
-        ([fresh, name],),
+        " WHERE datname = ANY(%s) AND backend_type NOT IN ('client backend', 'parallel worker')"
+        " AND application_name <> %s",
+        ([fresh, name], SCHEDULER),
     )
     try:
         with keeper.transaction():

@@ -17,6 +17,7 @@ import pytest
 from fleet_server.config import RetentionConfig
 from fleet_server.database import looking
 from fleet_server.database import manifest as manifests
+from fleet_server.database import restore as restoring
 from fleet_server.database.backup import back_up
 from fleet_server.database.errors import BackupUnusable, DatabaseOccupied
 from fleet_server.database.findings import all_sound
@@ -31,7 +32,10 @@ from tests.fleet_server.database.conftest import HOURS, POSTS, Saved, databases,
 from tests.fleet_server.telemetry.stores import ENGINES, Store, assert_all_agree, opened, stored
 from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, Post
 from tests.support.postgres import with_database
+from tests.support.waiting import wait_until
 from wire_contract.classes import Class
+
+_OF = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
 
 
 def quiet(_: str) -> None:
@@ -230,6 +234,46 @@ def test_a_full_database_is_put_aside_only_when_told_and_unused(
         [database_of(fresh_url), str(done.put_aside)]
     )
     assert states(fresh_url) == saved.made.manifest.tables
+
+
+# As far as the loader of TimescaleDB matters here: who renames a database stops its jobs, and only this
+# function starts them. It is in the backup, as an extension's would not be.
+_JOBS = """
+CREATE SCHEMA _timescaledb_functions;
+CREATE TABLE _timescaledb_functions.started (database name);
+CREATE FUNCTION _timescaledb_functions.start_background_workers() RETURNS boolean LANGUAGE sql
+AS $$ INSERT INTO _timescaledb_functions.started VALUES (current_database()) RETURNING true $$;
+"""
+
+
+def test_the_jobs_of_timescaledb_run_again_under_the_name_that_was_given(
+    database_url: str, fresh_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(_JOBS.encode())
+    made = back_up(database_url, tmp_path, "city", (), quiet)
+    restore(made.file, fresh_url, quiet, replace=False, use_timescale=False)
+    name = database_of(fresh_url)
+    started = "SELECT database FROM _timescaledb_functions.started"
+    with psycopg.connect(fresh_url, autocommit=True) as connection:
+        assert connection.execute(started).fetchall() == [(name,)]
+        with pytest.raises(DatabaseOccupied), restoring._awake_again(fresh_url, exists=True):
+            raise DatabaseOccupied("Somebody reads.")
+        assert len(connection.execute(started).fetchall()) == 2
+        connection.execute("DROP TABLE _timescaledb_functions.started")
+        with restoring._awake_again(fresh_url, exists=True):
+            assert not caplog.records, "nothing was refused until now"
+    assert f"jobs do not run in {name}" in caplog.text
+
+
+def test_a_scheduler_of_timescaledb_uses_no_database(database_url: str) -> None:
+    """Who is no superuser sees only what it calls itself."""
+    name = database_of(database_url)
+    with psycopg.connect(with_database(database_url, "postgres"), autocommit=True) as keeper:
+        for called, users in (("a page", ["a page"]), (restoring.SCHEDULER, [])):
+            with psycopg.connect(database_url, application_name=called):
+                assert restoring._users(keeper, name) == users
+            wait_until(lambda: not keeper.execute(_OF, (name,)).fetchall(), 10, "it to leave")
 
 
 def test_backups_take_turns_and_keep_to_their_number(saved: Saved, tmp_path: Path) -> None:
