@@ -111,7 +111,6 @@ def chunks(connection: psycopg.Connection[Any]) -> dict[str, int]:
         " WHERE NOT is_compressed AND (hypertable_name LIKE 'sample%' OR hypertable_name = 'unit_minute')"
     ).fetchall():
         connection.execute("SELECT compress_chunk(%s::regclass)", (chunk,))
-    connection.execute("CHECKPOINT")
     found = dict(connection.execute(_HYPERTABLES).fetchall())
     parts = {
         part: sum(int(size) for name, size in found.items() if name.startswith(start))

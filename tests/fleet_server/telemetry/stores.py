@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ ENGINES = (
 )
 BOTH = (ENGINES[0], ENGINES[2])
 """What is no pretence."""
+_numbers = itertools.count(1)
 SLOTS = range(16)
 NONE = (0, 0, None, None, 0)
 Fold = tuple[int, int, int | None, int | None, int]
@@ -45,7 +47,7 @@ def new_timescale_database() -> Iterator[str]:
     """An empty one on the server with TimescaleDB; skips where there is none."""
     if not GIVEN:
         pytest.skip("no TimescaleDB here (set LAMPPOST_TEST_TIMESCALE_URL)")
-    name = f"lamppost_timescale_{os.getpid()}"
+    name = f"lamppost_timescale_{os.getpid()}_{next(_numbers)}"  # a module's own may live beside a test's
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
     with psycopg.connect(SERVER, autocommit=True) as server:
         server.execute(drop)

@@ -44,7 +44,8 @@ def run_policies(store: Store, now: datetime, tables: Sequence[str] = TABLES) ->
                 "SELECT 1 FROM timescaledb_information.job_stats"
                 " WHERE job_id = %s AND last_successful_finish > '-infinity'"
             )
-            wait_until(partial(desk.rows, ran, job), 60, "a background worker's run")
+            # its launcher looks for new databases once a minute, its scheduler for jobs every few seconds
+            wait_until(partial(desk.rows, ran, job), 150, "a background worker's run")
         else:
             desk.rows("SELECT drop_chunks(%s, older_than => %s - %s::interval)", table, now, drop_after)
             desk.connection.execute(
