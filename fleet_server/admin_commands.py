@@ -59,7 +59,7 @@ def claim_new(ctx: Context, options: argparse.Namespace) -> list[Row]:
         {
             "claim": made.token,
             "device": found.device or "(free)",
-            "site": found.site,
+            "site": found.site or None,
             "expires": _instant(found.expires_at),
         }
     ]
@@ -117,8 +117,9 @@ def place_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
     found = devices.change_place(
         ctx, console(), address_of(ctx, options.name), at=options.at or "keep", district=options.district
     ).record
-    at = "" if found.latitude is None else f"{found.latitude},{found.longitude}"
-    return [{"lamppost": str(found.address), "at": at, "district": found.district, "cell": found.cell}]
+    at = None if found.latitude is None else f"{found.latitude},{found.longitude}"
+    where: Row = {"at": at, "district": found.district or None, "cell": found.cell or None}
+    return [{"lamppost": str(found.address)} | where]
 
 
 def calibration_set(ctx: Context, options: argparse.Namespace) -> list[Row]:
@@ -150,9 +151,9 @@ def dead_letters_list(ctx: Context, options: argparse.Namespace) -> list[Row]:
     return [
         {
             "id": each.id,
-            "device": each.device or "",
+            "device": each.device,
             "reason": each.reason,
-            "detail": each.detail,
+            "detail": each.detail or None,
             "bytes": each.payload_bytes,
             "received": _instant(each.received_at),
             "replayed": _instant(each.replayed_at),
@@ -177,7 +178,7 @@ def _lamppost(seen: devices.DeviceView) -> Row:
     return {
         "lamppost": str(found.address),
         "state": str(found.state),
-        "site": found.site,
+        "site": found.site or None,
         "link": str(found.presence),
         "data": str(seen.freshness),
         "open": found.conditions,
@@ -189,7 +190,7 @@ def _claim(found: Enrolment) -> Row:
         "claim": found.claim_id,
         "state": str(found.state),
         "device": found.device or "(free)",
-        "site": found.site,
+        "site": found.site or None,
         "made by": found.created_by,
         "expires": _instant(found.expires_at),
     }
@@ -200,12 +201,12 @@ def _enrolment(found: Enrolment) -> Row:
         "id": found.id,
         "state": str(found.state),
         "device": f"{found.tenant}/{found.device or '(free)'}",
-        "site": found.site,
-        "key fingerprint": found.key_fingerprint,
-        "ends another": "yes" if found.known or found.replaces else "",
+        "site": found.site or None,
+        "key fingerprint": found.key_fingerprint or None,
+        "ends another": "yes" if found.known or found.replaces else None,
         "claim": found.claim_id,
         "asked": _instant(found.requested_at),
-        "decided by": found.decided_by,
+        "decided by": found.decided_by or None,
     }
 
 

@@ -49,7 +49,7 @@ def _row(known: Known) -> Row:
     return {
         "serial": made.serial,
         "state": str(known.standing),
-        "reason": known.reason,
+        "reason": known.reason or None,
         "from": _told(made.issued_at),
         "until": _told(made.not_after),
         "revoked": _told(made.revoked_at),
@@ -57,5 +57,5 @@ def _row(known: Known) -> Row:
     }
 
 
-def _told(instant: datetime | None) -> str:
-    return "" if instant is None else instant.isoformat(timespec="seconds")
+def _told(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat(timespec="seconds")

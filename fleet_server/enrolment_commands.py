@@ -152,13 +152,13 @@ def _batch(b: batches.Batch) -> Row:
         "batch": b.id,
         "state": str(b.state),
         "technician": b.technician,
-        "district": b.district,
+        "district": b.district or None,
         "claims": b.size,
         "unused": b.unused,
         "used": b.used,
         "from": _instant(b.valid_from),
         "until": _instant(b.valid_until),
-        "reason": b.reason,
+        "reason": b.reason or None,
     }
 
 
@@ -167,7 +167,7 @@ def _key(found: registered_keys.Enrolment) -> Row:
         "claim": found.claim_id,
         "device": found.device,
         "key": found.registered_key,
-        "site": found.site,
+        "site": found.site or None,
         "expires": _instant(found.expires_at),
     }
 
@@ -179,7 +179,7 @@ def _alarm(a: batches.Alarm) -> Row:
         "claim": a.claim_id,
         "device": a.device,
         "key": a.key_fingerprint,
-        "seen by": a.seen_by,
+        "seen by": a.seen_by or None,
     }
 
 

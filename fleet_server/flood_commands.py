@@ -46,5 +46,5 @@ def flood_list(ctx: Context, options: argparse.Namespace) -> list[Row]:
     ]
 
 
-def _told(instant: datetime | None) -> str:
-    return "" if instant is None else instant.isoformat(timespec="seconds")
+def _told(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat(timespec="seconds")

@@ -79,8 +79,8 @@ def _incident(ctx: Context, found: IncidentRecord) -> Row:
         "opened": _instant(found.opened_at),
         "last verdict": _instant(found.last_verdict_at),
         "closed": _instant(found.closed_at),
-        "looked after by": found.acknowledged_by,
-        "silenced until": _instant(found.silenced_until) if service.silenced(ctx, found) else "",
+        "looked after by": found.acknowledged_by or None,
+        "silenced until": _instant(found.silenced_until) if service.silenced(ctx, found) else None,
         "version": found.version,
     }
 
@@ -88,9 +88,9 @@ def _incident(ctx: Context, found: IncidentRecord) -> Row:
 def _more(found: IncidentRecord) -> Row:
     return {
         "began": _instant(found.first_verdict_at),
-        "why closed": found.close_reason,
-        "closed by": found.closed_by,
-        "part of": found.merged_into or "",
+        "why closed": found.close_reason or None,
+        "closed by": found.closed_by or None,
+        "part of": found.merged_into,
         "peak score": round(found.peak_score, 3),
     }
 
@@ -103,7 +103,7 @@ def _member(found: MemberRecord) -> Row:
         "to": _instant(found.last_at),
         "score": round(found.peak_score, 3),
         "verdicts": found.verdicts,
-        "fault": found.fault,
+        "fault": found.fault or None,
     }
 
 
@@ -114,24 +114,24 @@ def _verdict(found: VerdictRecord) -> Row:
         "kind": found.kind,
         "score": round(found.score, 3),
         "confidence": round(found.confidence, 3),
-        "model": found.model,
-        "reason": found.reason,
+        "model": found.model or None,
+        "reason": found.reason or None,
     }
 
 
 def _event(found: EventRecord) -> Row:
-    return {"at": _instant(found.at), "by": found.by, "what": str(found.what), "text": found.text}
+    return {"at": _instant(found.at), "by": found.by, "what": str(found.what), "text": found.text or None}
 
 
 def _lines(rows: list[Row]) -> str:
     """Rows below each other, for people."""
-    return "".join("\n  " + "  ".join(_word(value) for value in row.values() if value != "") for row in rows)
+    return "".join("\n  " + "  ".join(filter(None, map(_word, row.values()))) for row in rows)
 
 
 def _word(value: Any) -> str:
-    """What lampposts and people wrote, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(value))
+    """What lampposts and people wrote, without what a terminal would obey; "" for None."""
+    return "" if value is None else "".join(letter if letter.isprintable() else " " for letter in str(value))
 
 
-def _instant(at: datetime | None) -> str:
-    return "" if at is None else at.isoformat(timespec="seconds")
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")

@@ -186,8 +186,8 @@ def sessions_list(ctx: Context, options: argparse.Namespace) -> list[Row]:
             "session": each.number,
             "tenant": each.tenant,
             "by": each.via,
-            "from": each.address,
-            "with": each.agent[:60],
+            "from": each.address or None,
+            "with": each.agent[:60] or None,
             "began": _instant(each.began_at),
             "ends": _instant(each.expires_at),
         }
@@ -257,7 +257,7 @@ def _password(options: argparse.Namespace) -> str:
 def _operator(found: Operator) -> Row:
     return {
         "name": found.name,
-        "roles": _roles(found),
+        "roles": _roles(found) or None,
         "state": "disabled" if found.disabled else "active",
         "second factor": "yes" if found.has_factor else "no",
         "made": _instant(found.created_at),
@@ -292,14 +292,14 @@ def _request(found: two_person.Request) -> Row:
         "state": str(found.state),
         "action": found.action,
         "on": found.resource,
-        "what": found.what,
-        "reason": found.reason,
+        "what": found.what or None,
+        "reason": found.reason or None,
         "asked by": found.asked_by,
         "asked": _instant(found.asked_at),
-        "decided by": found.decided_by,
-        "note": found.note,
+        "decided by": found.decided_by or None,
+        "note": found.note or None,
     }
 
 
-def _instant(at: datetime | None) -> str:
-    return "" if at is None else at.isoformat(timespec="seconds")
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")

@@ -46,7 +46,9 @@ def retention_list(ctx: Context, _: argparse.Namespace) -> list[Row]:
     return rows + [_row(tenant=each.tenant, kind=each.kind, name=each.name) for each in found.kinds]
 
 
-def _row(tenant: str = "", kind: str = "", name: str = "", days: int | str = "") -> Row:
+def _row(
+    tenant: str | None = None, kind: str | None = None, name: str = "", days: int | str | None = None
+) -> Row:
     return {"tenant": tenant, "kind": kind, "class": name, "days": days}
 
 

@@ -113,9 +113,9 @@ def list_commands(ctx: Context, options: argparse.Namespace) -> list[Row]:
 
 def show(ctx: Context, options: argparse.Namespace) -> list[Row]:
     found = service.get_command(ctx, console(), _number(options.id))
-    more: Row = {"reason": found.reason, "bulk": found.bulk or "", "sent": _at(found.sent_at)}
-    more |= {"times sent": found.sendings, "began": _at(found.began_at), "late": found.late}
-    file = "" if found.file is None else f"{found.file.name}, {found.file.pieces} of {found.file.of} pieces"
+    more: Row = {"reason": found.reason or None, "bulk": found.bulk, "sent": _at(found.sent_at)}
+    more |= {"times sent": found.sendings, "began": _at(found.began_at), "late": found.late or None}
+    file = None if found.file is None else f"{found.file.name}, {found.file.pieces} of {found.file.of} pieces"
     return [_row(found) | more | {"file": file} | found.result]
 
 
@@ -209,7 +209,7 @@ def _row(found: CommandRecord) -> Row:
         "asked": _at(found.asked_at),
         "by": found.asked_by,
         "ended": _at(found.ended_at),
-        "detail": found.detail,
+        "detail": found.detail or None,
     }
 
 

@@ -96,4 +96,4 @@ def tenants_quota(ctx: Context, options: argparse.Namespace) -> list[Row]:
 def _row(found: TenantRecord) -> Row:
     holds = rules.with_usual(dict(found.own))
     limits = {column: getattr(holds, name) or None for name, column in COLUMNS.items()}
-    return {"name": found.name, "title": found.title, "lampposts": found.active, **limits}
+    return {"name": found.name, "title": found.title or None, "lampposts": found.active, **limits}

@@ -205,7 +205,7 @@ def _twin(found: Twin) -> list[Row]:
                 "setting": key,
                 "desired": sync.desired.get(key),
                 "from": None if origin is None else f"{origin.source} {origin.name}",
-                "ties": None if origin is None else ", ".join(origin.ties),
+                "ties": None if origin is None else ", ".join(origin.ties) or None,
                 "reported": found.reported.get(key),
                 "state": _state(key in sync.desired, key in delta, ack),
                 "etag": found.revision,
@@ -237,7 +237,7 @@ def _setting(each: Setting) -> Row:
 def _group(found: groups.Group) -> Row:
     return {
         "group": found.name,
-        "title": found.title,
+        "title": found.title or None,
         "query": found.query,
         "priority": found.priority,
         "members": found.members,

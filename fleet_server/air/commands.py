@@ -52,6 +52,6 @@ def row(found: CalibrationRecord) -> Row:
         "offset": entry.offset,
         "humidity": entry.humidity,
         "valid from": found.valid_from.astimezone(UTC).isoformat(timespec="seconds"),
-        "source": entry.source,
+        "source": entry.source or None,
         "by": found.created_by,
     }

@@ -49,6 +49,7 @@ class Console:
     def rows(self, *arguments: object) -> Any:
         status, out, _ = self.text(*arguments, "--json")
         assert status == 0, out
+        assert ': ""' not in out, "what is not there is null"
         return json.loads(out)
 
 
@@ -64,7 +65,7 @@ def test_a_days_work(console: Console, street: Street) -> None:
     assert console.rows("ack", number)[0]["looked after by"].startswith("console:")
     [silenced] = console.rows("silence", number, "--for", "2h")
     assert silenced["silenced until"].startswith("2026-11-20T14:")
-    assert console.rows("silence", number, "--off")[0]["silenced until"] == ""
+    assert console.rows("silence", number, "--off")[0]["silenced until"] is None
     console.rows("note", number, "a skip burns")
     [closed] = console.rows("close", number, "--reason", "put out")
     assert closed["state"] == "closed"
@@ -91,6 +92,7 @@ def test_the_table_is_for_people(console: Console, street: Street) -> None:
     assert len(lines) == 3
     shown = console.text("show", console.rows("list")[-1]["id"])[1]
     assert "PM2.5 rose fast" in shown
+    assert "None" not in shown
     assert "\x1b" not in shown, "what a lamppost writes is not obeyed by the terminal"
     number = console.rows("list")[-1]["id"]
     console.rows("close", number, "--reason", "put out\x1b[2J")

@@ -33,6 +33,7 @@ class Console:
     def rows(self, *arguments: object) -> Any:
         status, out = self.text(*arguments, "--json")
         assert status == 0, out
+        assert ': ""' not in out, "what is not there is null"
         return json.loads(out)
 
 
@@ -59,6 +60,11 @@ def test_accounts_tokens_sessions_and_approvals(console: Console, tmp_path: Path
         "porto: admin", "porto: approver", "viewer",
     ]  # fmt: skip
     ctx = Context.of(load_config(console.config_file))
+    access.sign_in(ctx, "ana", PASSWORD)
+    assert [(each["from"], each["with"]) for each in console.rows("sessions", "list", "ana")] == [
+        (None, None)
+    ]
+    console.rows("sessions", "end", "ana")
     access.sign_in(ctx, "ana", PASSWORD, "10.0.0.1")
     assert [each["from"] for each in console.rows("sessions", "list", "ana")] == ["10.0.0.1"]
     assert console.rows("sessions", "end", "ana") == [{"name": "ana", "ended": 1}]

@@ -54,12 +54,12 @@ def test_rules_are_made_listed_and_cleared(
     capsys.readouterr()
     assert run(config, "list") == 0
     assert answer(capsys) == [
-        {"tenant": "", "kind": "", "class": "short", "days": 30},
-        {"tenant": "", "kind": "", "class": "standard", "days": 400},
-        {"tenant": "", "kind": "", "class": "long", "days": "for ever"},
-        {"tenant": "city", "kind": "", "class": "short", "days": 5},
-        {"tenant": "harbour", "kind": "", "class": "long", "days": 900},
-        {"tenant": "city", "kind": "co2", "class": "long", "days": ""},
+        {"tenant": None, "kind": None, "class": "short", "days": 30},
+        {"tenant": None, "kind": None, "class": "standard", "days": 400},
+        {"tenant": None, "kind": None, "class": "long", "days": "for ever"},
+        {"tenant": "city", "kind": None, "class": "short", "days": 5},
+        {"tenant": "harbour", "kind": None, "class": "long", "days": 900},
+        {"tenant": "city", "kind": "co2", "class": "long", "days": None},
     ]
     assert run(config, "clear", "--kind", "co2") == 0
     assert run(config, "clear", "--class", "short") == 0

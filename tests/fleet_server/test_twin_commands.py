@@ -66,7 +66,7 @@ def test_the_whole_of_it_from_a_terminal(
         "presence.refresh_s": "group pis",
         FLUSH: "device city/lamp-07",
     }
-    assert {(each["reported"], each["ties"]) for each in rows("twin", "show", "lamp-07")} == {(None, "")}
+    assert {(each["reported"], each["ties"]) for each in rows("twin", "show", "lamp-07")} == {(None, None)}
     assert "None" not in text("twin", "show", "lamp-07")[1]
     assert rows("twin", "set", "lamp-07", "log.level=debug")[0]["setting"] == "log.level"
     for unset in ("log", "sensor.front.every_s", "sensor"):
