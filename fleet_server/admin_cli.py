@@ -50,6 +50,33 @@ It acts on the database of the server's configuration (--config, --data), runnin
 that configuration may do everything here; what is done is kept under the name of the system user, with the
 --reason that every command takes which changes something.
 """
+CLAIM_EXAMPLES = """\
+examples:
+  lamppost fleet claim new --device lamp-07 --site "Market Square 3" --at 41.1496,-8.6109 --district Harbour
+  lamppost fleet claim new --device lamp-07 --replaces --expires 24h
+  lamppost fleet claim list
+  lamppost fleet claim withdraw 7k3m9qxd --reason "the label got lost"
+"""
+ENROLMENT_EXAMPLES = """\
+examples:
+  lamppost fleet enrolments list --state pending
+  lamppost fleet enrolments accept 12 --fingerprint 1f0a-...-77c3
+  lamppost fleet enrolments reject 13 --reason "nobody knows this key"
+  lamppost fleet enrolments admit delivery.jsonl --answers certificates.jsonl
+"""
+LAMPPOST_EXAMPLES = """\
+examples:
+  lamppost fleet lamppost list
+  lamppost fleet lamppost quarantine lamp-07 --reason "stolen"     shuts it out within seconds
+  lamppost fleet lamppost activate lamp-07 --reason "found again"
+  lamppost fleet lamppost decommission lamp-07 lamp-08 --reason "the street is built over"
+"""
+CALIBRATION_EXAMPLES = """\
+examples:
+  lamppost fleet calibration set lamp-07 --slope 0.62 --humidity -0.05 --offset 3.1 --from 2026-11-01
+  lamppost fleet calibration list lamp-07
+  lamppost fleet calibration remove 4 --reason "measured beside another lamppost"
+"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,15 +100,17 @@ def parser() -> argparse.ArgumentParser:
         (("approvals",), "what takes a second person", people.APPROVAL_EXAMPLES, people.add_approvals),
     ):
         add(_group(groups, names[0], what, examples, names[1:]), add_command)
-    _claims(_group(groups, "claim", "a technician's permission to enrol one lamppost"))
+    _claims(_group(groups, "claim", "a technician's permission to enrol one lamppost", CLAIM_EXAMPLES))
     ahead.add_batch(_group(groups, "batch", "claims issued in advance", ahead.BATCH_EXAMPLES), add_command)
     ahead.add_keys(_group(groups, "keys", "public keys registered before", ahead.KEY_EXAMPLES), add_command)
     ahead.add_alarms(_group(groups, "alarms", "claims used twice", ahead.ALARM_EXAMPLES), add_command)
-    _enrolments(_group(groups, "enrolments", "lampposts that ask to be let in"))
-    _lampposts(_group(groups, "lamppost", "who is in the street, and who may come in"))
+    _enrolments(_group(groups, "enrolments", "lampposts that ask to be let in", ENROLMENT_EXAMPLES))
+    _lampposts(_group(groups, "lamppost", "who is in the street, and who may come in", LAMPPOST_EXAMPLES))
     certified.add(_group(groups, "certificates", "what proves who it is", certified.EXAMPLES), add_command)
     _places(_group(groups, "place", "where a lamppost stands"))
-    _calibrations(_group(groups, "calibration", "what a sensor unit's raw values become"))
+    _calibrations(
+        _group(groups, "calibration", "what a sensor unit's raw values become", CALIBRATION_EXAMPLES)
+    )
     _incidents(_group(groups, "incidents", "what happens in the city, and who looks after it", on.EXAMPLES))
     _dead_letters(_group(groups, "dead-letters", "messages that could not be understood"))
     flooding.add(

@@ -27,6 +27,9 @@ examples:
   lamppost fleet operators add exporter --no-password --role viewer   a machine's: it acts by tokens alone
   lamppost fleet operators grant ana --tenant porto --role operator --role approver
   lamppost fleet operators revoke ana --tenant porto
+  lamppost fleet operators password ana --generate                 prints one that is good for one sign-in
+  lamppost fleet operators disable ana --reason "left the city"    out of every session, at once
+  lamppost fleet operators enable ana
   lamppost fleet operators totp-reset ana                          telephone and recovery codes are lost
   lamppost fleet operators list --json
 
@@ -51,6 +54,7 @@ A token is printed once. It never does more than its owner may, and ends with th
 APPROVAL_EXAMPLES = """\
 examples:
   lamppost fleet approvals list --state waiting
+  lamppost fleet approvals show 12
   lamppost fleet approvals approve 12 --as bea --note "seen the letter"
   lamppost fleet approvals refuse 12 --as bea
   lamppost fleet approvals withdraw 12

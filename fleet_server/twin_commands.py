@@ -33,6 +33,9 @@ examples:
   lamppost fleet groups preview 'tag.model = "pi5" and reported.agent.version < "0.3"'
   lamppost fleet groups add old-pis --query 'tag.model = "pi4"' --priority 10
   lamppost fleet groups add harbour --title "By the water"
+  lamppost fleet groups list
+  lamppost fleet groups show harbour                           its query, and what its members inherit
+  lamppost fleet groups change old-pis --priority 20
   lamppost fleet groups members harbour --add lamp-07 lamp-08
   lamppost fleet groups set harbour spool.history_ttl_days=60
   lamppost fleet groups remove harbour
