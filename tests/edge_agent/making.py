@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from edge_agent import app
 from edge_agent.app import Agent
 from edge_agent.config import check
 from edge_agent.config_keys import AgentConfig
@@ -16,11 +18,12 @@ from edge_agent.ports import Broker, Clock, Sensor
 from firmware_bridge.kinds import SensorKind
 from tests.support.fakes_edge import ScriptedSensor
 from tests.support.mosquitto import IdentityFiles, MosquittoBroker
-from tests.support.waiting import wait_until
+from tests.support.waiting import LEAST_S, wait_until
 from wire_contract.topics import Address
 
 ADDRESS = Address("city", "post-1")
 SPEED = 20.0
+UNTIL_ACKED_S = LEAST_S
 
 
 def make_config(
@@ -86,8 +89,12 @@ def running(
     clock: Clock | None = None,
     broker: Broker | None = None,
     before: Callable[[Agent], None] = lambda _agent: None,
+    drain_s: float = app.DRAIN_S,
 ) -> Iterator[Agent]:
-    """The agent with its threads started; shut down at the end."""
+    """The agent with its threads started; shut down at the end.
+
+    drain_s: how long it may then wait for its acks: UNTIL_ACKED_S where a test looks for all of them.
+    """
     given = list(sensors)
     agent = Agent(config, clock or fast_clock(), broker, lambda _kind, _port: given.pop(0))
     before(agent)
@@ -95,7 +102,8 @@ def running(
     try:
         yield agent
     finally:
-        agent.shut_down()
+        with patch.object(app, "DRAIN_S", drain_s):
+            agent.shut_down()
 
 
 def codes(agent: Agent) -> set[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from firmware_bridge.kinds import SensorKind
 from tests.edge_agent.making import (
+    UNTIL_ACKED_S,
     codes,
     counting,
     fast_clock,
@@ -52,7 +53,7 @@ def test_a_sample_goes_declared_sealed_acknowledged_and_is_then_forgotten(
 ) -> None:
     sensor = counting(SensorKind.SDS011)
     sensor.serial = "58D9"
-    with running(on_broker(tmp_path, broker), sensor) as agent:
+    with running(on_broker(tmp_path, broker), sensor, drain_s=UNTIL_ACKED_S) as agent:
         server.wait_samples(8)
         kinds = [type(each.message).__name__ for each in server.deliveries]
         assert kinds.index("SensorDeclaration") < kinds.index("SampleBatch")
@@ -78,7 +79,7 @@ def test_never_more_than_twenty_unacknowledged_and_nothing_is_lost(
     server = AckingServer.on(broker, hold_acks=True).start()
     server.hold_acks = False
     sensors = [counting(SensorKind.SDS011), counting(SensorKind.SPS30)]
-    with running(on_broker(tmp_path, broker, sensors=2), *sensors) as agent:
+    with running(on_broker(tmp_path, broker, sensors=2), *sensors, drain_s=UNTIL_ACKED_S) as agent:
         server.wait_samples(2)
         server.hold_acks = True
         wait_until(lambda: agent.link.view.in_flight >= 19, 30, "a full window")
@@ -101,7 +102,7 @@ def test_a_broker_killed_and_wiped_loses_nothing(
     tmp_path: Path, broker: MosquittoBroker, server: AckingServer
 ) -> None:
     sensor = counting(SensorKind.SDS011)
-    with running(on_broker(tmp_path, broker), sensor) as agent:
+    with running(on_broker(tmp_path, broker), sensor, drain_s=UNTIL_ACKED_S) as agent:
         server.wait_samples(4)
         broker.kill()
         wait_code(agent, "broker_unreachable")
@@ -126,7 +127,7 @@ def test_what_was_taken_offline_is_history(
 ) -> None:
     broker.stop()
     sensor = counting(SensorKind.SDS011)
-    with running(on_broker(tmp_path, broker), sensor, clock=fast_clock(60.0)) as agent:
+    with running(on_broker(tmp_path, broker), sensor, clock=fast_clock(60.0), drain_s=UNTIL_ACKED_S) as agent:
         wait_until(lambda: agent.spooler.pending() > 50, 20, "samples waiting")
         broker.start()
         wait_until(lambda: agent.link.view.connected, 20, "a connection")
@@ -152,7 +153,7 @@ def test_after_a_restart_it_goes_on_where_it_was(
         epoch = agent.spool.epoch
     server.release_acks()
     again = counting(SensorKind.SDS011)
-    with running(config, again) as agent:
+    with running(config, again, drain_s=UNTIL_ACKED_S) as agent:
         assert agent.spool.epoch == epoch
         server.wait_samples(sensor.reads + 2)
         wait_empty(agent, 30)

@@ -18,7 +18,16 @@ from edge_agent.loops.board import Board
 from firmware_bridge.errors import SensorGarbled, SensorWarmingUp
 from firmware_bridge.kinds import SensorKind
 from firmware_bridge.ports import Reading
-from tests.edge_agent.making import codes, counting, on_broker, running, wait_clear, wait_code, wait_empty
+from tests.edge_agent.making import (
+    UNTIL_ACKED_S,
+    codes,
+    counting,
+    on_broker,
+    running,
+    wait_clear,
+    wait_code,
+    wait_empty,
+)
 from tests.support.acking_server import AckingServer
 from tests.support.fakes_edge import ScriptedSensor
 from tests.support.mosquitto import MosquittoBroker
@@ -57,15 +66,15 @@ def test_an_older_copy_of_the_spool_begins_anew_instead_of_losing_what_is_new(
     tmp_path: Path, broker: MosquittoBroker, server: AckingServer
 ) -> None:
     config, sensor = on_broker(tmp_path, broker), counting(SDS)
-    with running(config, sensor):
+    with running(config, sensor, drain_s=UNTIL_ACKED_S):
         server.wait_samples(3)
     copy = tmp_path / "copy"
     shutil.copytree(config.spool_dir, copy)
-    with running(config, sensor):
+    with running(config, sensor, drain_s=UNTIL_ACKED_S):
         server.wait_samples(sensor.reads + 8)
     shutil.rmtree(config.spool_dir)
     shutil.copytree(copy, config.spool_dir)
-    with running(config, sensor) as agent:
+    with running(config, sensor, drain_s=UNTIL_ACKED_S) as agent:
         before = sensor.reads
         wait_code(agent, "spool_corrupt")
         wait_until(lambda: sensor.reads >= before + 3, 20, "samples after it")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,9 @@ from edge_agent.errors import SpoolFull
 from edge_agent.io.clocks import ScaledClock
 from firmware_bridge.errors import SensorAbsent, SensorFault, SensorGarbled, SensorGone
 from firmware_bridge.kinds import SensorKind
+from firmware_bridge.ports import Reading
 from tests.edge_agent.making import (
+    UNTIL_ACKED_S,
     counting,
     fast_clock,
     on_broker,
@@ -125,11 +126,18 @@ def test_a_duty_cycle_wakes_warms_up_and_sleeps(tmp_path: Path, broker: Mosquitt
 
 
 def test_samples_of_an_unset_clock_get_their_time_afterwards(
-    tmp_path: Path, broker: MosquittoBroker, server: AckingServer
+    tmp_path: Path, broker: MosquittoBroker, server: AckingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SettableClock(offset_ms=-(time.time_ns() // 1_000_000))  # 1970
-    sensor = counting(SDS)
-    with running(on_broker(tmp_path, broker), sensor, clock=clock) as agent:
+    sensor, read_ms = counting(SDS), []
+    read = sensor.read
+
+    def at_its_time(timeout_s: float) -> Reading:
+        read_ms.append(ScaledClock.now_ms(clock))
+        return read(timeout_s)
+
+    monkeypatch.setattr(sensor, "read", at_its_time)
+    with running(on_broker(tmp_path, broker), sensor, clock=clock, drain_s=UNTIL_ACKED_S) as agent:
         wait_code(agent, "clock_unset")
         wait_until(lambda: sensor.reads >= 6, 20, "samples without a time")
         wait_until(lambda: server.presences and not server.presences[-1].clock_ok, 10, "presence")
@@ -141,8 +149,7 @@ def test_samples_of_an_unset_clock_get_their_time_afterwards(
     times = [time_ms for _, time_ms, *_ in server.samples()]
     values = [values[0] for *_, values, _ in server.samples()]
     assert values == sorted(values) == list(range(1, sensor.reads + 1))
-    steps = [b - a for a, b in pairwise(times)]
-    assert all(abs(step - 5000) < 2500 for step in steps), "each where it belongs"
+    assert times == pytest.approx(read_ms, abs=2500), "each where it belongs"
     flags = [unpack_flags(word)[0] for *_, word in server.samples()]
     marked = flags.count(Flag.TIME_CORRECTED)
     assert flags[:marked] == [Flag.TIME_CORRECTED] * marked, "the first ones, and no other"
@@ -182,7 +189,7 @@ def test_a_clock_that_jumps_back_is_told_and_no_time_comes_twice(
 ) -> None:
     clock = SettableClock(0)
     sensor = counting(SDS)
-    with running(on_broker(tmp_path, broker), sensor, clock=clock) as agent:
+    with running(on_broker(tmp_path, broker), sensor, clock=clock, drain_s=UNTIL_ACKED_S) as agent:
         server.wait_samples(5)
         clock.offset_ms = -60_000
         wait_code(agent, "clock_jumped")
@@ -243,6 +250,7 @@ def test_a_full_spool_sheds_the_oldest_and_says_so(
         sensor,
         clock=fast_clock(60.0),
         before=lambda agent: agent.board.listen(lambda told: news.append(told.code)),
+        drain_s=UNTIL_ACKED_S,
     ) as agent:
         big = _large_message()
         for _ in range(25):
@@ -271,7 +279,7 @@ def test_a_disk_that_refuses_writes_holds_samples_in_memory_and_recovers(
 
     monkeypatch.setattr(room, "RETRY_S", 0.3)
     sensor = counting(SDS)
-    with running(on_broker(tmp_path, broker), sensor) as agent:
+    with running(on_broker(tmp_path, broker), sensor, drain_s=UNTIL_ACKED_S) as agent:
         server.wait_samples(2)
         server.hold_acks = True  # an ack frees pages
         pages = agent.spool._db.execute("PRAGMA page_count").fetchone()[0]

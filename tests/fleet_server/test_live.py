@@ -28,6 +28,7 @@ from tests.support.server_context import make_context
 from tests.support.waiting import wait_until
 
 PASSWORD = "correct horse battery"
+LAST_WORD = 999_999  # no incident has this number
 
 
 def notify(url: str, payload: str) -> None:
@@ -57,12 +58,19 @@ def test_a_notification_that_is_not_understood_is_passed_over(
 
 
 async def until_heard(hub: LiveHub, url: str, payload: str) -> live.Change:
-    """Say it again until somebody hears: the hub may not be connected yet."""
+    """Say it again until somebody hears: the hub may not be connected yet. What was said too often is heard
+    then, too: whoever listens next hears nothing of it."""
     listener = hub.listen()
     try:
         for _ in range(600):
             await asyncio.to_thread(notify, url, payload)
             if change := await listener.next(0.1):
+                await asyncio.to_thread(notify, url, f'{{"incidents": [{LAST_WORD}]}}')
+                last = change
+                while LAST_WORD not in last.incidents:
+                    heard = await listener.next(60)
+                    assert heard is not None
+                    last = heard
                 return change
     finally:
         hub.leave(listener)

@@ -89,6 +89,8 @@ class AckingServer:
         )
         if identity is not None:
             self._client.tls_set(str(identity.ca), str(identity.certificate), str(identity.key))
+        # Back as soon as the broker is: what a lamppost sends to a broker without us comes again after 30 s
+        self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._on_message

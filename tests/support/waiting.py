@@ -9,7 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_S = 0.05  # short beside any deadline here, long beside a query
-LEAST_S = 30.0  # a shared machine stops for seconds at a time; patience costs only where a test fails
+# A shared machine stops for seconds at a time, and a lamppost sends again after thirty what nobody acked;
+# patience costs only where a test fails
+LEAST_S = 60.0
 
 
 def wait_until(predicate: Callable[[], T], timeout_s: float, what: str) -> T:

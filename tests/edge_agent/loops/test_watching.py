@@ -144,7 +144,8 @@ def test_a_model_that_gives_no_numbers_is_dropped_for_good(make: Make, answer: t
     model = fake_model(answer)
     watcher = make(lambda: model)
     watcher.minutes(60)
-    wait_until(lambda: "model_refused" in watcher.codes(), 10, "the refusal")
+    wait_until(lambda: len(watcher.decides) > 1, 10, "the rule to decide")
+    assert "model_refused" in watcher.codes()
     assert watcher.decides[-1].startswith(f"{RULE}: model_refused: ")
     assert isinstance(model.runner, FakeRunner)
     assert model.runner.scored == 1

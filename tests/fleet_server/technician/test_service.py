@@ -269,20 +269,21 @@ def test_over_http_garbage_has_an_answer_and_a_document_is_not_shown(town: Town)
 def test_the_first_ack_is_measured_from_when_somebody_began(town: Town) -> None:
     lamp, city = Address("city", "lamp-09"), City(town.ctx.db.url, "city")
 
-    def stored(sequence: int, ago_s: float, samples: int = 3, of: Address = lamp) -> None:
+    def stored(sequence: int, ago_s: float, samples: int = 3, of: Address = lamp) -> datetime:
+        at = datetime.now(UTC) - timedelta(seconds=ago_s)
         city.execute(
             "INSERT INTO batch (device_id, epoch, class, sequence, last, samples, received_at)"
-            " SELECT id, '\\x01', 1, %s, %s, %s, now() - %s * interval '1 second'"
-            " FROM device WHERE name = %s",
-            sequence, sequence, samples, ago_s, of.device,
+            " SELECT id, '\\x01', 1, %s, %s, %s, %s FROM device WHERE name = %s",
+            sequence, sequence, samples, at, of.device,
         )  # fmt: skip
+        return at
 
     def ack(since: datetime | None) -> tuple[bool, str, float | None]:
         found = service.site_check(town.ctx, ANA, lamp, since)
         (line,) = [each for each in found.lines if each.name == "first ack"]
         return line.ok, line.verdict, found.first_ack_s
 
-    stored(1, 200)
+    first = stored(1, 200)
     stored(2, 20, samples=0)  # a condition's, or a verdict's
     stored(1, 20, of=Address("city", "lamp-08"))
     began = datetime.now(UTC) - timedelta(seconds=60)
@@ -292,12 +293,12 @@ def test_the_first_ack_is_measured_from_when_somebody_began(town: Town) -> None:
     assert not service.waits_for_ack(
         service.site_check(town.ctx, ANA, lamp, began - HOUR / 60), began - HOUR / 60
     )
-    stored(3, 30)
+    third = stored(3, 30)
     ok, word, first_ack_s = ack(began)
     assert (ok, word) == (True, "ok")
-    assert first_ack_s is not None
-    assert 25 < first_ack_s < 35
-    assert ack(datetime.now(UTC) - timedelta(seconds=250))[2] == pytest.approx(50, abs=5)
+    assert first_ack_s == pytest.approx((third - began).total_seconds(), abs=0.1)
+    early = first - timedelta(seconds=50)
+    assert ack(early)[2] == pytest.approx(50, abs=0.1)
     assert ack(datetime.now(UTC) - timedelta(seconds=150))[0] is False, "later than a usual interval"
     for wrong in (datetime.now(UTC) - HOUR, datetime.now(UTC) + HOUR, datetime(2026, 11, 21)):
         with pytest.raises(InvalidRequest):
