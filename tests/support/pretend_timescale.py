@@ -108,42 +108,51 @@ BEGIN
     UPDATE aggregate SET watermark = greatest(watermark, window_end) WHERE name = a.name;
 END $$;
 
-CREATE FUNCTION weeks_of(relation regclass) RETURNS SETOF timestamptz
+CREATE FUNCTION time_of(relation regclass) RETURNS name
+LANGUAGE sql AS $$ SELECT CASE WHEN relation::text LIKE 'sample%' THEN 'time' ELSE 'bucket' END $$;
+-- A chunk spans a week from a Thursday, as 1970 began on one; an aggregate's spans ten.
+CREATE FUNCTION chunk_width(relation regclass) RETURNS interval
+LANGUAGE sql AS $$
+    SELECT interval '7 days' * CASE WHEN relation::text LIKE 'materialized%' THEN 10 ELSE 1 END
+$$;
+CREATE FUNCTION chunks_of(relation regclass) RETURNS SETOF timestamptz
 LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY EXECUTE format(
-        'SELECT DISTINCT time_bucket(''7 days'', %I) FROM %s ORDER BY 1',
-        CASE WHEN relation::text LIKE 'sample%' THEN 'time' ELSE 'bucket' END, relation);
+        'SELECT DISTINCT date_bin(%L, %I, timestamptz ''1970-01-01 00:00Z'') FROM %s ORDER BY 1',
+        chunk_width(relation), time_of(relation), relation);
 END $$;
-CREATE FUNCTION chunk_of(relation regclass, week timestamptz) RETURNS name
+CREATE FUNCTION chunk_of(relation regclass, start timestamptz) RETURNS name
 LANGUAGE sql AS $$
-    SELECT format('chunk_%s_%s', relation, to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD'))::name
+    SELECT format('chunk_%s_%s', relation, to_char(start AT TIME ZONE 'UTC', 'YYYYMMDD'))::name
 $$;
 CREATE VIEW timescaledb_information.chunks AS
 SELECT h.hypertable_schema, h.hypertable_name, '_timescaledb_internal'::name AS chunk_schema,
-       chunk_of(h.hypertable_name::regclass, w) AS chunk_name, w AS range_start,
-       w + interval '7 days' AS range_end
+       chunk_of(h.hypertable_name::regclass, c) AS chunk_name, c AS range_start,
+       c + chunk_width(h.hypertable_name::regclass) AS range_end
 FROM (SELECT hypertable_schema, hypertable_name::text FROM timescaledb_information.hypertables
       UNION ALL SELECT current_schema(), 'materialized_' || name FROM aggregate) h,
-     LATERAL weeks_of(h.hypertable_name::regclass) w;
+     LATERAL chunks_of(h.hypertable_name::regclass) c;
 
--- A chunk is a week's rows, copied: a table that can be locked and counted.
+-- A chunk is its rows, copied: a table that can be locked and counted.
 CREATE FUNCTION show_chunks(relation regclass, older_than timestamptz) RETURNS SETOF regclass
 LANGUAGE plpgsql AS $$
 DECLARE
-    time_column name := CASE WHEN relation::text LIKE 'sample%' THEN 'time' ELSE 'bucket' END;
-    week timestamptz;
+    time_column name := time_of(relation);
+    start timestamptz;
+    past timestamptz;
     chunk text;
 BEGIN
     IF EXISTS (SELECT FROM aggregate WHERE name = relation::text) THEN
         relation := ('materialized_' || relation::text)::regclass;
     END IF;
-    FOR week IN SELECT weeks_of(relation) LOOP
-        CONTINUE WHEN week + interval '7 days' > older_than;
-        chunk := chunk_of(relation, week);
+    FOR start IN SELECT chunks_of(relation) LOOP
+        past := start + chunk_width(relation);
+        CONTINUE WHEN past > older_than;
+        chunk := chunk_of(relation, start);
         EXECUTE format('DROP TABLE IF EXISTS _timescaledb_internal.%I', chunk);
         EXECUTE format('CREATE TABLE _timescaledb_internal.%I AS SELECT * FROM %s WHERE %I >= %L AND %I < %L',
-                       chunk, relation, time_column, week, time_column, week + interval '7 days');
+                       chunk, relation, time_column, start, time_column, past);
         RETURN NEXT format('_timescaledb_internal.%I', chunk)::regclass;
     END LOOP;
 END $$;
@@ -151,17 +160,17 @@ END $$;
 CREATE FUNCTION drop_chunks(relation regclass, older_than timestamptz) RETURNS SETOF text
 LANGUAGE plpgsql AS $$
 DECLARE
-    time_column name := CASE WHEN relation::text LIKE 'sample%' THEN 'time' ELSE 'bucket' END;
+    time_column name := time_of(relation);
     chunk regclass;
-    week_end timestamptz;
+    chunk_end timestamptz;
 BEGIN
     FOR chunk IN SELECT show_chunks(relation, older_than => older_than) LOOP
-        SELECT range_end INTO STRICT week_end FROM timescaledb_information.chunks
+        SELECT range_end INTO STRICT chunk_end FROM timescaledb_information.chunks
         WHERE format('%I.%I', chunk_schema, chunk_name) = chunk::text;
         IF EXISTS (SELECT FROM aggregate WHERE name = relation::text) THEN
             relation := ('materialized_' || relation::text)::regclass;
         END IF;
-        EXECUTE format('DELETE FROM %s WHERE %I < $1', relation, time_column) USING week_end;
+        EXECUTE format('DELETE FROM %s WHERE %I < $1', relation, time_column) USING chunk_end;
         EXECUTE format('DROP TABLE %s', chunk);
         RETURN NEXT chunk::text;
     END LOOP;
