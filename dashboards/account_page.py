@@ -50,7 +50,7 @@ class _Pages:
         try:
             await self._services.ask(access.act_in, who.principal, token, wanted)
         except InputError as refused:
-            return await self._page(who, refused)
+            return await self._page(who, refused, typed=await forms.typed(request))
         self._known.forget(token)
         return RedirectResponse("/account", 303)
 
@@ -62,7 +62,7 @@ class _Pages:
                 address_of(request), access.change_own_password, who.principal, token, old, new
             )
         except InputError as refused:
-            return await self._page(who, refused)
+            return await self._page(who, refused, typed=await forms.typed(request))
         changed = await self._renew(request, token, fresh) or who
         return await self._page(changed, done="Your password is another one now.")
 
@@ -71,7 +71,7 @@ class _Pages:
         try:
             made = await self._services.at_door(address_of(request), access.set_up, who.principal, given)
         except InputError as refused:
-            return await self._page(who, refused)
+            return await self._page(who, refused, typed=await forms.typed(request))
         return await self._desk.answer(who, TITLE, view.confirming(made), area=AREA)
 
     async def confirm(self, request: Request, who: SignedIn) -> Response:
@@ -80,7 +80,7 @@ class _Pages:
         try:
             made: Changed = await self._services.ask(access.confirm_own, who.principal, token, code)
         except InputError as refused:
-            return await self._page(who, refused)
+            return await self._page(who, refused, typed=await forms.typed(request))
         await self._renew(request, token, made.token)
         return await self._desk.answer(who, TITLE, view.recovery_codes(made.recovery_codes), area=AREA)
 
@@ -90,7 +90,7 @@ class _Pages:
         try:
             made: Changed = await self._services.ask(access.remove_own, who.principal, token, code)
         except InputError as refused:
-            return await self._page(who, refused)
+            return await self._page(who, refused, typed=await forms.typed(request))
         await self._renew(request, token, made.token)
         return await self._page(who, done="There is no second factor any more.")
 
@@ -100,7 +100,7 @@ class _Pages:
         try:
             await self._services.ask(access.end_own, who.principal, forms.number(number, "session"))
         except InputError as refused:
-            return await self._page(who, refused)
+            return await self._page(who, refused, typed=await forms.typed(request))
         self._known.forget(token)
         return RedirectResponse("/account", 303)
 
@@ -110,10 +110,16 @@ class _Pages:
         sessions.begin(request.session, app.storage.user, fresh)
         return await self._known.of_token(fresh)
 
-    async def _page(self, who: SignedIn, problem: LamppostError | None = None, done: str = "") -> Response:
+    async def _page(
+        self,
+        who: SignedIn,
+        problem: LamppostError | None = None,
+        done: str = "",
+        typed: forms.Typed = forms.NOTHING_TYPED,
+    ) -> Response:
         listed = await self._services.ask(access.own_sessions, who.principal)
         account = await self._services.ask(access.own_account, who.principal)
-        body = view.overview(who, listed, account.has_password, account.has_factor)
+        body = view.overview(who, listed, account.has_password, account.has_factor, typed)
         return await self._desk.answer(who, TITLE, body, area=AREA, problem=problem, done=done)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -82,6 +82,26 @@ class Given:
     def number(self, name: str, most: int = NUMBER_MOST) -> int:
         """Raises InvalidRequest."""
         return number(self.one(name), name, most)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A form that was refused, for the page that shows it again: its address and what stood in it."""
+
+    at: str = ""
+    given: Given = Given(())
+
+    def into(self, at: str, hidden: Mapping[str, str] | None = None) -> bool:
+        """Was it the form of that address, with these hidden fields?"""
+        return at == self.at and all(self.given.one(name) == value for name, value in (hidden or {}).items())
+
+
+NOTHING_TYPED = Typed()
+
+
+async def typed(request: Request) -> Typed:
+    """Raises InvalidRequest, TooLarge."""
+    return Typed(request.url.path, await given(request))
 
 
 async def given(request: Request) -> Given:

@@ -10,7 +10,7 @@ from html import escape
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from dashboards.forms import WHY
+from dashboards.forms import NOTHING_TYPED, WHY, Typed
 from fleet_server.auditor.service import REASON_MOST_CHARACTERS
 
 T = TypeVar("T")
@@ -57,11 +57,14 @@ def form(
     hidden: Mapping[str, str] | None = None,
     kind: str = "",
     why: str | None = "",
+    typed: Typed = NOTHING_TYPED,
 ) -> str:
     """One that changes something. kind: "primary", "bad". why: what stands in the field of that name, by
-    which the audit log and the second person learn the reason; None: it has none."""
+    which the audit log and the second person learn the reason; None: it has none. typed: a form that was
+    refused; was it this one, its reason stands here again."""
     if why is not None:
-        inner += reason(why)
+        mine = typed.into(action, hidden)
+        inner += reason(typed.given.one(WHY) if mine else why)
     kept = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in (hidden or {}).items()

@@ -93,7 +93,7 @@ class _Pages:
                 await self._ask(access.need_known, who.principal, where)
             await self._ask(access.grant, who.principal, name, where, given.all("role"))
         except InputError as refused:
-            return await self._again(who, name, refused)
+            return await self._again(who, name, refused, await forms.typed(request))
         return _back(name, "roles")
 
     async def password(self, request: Request, who: SignedIn) -> Response:
@@ -108,7 +108,7 @@ class _Pages:
                 fresh,
             )
         except InputError as refused:
-            return await self._again(who, name, refused)
+            return await self._again(who, name, refused, await forms.typed(request))
         return await self._desk.answer(who, name, view.renewed(name, fresh), area=AREA)
 
     async def factor(self, request: Request, who: SignedIn) -> Response:
@@ -116,7 +116,7 @@ class _Pages:
         try:
             await self._ask(access.reset_second_factor, who.principal, name)
         except InputError as refused:
-            return await self._again(who, name, refused)
+            return await self._again(who, name, refused, await forms.typed(request))
         return _back(name, "factor")
 
     async def sessions(self, request: Request, who: SignedIn) -> Response:
@@ -124,7 +124,7 @@ class _Pages:
         try:
             await self._ask(access.end_sessions, who.principal, name)
         except InputError as refused:
-            return await self._again(who, name, refused)
+            return await self._again(who, name, refused, await forms.typed(request))
         return _back(name, "sessions")
 
     async def state(self, request: Request, who: SignedIn) -> Response:
@@ -135,7 +135,7 @@ class _Pages:
         try:
             await self._ask(access.set_disabled, who.principal, name, disabled=wanted == "yes")
         except InputError as refused:
-            return await self._again(who, name, refused)
+            return await self._again(who, name, refused, await forms.typed(request))
         return _back(name, "out" if wanted == "yes" else "in")
 
     async def _listed(
@@ -156,21 +156,26 @@ class _Pages:
         )
         return await self._desk.answer(who, "People", body, area=AREA, problem=problem, wide=True)
 
-    async def _again(self, who: SignedIn, name: str, refused: InputError) -> Response:
+    async def _again(self, who: SignedIn, name: str, refused: InputError, typed: forms.Typed) -> Response:
         """The account's page with what was refused; where that cannot be seen, the refusal alone."""
         try:
-            return await self._one(who, name, "", refused)
+            return await self._one(who, name, "", refused, typed)
         except InputError:
             raise refused from None
 
     async def _one(
-        self, who: SignedIn, name: str, done: str, problem: LamppostError | None = None
+        self,
+        who: SignedIn,
+        name: str,
+        done: str,
+        problem: LamppostError | None = None,
+        typed: forms.Typed = forms.NOTHING_TYPED,
     ) -> Response:
         found: Operator = await self._ask(access.get_operator, who.principal, name)
         sessions = await self._sessions_of(who, name)
         last = (await self._last(who, name)).get(name)
         own = name == who.principal.name
-        body = view.person(found, who.principal.tenant, sessions, last, own)
+        body = view.person(found, who.principal.tenant, sessions, last, own, typed)
         return await self._desk.answer(who, name, body, area=AREA, done=done, problem=problem, wide=True)
 
     async def _sessions_of(self, who: SignedIn, name: str) -> Sequence[ListedSession] | None:

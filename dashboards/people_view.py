@@ -9,7 +9,7 @@ from html import escape
 
 from dashboards import times
 from dashboards.action_words import ROLES, role
-from dashboards.forms import WHY, Given
+from dashboards.forms import NOTHING_TYPED, WHY, Given, Typed
 from dashboards.parts import asked_back, checks, facts, field, form, further, link, once, section, table
 from fleet_server.access.service import EVERY_TENANT, HUMAN_ROLES, ListedSession, Operator
 
@@ -92,9 +92,15 @@ def standing(of: Operator) -> str:
 
 
 def person(
-    of: Operator, tenant: str, sessions: Sequence[ListedSession] | None, last: datetime | None, own: bool
+    of: Operator,
+    tenant: str,
+    sessions: Sequence[ListedSession] | None,
+    last: datetime | None,
+    own: bool,
+    typed: Typed = NOTHING_TYPED,
 ) -> str:
-    """sessions None: the reader may not change this account. own: it is the reader's."""
+    """sessions None: the reader may not change this account. own: it is the reader's. typed: a form of this
+    page that was refused."""
     head = section(
         "Account",
         facts(
@@ -109,7 +115,7 @@ def person(
     )
     if sessions is None:
         return head
-    parts = [head, _roles(of, tenant), _sessions(of, sessions), _entry(of)]
+    parts = [head, _roles(of, tenant, typed), _sessions(of, sessions, typed), _entry(of, typed)]
     if own:
         parts.insert(
             1, '<p class="muted">This is your own account. See also <a href="/account">your page</a>.</p>'
@@ -117,25 +123,33 @@ def person(
     return "".join(parts)
 
 
-def _roles(of: Operator, tenant: str) -> str:
+def _roles(of: Operator, tenant: str, typed: Typed) -> str:
     """A form for each tenant that it has roles in; for who acts everywhere, one for another."""
     at = f"/people/{of.name}/roles"
     local = {grant.tenant: grant.roles for grant in of.grants if grant.source == "local"}
     local.setdefault(tenant, ())
     body = ""
     for where, given in sorted(local.items()):
-        words = f"In {EVERYWHERE if where == EVERY_TENANT else where}"
-        inner = checks(words, "role", _ROLES, given)
-        body += form(at, inner, "Give these roles", hidden={"tenant": where})
+        words, hidden = f"In {EVERYWHERE if where == EVERY_TENANT else where}", {"tenant": where}
+        chosen = typed.given.all("role") if typed.into(at, hidden) else given
+        inner = checks(words, "role", _ROLES, chosen)
+        body += form(at, inner, "Give these roles", hidden=hidden, typed=typed)
     if tenant == EVERY_TENANT:
-        named = field("Tenant", "tenant", required=True, hint="porto")
-        other = form(at, named + checks("Roles there", "role", _ROLES, ()), "Give these roles")
-        body += asked_back("In another tenant", other)
+        body += _elsewhere(at, NOTHING_TYPED if typed.given.one("tenant") in local else typed)
     body += '<p class="muted">Without any role there it has nothing to do there. Its sessions there end.</p>'
     return section("Roles", body)
 
 
-def _sessions(of: Operator, sessions: Sequence[ListedSession]) -> str:
+def _elsewhere(at: str, typed: Typed) -> str:
+    """Roles in a tenant that is typed."""
+    again = typed.into(at)
+    named = typed.given.one("tenant") if again else ""
+    inner = field("Tenant", "tenant", named, required=True, hint="porto")
+    inner += checks("Roles there", "role", _ROLES, typed.given.all("role") if again else ())
+    return asked_back("In another tenant", form(at, inner, "Give these roles", typed=typed), open_=again)
+
+
+def _sessions(of: Operator, sessions: Sequence[ListedSession], typed: Typed) -> str:
     rows = [
         (
             escape(each.agent[:60] or "a program"),
@@ -148,32 +162,41 @@ def _sessions(of: Operator, sessions: Sequence[ListedSession]) -> str:
     ]
     body = table("Sessions", ("With", "From", "Acts in", "Began", "Ends"), rows, "Nowhere just now.")
     if sessions:
-        body += form(f"/people/{of.name}/sessions", "", "Sign out everywhere")
+        body += form(f"/people/{of.name}/sessions", "", "Sign out everywhere", typed=typed)
     return section("Where this account is signed in", body)
 
 
-def _entry(of: Operator) -> str:
+def _entry(of: Operator, typed: Typed) -> str:
     at = f"/people/{of.name}"
     parts = []
     if of.has_password or not of.grants:
-        new = form(
-            f"{at}/password",
-            "<p>Every session ends. The new password is shown once.</p>",
-            "Make a new password",
-        )
-        parts.append(asked_back("Give another password", new))
+        words = "<p>Every session ends. The new password is shown once.</p>"
+        parts.append(_asked("Give another password", f"{at}/password", words, "Make a new password", typed))
     if of.has_factor:
-        gone = form(f"{at}/factor", "<p>Every session ends.</p>", "Take it away", kind="bad")
-        parts.append(asked_back(NO_FACTOR_WORDS, gone))
+        words = "<p>Every session ends.</p>"
+        parts.append(_asked(NO_FACTOR_WORDS, f"{at}/factor", words, "Take it away", typed, kind="bad"))
+    state = f"{at}/state"
     if of.disabled:
-        parts.append(form(f"{at}/state", "", "Let in again", hidden={"disabled": "no"}))
+        parts.append(form(state, "", "Let in again", hidden={"disabled": "no"}, typed=typed))
     else:
-        out = form(
-            f"{at}/state", "<p>From now on, and from every open session.</p>", "Keep out",
-            hidden={"disabled": "yes"}, kind="bad",
-        )  # fmt: skip
-        parts.append(asked_back("Keep this account out", out))
+        words, hidden = "<p>From now on, and from every open session.</p>", {"disabled": "yes"}
+        parts.append(_asked("Keep this account out", state, words, "Keep out", typed, hidden, kind="bad"))
     return section("Way in", "".join(parts))
+
+
+def _asked(
+    opened: str,
+    at: str,
+    words: str,
+    button: str,
+    typed: Typed,
+    hidden: Mapping[str, str] | None = None,
+    *,
+    kind: str = "",
+) -> str:
+    """A form behind the words that open it; open where it was refused."""
+    inner = form(at, words, button, hidden=hidden, kind=kind, typed=typed)
+    return asked_back(opened, inner, open_=typed.into(at, hidden))
 
 
 def made(of: Operator, password: str | None) -> str:

@@ -52,7 +52,7 @@ class _Pages:
         try:
             await self._ask(enrolment.change_state, who.principal, address, enrolment.DeviceState(wanted))
         except (InputError, LinkError) as refused:  # also: changed, and the list cannot be written
-            return await self._page(who, address, refused)
+            return await self._page(who, address, refused, typed=await forms.typed(request))
         return RedirectResponse(f"/standing/{address}?done=1", 303)
 
     async def revoke(self, request: Request, who: SignedIn) -> Response:
@@ -71,13 +71,18 @@ class _Pages:
         return await self._page(who, address, done=done.follows)
 
     async def _page(
-        self, who: SignedIn, address: devices.Address, problem: LamppostError | None = None, done: str = ""
+        self,
+        who: SignedIn,
+        address: devices.Address,
+        problem: LamppostError | None = None,
+        done: str = "",
+        typed: forms.Typed = forms.NOTHING_TYPED,
     ) -> Response:
         found = await self._ask(devices.get_device, who.principal, address)
         certificates = await self._certificates(who, address)
         held_until = await self._ask(limits.held_until, who.principal, address)
         changes, ends, revokes = (permitted(who.principal, action, str(address)) for action in ACTIONS)
-        body = view.page(found, certificates, held_until, changes, ends, revokes)
+        body = view.page(found, certificates, held_until, changes, ends, revokes, typed)
         return await self._desk.answer(
             who, address.device, body, area=AREA, problem=problem, done=done, wide=True
         )

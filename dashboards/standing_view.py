@@ -7,6 +7,7 @@ from datetime import datetime
 from html import escape
 
 from dashboards import times
+from dashboards.forms import NOTHING_TYPED, Typed
 from dashboards.parts import asked_back, choice, facts, form, link, section, table
 from fleet_server.devices.service import DeviceView
 from fleet_server.enrolment.service import revoking
@@ -47,12 +48,14 @@ def page(
     may_change: bool,
     may_end: bool,
     may_revoke: bool,
+    typed: Typed = NOTHING_TYPED,
 ) -> str:
     """certificates: None where the authority's files cannot be read. held_until: it floods, and is let in
-    again by itself then. may_end: shut it out for good. may_revoke: one of its certificates."""
+    again by itself then. may_end: shut it out for good. may_revoke: one of its certificates. typed: a form of
+    this page that was refused."""
     address = str(device.record.address)
     return (
-        _state(device, certificates or (), held_until, may_change, may_end)
+        _state(device, certificates or (), held_until, may_change, may_end, typed)
         + _certificates(address, certificates, may_revoke)
         + _back(address)
     )
@@ -93,6 +96,7 @@ def _state(
     held_until: datetime | None,
     may_change: bool,
     may_end: bool,
+    typed: Typed,
 ) -> str:
     record = device.record
     state, address = str(record.state), str(record.address)
@@ -107,25 +111,28 @@ def _state(
     if state in SHUT_OUT and "good" in standings:
         told.insert(1, ("Not out yet", escape(NOT_OUT_YET)))
     head = section("How it stands", facts(told))
-    parts = []
     at = f"/standing/{address}"
     if state == "decommissioned":
         new = link("/field/claim", "a new claim")
         return f"{head}<p>It comes back by {new} alone, one that replaces it.</p>"
+    parts = []
     if may_change and (state != "active" or "on hold" in standings):
         words = "<p>A certificate of it is on hold.</p>" if state == "active" else ""
-        parts.append(form(at, words, "Let it in", hidden={"state": "active"}, kind="primary"))
+        parts.append(form(at, words, "Let it in", hidden={"state": "active"}, kind="primary", typed=typed))
     if may_change and (state != "quarantined" or held_until is not None):
         button = "Shut it out for now" if held_until is None else "Keep it out"
         words = "<p>A stolen or broken one: the broker refuses it until it is let in again.</p>"
-        quarantine = form(at, words, button, hidden={"state": "quarantined"}, kind="bad")
-        parts.append(asked_back(button, quarantine))
+        parts.append(_out(at, "quarantined", words, button, typed))
     if may_end:
-        words = f"<p>{FOR_GOOD}</p>"
-        end = form(at, words, "Shut it out for good", hidden={"state": "decommissioned"}, kind="bad")
-        parts.append(asked_back("Shut it out for good", end))
+        parts.append(_out(at, "decommissioned", f"<p>{FOR_GOOD}</p>", "Shut it out for good", typed))
     change = section("Change it", "".join(parts)) if parts else '<p class="muted">Others decide that.</p>'
     return head + change
+
+
+def _out(at: str, state: str, words: str, button: str, typed: Typed) -> str:
+    hidden = {"state": state}
+    inner = form(at, words, button, hidden=hidden, kind="bad", typed=typed)
+    return asked_back(button, inner, open_=typed.into(at, hidden))
 
 
 def _back(address: str) -> str:

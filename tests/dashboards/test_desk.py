@@ -356,6 +356,43 @@ def test_garbage_is_told_what_to_do_and_changes_nothing(office: Console) -> None
         ] == before
 
 
+@pytest.mark.parametrize(
+    ("who", "path", "form", "kept"),
+    [
+        ("root", "/account/tenant", {"tenant": "No tenant!"}, 'name="tenant" type="text" required'),
+        ("root", "/account/password", {"old": "a wrong lamp it was", "new": "another lamp for you"}, ""),
+        ("the-admin", "/account/password", {"old": PASSWORD, "new": "short"}, ""),
+        ("the-admin", "/people/guest/roles", {"tenant": "demo", "role": "king"}, ""),
+        (
+            "root",
+            "/people/guest/roles",
+            {"tenant": "dmo", "role": "partner"},
+            'name="tenant" value="dmo"',
+        ),
+        ("root", "/people/guest/roles", {"tenant": "dmo", "role": "partner"}, 'value="partner" checked'),
+        ("the-admin", "/people/the-admin/password", {}, ""),
+        ("the-admin", "/standing/demo/bahnhof-nord", {"state": "decommissioned"}, ""),
+    ],
+)
+def test_what_was_typed_stands_there_again(
+    office: Console, who: str, path: str, form: dict[str, str], kept: str
+) -> None:
+    """Where the page comes back with what was refused; in that form alone, and no password in any."""
+    with browser(office.url, who) as person:
+        answer = person.post(path, data=form | {"why": "the <mayor> asked"})
+        for number in re.findall(r'href="/approvals/(\d+)"', answer.text):
+            person.post(f"/approvals/{number}/withdraw")
+    assert answer.status_code in {401, 403, 404, 409, 422}, answer.text[-500:]
+    forms = re.findall(r'<form method="post" action="([^"]+)">(.*?)</form>', answer.text, re.DOTALL)
+    with_it = [(at, inner) for at, inner in forms if 'value="the &lt;mayor&gt; asked"' in inner]
+    assert [at for at, _ in with_it] == [path]
+    assert kept in with_it[0][1]
+    for name in ("old", "new"):
+        assert form.get(name, "nothing typed") not in answer.text
+    for opened in re.findall(r"<details>(.*?)</details>", answer.text, re.DOTALL):
+        assert "asked" not in opened, "it is not hidden behind a click"
+
+
 def test_another_site_and_nobody_send_no_form(office: Console) -> None:
     evil = {"Origin": "http://evil.example"}
     with browser(office.url, "the-admin") as admin, browser(office.url) as nobody:
