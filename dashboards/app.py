@@ -8,6 +8,7 @@ from fleet_server.config import ServerConfig
 from fleet_server.listening import listening
 from fleet_server.ready import notify_ready
 
+KEEP_ALIVE_S = 30  # as the API: whoever hangs up first after five meets a proxy that is just asking again
 GRACEFUL_S = 3  # open sockets are told to go; a page reconnects by itself
 
 
@@ -37,6 +38,7 @@ def main(config: ServerConfig) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             proxy_headers=config.api.behind_tls,
             timeout_graceful_shutdown=GRACEFUL_S,
             ws_max_size=1 << 20,

@@ -28,7 +28,7 @@ from tests.fleet_server.tenants.two_cities import LISBOA, PORTO, build
 from tests.support.ports import free_port
 from tests.support.postgres import _create, _drop, with_database
 from tests.support.server_context import make_context
-from tests.support.waiting import wait_until
+from tests.support.waiting import KEEP_ALIVE_S, wait_until
 
 PASSWORD = "a lamp for every street"
 ASKERS = {"root": "*", "pia": PORTO}  # administrators: of the installation, of one tenant
@@ -89,7 +89,16 @@ def city(server: str, template: str, folder: Path) -> Iterator[AnyCity]:
         for who, tenant in ASKERS.items():
             access.create_operator(ctx, CONSOLE, who, PASSWORD, (Role.ADMIN,), tenant=tenant)
         app = create_app(ctx)
-        api = QuietServer(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
+        api = QuietServer(
+            uvicorn.Config(
+                app,
+                host="127.0.0.1",
+                port=port,
+                log_config=None,
+                access_log=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+            )
+        )
         thread = threading.Thread(target=api.run, daemon=True)
         thread.start()
         wait_until(lambda: api.started, 20, "the API")

@@ -213,7 +213,8 @@ def test_what_is_right_gets_through_the_same_door(door: Door) -> None:
     asked = base64.b64encode(request(key, "city/lamp-02"))
     assert door.post("simpleenroll", asked, {"Content-Type": est.PKCS10, **claim}) in (202, 403)
     signed = base64.b64encode(door.signed(request(key, challenge=door.challenge())))
-    assert door.post("simplereenroll", signed, {"Content-Type": est.SIGNED}) == 202
+    # accepted by itself, unless a question above was a right one, too
+    assert door.post("simplereenroll", signed, {"Content-Type": est.SIGNED}) in (200, 202)
 
 
 @pytest.mark.parametrize("path", ["simpleenroll", "simplereenroll"])

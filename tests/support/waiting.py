@@ -12,6 +12,7 @@ POLL_S = 0.05  # short beside any deadline here, long beside a query
 # A shared machine stops for seconds at a time, and a lamppost sends again after thirty what nobody acked;
 # patience costs only where a test fails
 LEAST_S = 60.0
+KEEP_ALIVE_S = 600  # of a server in a test: uvicorn's five, and it hangs up while the next request is written
 
 
 def wait_until(predicate: Callable[[], T], timeout_s: float, what: str) -> T:

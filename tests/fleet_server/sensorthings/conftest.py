@@ -20,7 +20,7 @@ from tests.fleet_server.telemetry.support import NOW_MS, Desk
 from tests.support.ports import free_port
 from tests.support.postgres import _create, _drop, with_database
 from tests.support.server_context import make_context
-from tests.support.waiting import wait_until
+from tests.support.waiting import KEEP_ALIVE_S, wait_until
 
 ROOT = "/sta/v1.1"
 Get = Callable[..., Any]
@@ -72,7 +72,13 @@ def served(sta_context: Context, street: Street) -> Iterator[tuple[str, str]]:
     """A real server on a port, and a token: (address, token)."""
     port = free_port()
     server = uvicorn.Server(
-        uvicorn.Config(create_app(sta_context), port=port, log_config=None, access_log=False)
+        uvicorn.Config(
+            create_app(sta_context),
+            port=port,
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
     )
     thread = threading.Thread(target=server.run, name="uvicorn of a test")
     thread.start()

@@ -23,7 +23,7 @@ from provisioning.authority import Authority
 from tests.support.ports import free_port
 from tests.support.postgres import with_database
 from tests.support.server_context import make_context
-from tests.support.waiting import wait_until
+from tests.support.waiting import KEEP_ALIVE_S, wait_until
 from wire_contract.topics import Address
 
 PASSWORD = "a long and quiet street"
@@ -60,7 +60,9 @@ def town(
     for number in (7, 8, 9):
         devices.register(ctx, CONSOLE, Address("city", f"lamp-{number:02}"), "", Place())
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(create_app(ctx), port=port, log_level="critical"))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(ctx), port=port, log_level="critical", timeout_keep_alive=KEEP_ALIVE_S)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -33,7 +33,7 @@ from tests.fleet_server.telemetry.support import MINUTE_MS, NOW, NOW_MS, Desk, P
 from tests.support.api import app_of
 from tests.support.ports import free_port
 from tests.support.server_context import VIEWER
-from tests.support.waiting import wait_until
+from tests.support.waiting import KEEP_ALIVE_S, wait_until
 from wire_contract.classes import Class
 from wire_contract.topics import Address
 
@@ -203,7 +203,13 @@ def served(context: Context) -> Iterator[httpx.Client]:
     """The API on a real port: what a broken connection is like, no test client tells."""
     access.create_operator(context, CONSOLE, "ana", PASSWORD, (Role.VIEWER,))
     port = free_port()
-    config = uvicorn.Config(app_of(context), port=port, log_level="critical", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app_of(context),
+        port=port,
+        log_level="critical",
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
