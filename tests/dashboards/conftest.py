@@ -110,7 +110,7 @@ def running_console(url: str, home: Path, ui: str = "") -> Iterator[tuple[str, P
         yield f"http://127.0.0.1:{port}", cwd
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,7 @@ def test_who_shook_hands_before_is_thrown_out_when_it_speaks(broker: MosquittoBr
             assert each.opened() == 0, "the broker itself does not look again"
             assert each.is_closed()
         assert stored[-1].opened() == 0
-        watching.join(20)
+        watching.join(60)
     assert [type(each) for each in told] == [StillThere]
 
 

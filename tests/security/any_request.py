@@ -54,7 +54,7 @@ class AnyCity:
     def proof(self, who: str) -> dict[str, str]:
         if who not in self.tokens:
             body = {"name": who, "password": PASSWORD}
-            said = self.session.post(f"{self.base}/api/v1/session", json=body, timeout=20)
+            said = self.session.post(f"{self.base}/api/v1/session", json=body, timeout=60)
             assert said.status_code == 201, f"{who} was shut out: {said.text}"
             self.tokens[who] = said.json()["token"]
         return {"Authorization": f"Bearer {self.tokens[who]}"}

@@ -42,7 +42,7 @@ class Day:
 
     def __init__(self, serve: Serve, folder: Path, post: Sshd, sensor: str, said: Said) -> None:
         self.serve, self.folder, self.post, self.sensor, self._said = serve, folder, post, sensor, said
-        self.desk = httpx.Client(base_url=serve.api, timeout=20)
+        self.desk = httpx.Client(base_url=serve.api, timeout=60)
 
     def typed(self, *arguments: str, given: str = "", status: int = 0) -> Any:
         """`lamppost ARGUMENTS --json`, and what it said."""
@@ -111,7 +111,7 @@ class Day:
             yield
         finally:
             agent.send_signal(signal.SIGTERM)
-            agent.wait(20)
+            agent.wait(60)
 
 
 @pytest.fixture

@@ -239,7 +239,7 @@ def test_samples_that_wait_for_a_loop_that_hangs_are_bounded(
     hangs = threading.Event()
 
     def load() -> Model | None:
-        hangs.wait(20)
+        hangs.wait(60)
         return None
 
     monkeypatch.setattr(module, "HELD_SAMPLES", 50)

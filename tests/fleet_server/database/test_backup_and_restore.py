@@ -64,7 +64,7 @@ def test_a_city_that_goes_on_writing_is_saved_and_comes_back_the_same(
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        assert wrote.wait(20)
+        assert wrote.wait(60)
         made = back_up(saved.url, tmp_path, "city", (), quiet)
     finally:
         stop.set()

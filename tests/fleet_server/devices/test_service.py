@@ -201,7 +201,7 @@ def test_many_are_locked_in_the_ingests_order(context: Context, database_url: st
             wait_until(lambda: watch.execute(waiting).fetchone() == (1,), 20, "whoever waits for lamp-2")
             ingest.execute(hold, ("lamp-10",))
             ingest.rollback()
-            changed = changing.result(20)
+            changed = changing.result(60)
     assert [view.record.address for view in changed] == [second, first, second]
     with pytest.raises(NotFound):
         service.change_states(context, OPERATOR, [first, CITY_LAMP], DeviceState.ACTIVE)

@@ -84,7 +84,7 @@ def listener(ctx: Context, authority: Authority) -> Iterator[Listener]:
     thread.start()
     yield Listener(f"https://127.0.0.1:{socket.getsockname()[1]}", ctx)
     server.should_exit = True
-    thread.join(20)
+    thread.join(60)
 
 
 def enrolled(

@@ -87,5 +87,5 @@ def served(sta_context: Context, street: Street) -> Iterator[tuple[str, str]]:
     answer = httpx.post(f"{address}/api/v1/session", json={"name": NAME, "password": PASSWORD})
     yield address, answer.json()["token"]
     server.should_exit = True
-    thread.join(20.0)
+    thread.join(60)
     assert not thread.is_alive()

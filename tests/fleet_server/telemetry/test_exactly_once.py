@@ -137,7 +137,7 @@ def test_a_letter_is_replayed_while_its_message_comes_again(
     start.wait(30)
     replayed = replay(desk.connection, letter, desk.series, NOW)
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert replayed.outcome is ReplayOutcome.STORED
     assert desk.one("SELECT count(*) FROM sample") == 1
     assert desk.one("SELECT sum(n) FROM rollup_1m") == 3

@@ -81,7 +81,7 @@ def test_a_limit_that_one_message_exceeds_stops_nobody(
     monkeypatch.setattr(worker_module, "process", limited)
     settling = threading.Thread(target=worker.settle, args=(group,), daemon=True)
     settling.start()
-    settling.join(20)
+    settling.join(60)
     worker.stop()
     assert wire.acks(Class.LIVE)[-1:] == [(3, ())]
     assert desk.rows("SELECT reason, sequence FROM dead_letter") == [("internal_error", 2)]
@@ -103,7 +103,7 @@ def test_a_database_that_may_not_be_written_is_waited_for(
     wait_until(lambda: "trying again" in caplog.text or wire.said, 20, "the worker to meet the refusal")
     assert wire.said == []
     desk.connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
-    settling.join(20)
+    settling.join(60)
     assert wire.said == [born]
     assert desk.one("SELECT presence FROM device") == "online"
 

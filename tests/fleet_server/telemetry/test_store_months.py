@@ -66,7 +66,7 @@ def test_a_month_is_made_while_others_read_and_write(desk: Desk, post: Post, dat
     start = threading.Barrier(2)
 
     def work() -> None:
-        with psycopg.connect(database_url, autocommit=True, options="-c lock_timeout=5s") as connection:
+        with psycopg.connect(database_url, autocommit=True, options="-c lock_timeout=30s") as connection:
             start.wait(30)
             made.append(make_months(connection, months))
 
@@ -77,7 +77,7 @@ def test_a_month_is_made_while_others_read_and_write(desk: Desk, post: Post, dat
         for each in workers:
             each.start()
         for each in workers:
-            each.join(20)
+            each.join(60)
         reader.rollback()
         writer.rollback()
     assert sorted(made) == [0, 2 * len(TABLES)]

@@ -105,7 +105,7 @@ def test_a_backend_killed_in_the_middle_loses_nothing(
         assert desk.one("SELECT count(*) FROM batch WHERE class = 2") == 0
         desk.connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
         blocker.rollback()
-    thread.join(20)
+    thread.join(60)
     assert wire.acks(Class.LIVE) == [(5, ())]
     assert desk.one("SELECT count(*) FROM sample") == 5
     assert desk.one("SELECT sum(n) FROM rollup_1m") == 15
@@ -197,7 +197,7 @@ def test_a_slow_database_costs_no_message_its_place(
         wait_until(failed_twice, 10, "the worker to try again")
         assert wire.acks(Class.LIVE) == []
         blocker.rollback()
-    thread.join(20)
+    thread.join(60)
     assert wire.acks(Class.LIVE) == [(4, ())]
     assert desk.one("SELECT count(*) FROM sample") == 3
     assert desk.one("SELECT count(*) FROM dead_letter") == 1
