@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 
 from fleet_server.certificates import broker_files
-from fleet_server.config import ServerConfig
+from fleet_server.config import Listen, ServerConfig
 from fleet_server.errors import ConfigurationError
+from fleet_server.listening import listening
 from fleet_server.processes import allow_connections, die_with_parent
 from provisioning.authority_files import AuthorityFiles
 from provisioning.broker import BrokerSettings, render_mosquitto
@@ -73,6 +74,8 @@ def write_configuration(config: ServerConfig) -> Path:
 def main(config: ServerConfig) -> int:
     """Become Mosquitto; returns only by raising ConfigurationError or OSError."""
     program = mosquitto_program()
+    listen = Listen(config.broker.listen, config.broker.port)
+    listening("broker.listen and broker.port", listen).close()  # Mosquitto would not say which port it was
     file = write_configuration(config)
     allow_connections()
     die_with_parent()

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 from fleet_server.config import Listen, ServerConfig
 from fleet_server.db import plain_url
@@ -51,7 +52,9 @@ def database_works(config: ServerConfig) -> bool:
 
 
 def broker_works(config: ServerConfig) -> bool:
-    return connects(config.broker.host, config.broker.port)
+    """Its own socket is asked first, which it opens last: at its port another program may answer."""
+    own = config.broker.server_socket
+    return (own is None or answers_at(own)) and connects(config.broker.host, config.broker.port)
 
 
 def api_works(config: ServerConfig) -> bool:
@@ -109,6 +112,13 @@ def connects(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def answers_at(path: Path) -> bool:
+    """Does anybody take a connection at this socket?"""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+        asked.settimeout(PROBE_TIMEOUT_S)
+        return asked.connect_ex(str(path)) == 0
 
 
 def responds(listen: Listen, path: str) -> bool:

@@ -29,6 +29,12 @@ log = logging.getLogger("lamppost.serve")
 LOOK_S = 0.1  # a death is noticed within this; costs a tenth of a percent of a core
 START_TIMEOUT_S = 120.0  # of one stage: a recovery on a slow disk, four Python programs on a small machine
 
+BROKER_STARTS = 3  # within two seconds or so: what Mosquitto ends of at its start does not go by itself
+BROKER_GIVEN_UP = (
+    "broker ended %d times as it started. Its last words: %s. Mend what they tell of; all that it said stands"
+    " in %s/logs/broker.log, what it was told beside it, in broker/mosquitto.conf."
+)
+
 
 class Supervisor:
     """`run()` returns the exit status. Build and run it in the main thread: it handles the signals."""
@@ -117,6 +123,9 @@ class Supervisor:
                 if status == REFUSED or (child.role is SETUP and status is not None):
                     log.error("%s does not start. %s", child.name, child.last_words())
                     return status
+                if child.role is BROKER and child.restarts.in_a_row >= BROKER_STARTS:
+                    log.error(BROKER_GIVEN_UP, BROKER_STARTS, child.last_words(), self._config.data_dir)
+                    return 1
             if time.monotonic() > deadline:
                 names = ", ".join(child.name for child in waiting)
                 log.error(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from fleet_server import broker_role, roles
+from fleet_server import supervisor as supervisor_module
 from fleet_server.broker_role import mosquitto_program
 from fleet_server.config import load_config
 from fleet_server.errors import ConfigurationError
@@ -218,14 +219,18 @@ def test_explain_prints_the_documented_configuration(own: Serve) -> None:
     assert "[database]" in said
 
 
-@pytest.mark.parametrize("part", ["api", "ui"])
+@pytest.mark.parametrize("part", ["api", "ui", "broker"])
 def test_a_port_that_is_taken_since_the_first_look_is_told_by_the_last_line(
     part: str, own: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The role's own refusal, without the roles that stand before it in a start."""
     config = load_config(own.file)
     certify(config)
-    port = getattr(config, part).listen.port
+    key, port = f"{part}.listen", config.broker.port
+    if part == "broker":
+        key = "broker.listen and broker.port"
+    else:
+        port = getattr(config, part).listen.port
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
@@ -233,7 +238,27 @@ def test_a_port_that_is_taken_since_the_first_look_is_told_by_the_last_line(
         child = supervisor._child(roles.ROLES[part])
         monkeypatch.setattr(supervisor, "_stages", lambda: [[child]])
         assert supervisor._start() == 2
-    wanted = f"{part} does not start. {part}.listen = 127.0.0.1:{port} cannot be listened on: "
+    wanted = f"{part} does not start. {key} = 127.0.0.1:{port} cannot be listened on: "
     assert wanted in caplog.messages[-1]
+    assert f"Stop what listens there, or set {key} to another" in caplog.messages[-1]
     assert "Errno" not in caplog.messages[-1]
-    assert child.reap(10.0)
+    assert child.reap(60.0)
+
+
+def test_what_mosquitto_itself_says_of_its_start_is_told_and_not_waited_for(
+    own: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = load_config(own.file)
+    certify(config)
+    assert config.broker.server_socket is not None
+    (config.broker.server_socket / "in the way").mkdir(parents=True)
+    supervisor = Supervisor(config, ["--config", str(own.file)])
+    child = supervisor._child(roles.BROKER)
+    monkeypatch.setattr(supervisor, "_stages", lambda: [[child]])
+    monkeypatch.setattr(supervisor_module, "START_TIMEOUT_S", AGAIN_S)
+    assert supervisor._start() == 1
+    told = caplog.messages[-1]
+    assert told.startswith("broker ended 3 times as it started. Its last words: ")
+    assert "Error binding unix socket: Address already in use. Mend" in told
+    assert f"{config.data_dir}/logs/broker.log" in told
+    assert child.reap(60.0)
