@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -35,14 +35,14 @@ def role(database_url: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]
 def test_it_brings_the_tables_to_what_they_should_be(
     desk: Desk, post: Post, role: subprocess.Popen[bytes]
 ) -> None:
-    now_ms = int(time.time() * 1000)  # the role forgets by the real clock
-    times = [now_ms - i * MINUTE_MS for i in range(1, 200)]
-    desk.take(post.publish(Class.LIVE, post.samples(times, unit=1)))
+    now = datetime.now(UTC)  # the role forgets by the real clock
+    times = [int(now.timestamp() * 1000) - i * MINUTE_MS for i in range(1, 200)]
+    desk.take(post.publish(Class.LIVE, post.samples(times, unit=1)), now=now)
     desk.connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE pid <> pg_backend_pid() AND datname = current_database()"
     )
-    desk.take(post.declare(unit=1))
+    desk.take(post.declare(unit=1), now=now)
     replayed = "SELECT count(*) FROM dead_letter WHERE replayed_at IS NOT NULL"
     wait_until(lambda: desk.one(replayed) == 1, WITHIN_S, "the dead letter to be replayed")
     assert desk.one("SELECT count(*) FROM sample") == 199
