@@ -187,7 +187,7 @@ def test_the_second_person_reads_why_and_the_deed_has_it_too(city: Context, term
     less = ("retention", "set", "--class", "standard", "--days", "30", "--tenant", "city")
     assert terminal(*less)[0] == 1
     [asked] = json.loads(terminal("approvals", "list", "--json")[1])
-    assert asked["reason"] == ""
+    assert asked["reason"] is None
     assert terminal(*less, "--reason", WHY)[0] == 1  # the same request, and now it says why
     [asked] = json.loads(terminal("approvals", "list", "--json")[1])
     assert asked["reason"] == WHY
