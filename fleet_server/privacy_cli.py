@@ -22,6 +22,7 @@ EXAMPLES = """\
 examples:
   lamppost privacy inventory                            where personal data may lie, and how long
   lamppost privacy find ana "Ana Silva"                 an account, a name in full, an address
+  lamppost privacy find "alvares jose"                  finds José Álvares, too, and says so
   lamppost privacy export ana "Ana Silva" --to ana.json     a copy, for her
   lamppost privacy erase ana "Ana Silva" --reason "request 17 of 2026"
 
@@ -71,7 +72,11 @@ def _inventory(options: argparse.Namespace) -> Answer:
 def _find(options: argparse.Namespace) -> Answer:
     with reached(options) as ctx:
         found = service.find(ctx, console(), options.names)
-    return Answer(0 if found else 1, {"places": _rows(found)}, _lines(found))
+    spelled = service.spelled(found)
+    more = [f"also written: {each}" for each in spelled]
+    if more:
+        more.append("Who is meant by these as well is given to export and erase by each of them.")
+    return Answer(0 if found else 1, {"places": _rows(found), "spelled": spelled}, [*_lines(found), *more])
 
 
 def _export(options: argparse.Namespace) -> Answer:

@@ -55,6 +55,26 @@ def _alone(column: str) -> str:
     return f"{column} = ANY(:forms) OR {column} ~ :whole"
 
 
+def texts(place: Place) -> str:
+    """The texts of a row of the table `t` that may name somebody, as a query of one column."""
+    column = f"t.{place.column}"
+    match place.how:
+        case How.NAME | How.TEXT:
+            return f"SELECT {column}"
+        case How.JSON:
+            told = f"jsonb_path_query({column}, 'strict $.** ? (@.type() == \"string\")')"
+            keys = f"jsonb_path_query({column}, 'strict $.** ? (@.type() == \"object\")')"
+            return f"SELECT {told} #>> '{{}}' UNION ALL SELECT jsonb_object_keys({keys})"
+        case How.BESIDE:
+            in_json = f"starts_with({column}, '{{')"
+            kept = f"SELECT {column} WHERE t.salt IS NOT NULL AND NOT {in_json}"
+            decoded = f"CASE WHEN {in_json} THEN {_decoded(column)} END"
+            return f"{kept} UNION ALL SELECT {decoded} WHERE t.salt IS NOT NULL AND {in_json}"
+        case How.BYTES:
+            begins, told = _report(column)
+            return f"SELECT CASE WHEN {begins} > 0 THEN {told} END"
+
+
 def erased(place: Place) -> str:
     """What a column of names is set to: all of it, or the name where others stand beside it."""
     column = f"t.{place.column}"
@@ -75,15 +95,20 @@ def _json(column: str) -> str:
 
 
 def _document(column: str) -> str:
-    begins = f"position(convert_to('{_DATA_BEGINS}', 'UTF8') IN {column})"
-    rest = f"substring({column} FROM {begins})"
-    data = f"substring({rest} FROM 1 FOR position(convert_to('{_DATA_ENDS}', 'UTF8') IN {rest}))"
-    told = _decoded(f"convert_from({data}, 'UTF8')")
+    begins, told = _report(column)
     spelled = (
         "EXISTS (SELECT FROM unnest(CAST(:in_documents AS text[])) n"
         f" WHERE position(convert_to(n, 'UTF8') IN {column}) > 0)"
     )
     return f"{spelled} OR ({begins} > 0 AND {told} ~ :pattern)"
+
+
+def _report(column: str) -> tuple[str, str]:
+    """Where a report's data begins (0: nowhere), and the data."""
+    begins = f"position(convert_to('{_DATA_BEGINS}', 'UTF8') IN {column})"
+    rest = f"substring({column} FROM {begins})"
+    data = f"substring({rest} FROM 1 FOR position(convert_to('{_DATA_ENDS}', 'UTF8') IN {rest}))"
+    return begins, _decoded(f"convert_from({data}, 'UTF8')")
 
 
 def _decoded(value: str) -> str:

@@ -47,7 +47,11 @@ class FoundView(BaseModel):
 
 
 class FindView(BaseModel):
+    """spelled: how else the name is written here (without accents, in another order), for `names` of an
+    export or an erasure, which take a name as it is given."""
+
     places: list[FoundView]
+    spelled: list[str] = []
 
 
 class CopyView(BaseModel):
@@ -56,9 +60,10 @@ class CopyView(BaseModel):
     copy_: dict[str, list[dict[str, Any]]] = Field(alias="copy")
 
 
-class ErasedView(FindView):
+class ErasedView(BaseModel):
     """tombstone: what stands in the person's place everywhere."""
 
+    places: list[FoundView]
     tombstone: str
     account_shut: bool
 
@@ -73,7 +78,8 @@ def inventory(ctx: Ctx, asker: Asker) -> Inventory:
 @router.post("/find")
 def find(ctx: Ctx, asker: Asker, body: Person) -> FindView:
     """Where somebody lies. The question leaves a line in the audit log."""
-    return FindView(places=_found(service.find(ctx, asker, body.names)))
+    found = service.find(ctx, asker, body.names)
+    return FindView(places=_found(found), spelled=service.spelled(found))
 
 
 @router.post("/export", response_model=CopyView)

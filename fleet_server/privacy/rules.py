@@ -23,7 +23,7 @@ _BLANKS = "[ \t-\r\x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000]+"
 _ALIKE = ("'\u2019\u02bc", "-\u2010\u2011")  # a phone's keyboard writes another one than a desk's
 # Past it begin scripts that are written without blanks between words (Chinese, Japanese): there, and in the
 # others below, a letter beside a name is no sign of another name.
-_LAST_LETTER = 0x2E7F
+LAST_LETTER = 0x2E7F
 _NO_BLANKS = (
     range(0x0E00, 0x0F00),
     range(0x1000, 0x10A0),
@@ -67,7 +67,7 @@ def pattern(names: Sequence[str]) -> str:
 
     "ana" is not found in "ana-maria", "banana" or "ana.silva": these are others.
     """
-    letter = _letters()
+    letter = letters()
     return rf"(?<![{letter}])(?<![{letter}][.-])({_any_of(names)})(?![{letter}]|[.-][{letter}])"
 
 
@@ -128,11 +128,11 @@ def _one_of(spellings: Sequence[str]) -> str:
 
 
 @cache
-def _letters() -> str:
+def letters() -> str:
     """Ranges, for a bracket, of what continues a word: letters, marks, digits, the underscore."""
     kept = [
         code
-        for code in range(_LAST_LETTER + 1)
+        for code in range(LAST_LETTER + 1)
         if (unicodedata.category(chr(code))[0] in "LMN" or chr(code) == "_")
         and not any(code in script for script in _NO_BLANKS)
     ]

@@ -41,17 +41,22 @@ __all__ = [
     "export",
     "find",
     "inventory",
+    "spelled",
 ]
 
 log = logging.getLogger(__name__)
 
+SPELLED_MOST = 20  # of one place: more is no list for people
+
 
 @dataclass(frozen=True)
 class Found:
-    """`rows` of a place speak of the person."""
+    """`rows` of a place speak of the person. spelled: how else their name is written there, to be looked at;
+    who is meant by it is given to `export` and `erase` as a name of its own."""
 
     place: Place
     rows: int
+    spelled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,16 +75,22 @@ def inventory(_: Context, principal: Principal) -> Sequence[Place]:
 
 
 def find(ctx: Context, principal: Principal, names: Sequence[str]) -> list[Found]:
-    """Where the person lies who goes by these names (of an account, in full, an address). Leaves a line.
+    """Where the person lies who goes by these names (of an account, in full, an address), also without their
+    accents and in another order (`spellings`). Leaves a line.
 
     Raises InvalidRequest.
     """
     given = _begin(principal, Action.PRIVACY_READ, names)
     with ctx.db.session() as session:
-        found = _find(session, given)
+        found = _find_alike(session, given)
         told = {"asked": "find", "places": len(found)}
         record(session, principal, Action.PRIVACY_READ, names[0], after=told, tenant=principal.tenant)
     return found
+
+
+def spelled(found: Sequence[Found]) -> list[str]:
+    """How else the name is written, in whatever place."""
+    return sorted({each for place in found for each in place.spelled})
 
 
 def export(ctx: Context, principal: Principal, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -132,7 +143,10 @@ def erase(ctx: Context, principal: Principal, names: Sequence[str], reason: str 
     with ctx.db.session() as session:
         found = _find(session, given)
         if not found:
-            raise NotFound("Nothing here speaks of anybody of this name.")
+            raise NotFound(
+                "Nothing here speaks of anybody of this name.",
+                remedy="lamppost privacy find tells how else it is written.",
+            )
         if any(each.place.table == "operator" and each.rows > 1 for each in found):
             raise InvalidRequest("These are names of two accounts.", remedy="Erase each by itself.")
         arguments = two_person.digest(names=sorted(names))
@@ -186,6 +200,17 @@ def _find(session: Session, given: dict[str, Any]) -> list[Found]:
         for place in _reached(session, given)
     )
     return [found for found in counted if found.rows]
+
+
+def _find_alike(session: Session, given: dict[str, Any]) -> list[Found]:
+    """As `_find`, and in other spellings."""
+    scoped, found = _scoped(session, given), []
+    for place in _reached(session, given):
+        within = place.table in scoped
+        alike = store.alike(session, place, given, within)
+        rows = store.count(session, place, given, within) + alike.rows
+        found.append(Found(place, rows, tuple(sorted(alike.spelled)[:SPELLED_MOST])))
+    return [each for each in found if each.rows]
 
 
 def _scoped(session: Session, given: dict[str, Any]) -> set[str]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlmodel import Session
 
-from fleet_server.privacy import finding, rules
-from fleet_server.privacy.inventory import SECRETS, How, Place
+from fleet_server.privacy import finding, rules, spellings
+from fleet_server.privacy.inventory import SECRETS, How, Kept, Place
 
 ROWS_AT_ONCE = 500  # in memory: the longest is a twin with all its tags, tens of kB
 # what belongs to an account and goes with it; `:names` are its names
@@ -37,6 +38,45 @@ def count(session: Session, place: Place, given: dict[str, Any], scoped: bool) -
     """How many rows of it speak of the person. given: `finding.parameters`, within (a tenant or None)."""
     query = f"SELECT count(*) FROM {place.table} t WHERE {finding.match(place)}{_within(scoped)}"  # noqa: S608
     return int(session.execute(text(query), given).scalar_one())
+
+
+@dataclass(frozen=True)
+class Alike:
+    """rows: that speak of the person in another spelling alone. spelled: these, as they are written."""
+
+    rows: int
+    spelled: frozenset[str]
+
+
+def alike(session: Session, place: Place, given: dict[str, Any], scoped: bool) -> Alike:
+    """What else may be the person's name (`spellings`), but for accounts, whose names are exact."""
+    if place.kept is Kept.ACCOUNT:
+        return Alike(0, frozenset())
+    values, sought = {**given}, []
+    for name in given["names"]:
+        likeness = {f"like_{len(values) + i}": each for i, each in enumerate(spellings.likeness(name))}
+        values |= likeness
+        sought.append(" AND ".join(f"x.told ~ :{each}" for each in likeness) or "false")
+    told = f"{place.table} t CROSS JOIN LATERAL ({finding.texts(place)}) AS x(told)"
+    where = f"({' OR '.join(sought)}){_within(scoped)}"
+    exact = f"coalesce({finding.match(place)}, false)"
+    more = f"SELECT t.ctid, x.told FROM {told} WHERE {where} AND NOT {exact}"  # noqa: S608 - constants
+    beside = f"SELECT DISTINCT CAST(NULL AS tid), x.told FROM {told} WHERE {where} AND {exact}"  # noqa: S608
+    known = re.compile(rules.whole(given["names"]))
+    rows: set[str] = set()
+    spelled: set[str] = set()
+    for query in (more, beside):
+        done = session.execute(text(query), values, execution_options={"yield_per": ROWS_AT_ONCE})
+        for row, written in done:
+            found = {each for each in _spelled(written, given["names"], place) if not known.fullmatch(each)}
+            spelled |= found
+            rows |= {row} if found and row is not None else set()
+    return Alike(len(rows), frozenset(spelled))
+
+
+def _spelled(written: str, names: Sequence[str], place: Place) -> Iterator[str]:
+    for name in names:
+        yield from spellings.spellings(written, name, whole=place.how is How.NAME)
 
 
 def copies(session: Session, place: Place, given: dict[str, Any], scoped: bool) -> Iterator[dict[str, Any]]:
