@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from fleet_server.api import create_device_app
@@ -25,8 +27,13 @@ PKCS10 = {"Content-Type": "application/pkcs10"}
 
 
 @pytest.fixture
-def http(ctx: Context) -> Iterator[TestClient]:
-    with TestClient(create_device_app(ctx), raise_server_exceptions=False) as client:
+def app(ctx: Context) -> FastAPI:
+    return create_device_app(ctx)
+
+
+@pytest.fixture
+def http(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
 
@@ -124,7 +131,12 @@ def test_used_expired_and_taken_are_told_apart(ctx: Context, http: TestClient) -
     assert ask((free, secret)) == 409
 
 
-def test_an_address_that_asks_too_often_waits(ctx: Context, http: TestClient) -> None:
+def test_an_address_that_asks_too_often_waits(
+    ctx: Context, app: FastAPI, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http.post(PATH, content=b"", headers=PKCS10)
+    now_s = time.monotonic()  # and it stays: four seconds more, and forty could ask again
+    monkeypatch.setattr(app.state.est_limiter, "_clock_s", lambda: now_s)
     answers = [http.post(PATH, content=b"", headers=PKCS10) for _ in range(est.BURST + 40)]
     assert {each.status_code for each in answers} == {400, 429}
     slowed = next(each for each in answers if each.status_code == 429)
