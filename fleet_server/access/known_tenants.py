@@ -3,6 +3,8 @@ would be a new one, or have an empty answer."""
 
 from __future__ import annotations
 
+from sqlmodel import Session
+
 from fleet_server.access import store
 from fleet_server.access.deciding import permitted
 from fleet_server.access.grants import tenant_problem
@@ -24,12 +26,16 @@ def need_there(ctx: Context, principal: Principal, name: str) -> None:
 
     "*" and the city of the configuration are known. A name that can be none is the service's own affair.
     """
-    if name == EVERY_TENANT or tenant_problem(name) is not None:
-        return
-    with ctx.db.session() as session:
-        known = store.tenant_names(session) | {ctx.config.tenant.name}
+    if name != EVERY_TENANT and tenant_problem(name) is None:
+        with ctx.db.session() as session:
+            need_in(session, ctx, principal, name)
+
+
+def need_in(session: Session, ctx: Context, principal: Principal, name: str) -> None:
+    """The same, in the caller's transaction, which acts as the owner."""
+    known = store.tenant_names(session) | {ctx.config.tenant.name, EVERY_TENANT}
     if name not in known:
-        meant = nearest(name, known) if _sees_all(principal) else ""
+        meant = nearest(name, known - {EVERY_TENANT}) if _sees_all(principal) else ""
         made_by = f"A new one is made by: lamppost fleet tenants add {name}."
         raise NotFound(f"There is no tenant {name}.", remedy=f"{meant} {made_by}".strip())
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlmodel import Session
 
-from fleet_server.access import grants, rules, session_store, store, tokens
+from fleet_server.access import grants, known_tenants, rules, session_store, store, tokens
 from fleet_server.access.deciding import authorize
 from fleet_server.access.rules import Action, Principal
 from fleet_server.access.session_store import ListedSession, NewSession
@@ -134,8 +134,8 @@ def sign_out(ctx: Context, token: str) -> None:
 
 
 def act_in(ctx: Context, principal: Principal, token: str, tenant: str) -> SignedIn:
-    """Let this session act in another tenant. Raises Forbidden, InvalidRequest, NotFound (no such
-    session)."""
+    """Let this session act in another tenant. Raises Forbidden, InvalidRequest, NotFound (no such session, no
+    such tenant)."""
     person(principal)
     problem = grants.tenant_problem(tenant)
     if problem is not None:
@@ -147,6 +147,9 @@ def act_in(ctx: Context, principal: Principal, token: str, tenant: str) -> Signe
             raise NotFound("This session has ended.")
         if not grants.may_act_in(found.operator.grants, tenant):
             raise Forbidden(f"{principal.name} has no role in {tenant}.")
+        if tenant not in grants.tenants_of(found.operator.grants):  # by a role everywhere: maybe mistyped
+            everywhere = principal_of(found.operator, rules.EVERY_TENANT, found.via)
+            known_tenants.need_in(session, ctx, everywhere, tenant)
         session_store.set_tenant(session, hashed, tenant)
         changed = principal_of(found.operator, tenant, found.via)
         record(

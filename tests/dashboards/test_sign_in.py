@@ -21,6 +21,7 @@ from fleet_server.auditor import service as auditor
 from fleet_server.config import load_config
 from fleet_server.context import Context
 from fleet_server.errors import DatabaseUnreachable
+from fleet_server.tenants import service as tenants
 from tests.dashboards.conftest import NAME, PASSWORD, running_console
 
 PROVIDER_PEOPLE = [User(sub="u1", claims={"preferred_username": "lena", "groups": ["crew"]})]
@@ -97,6 +98,8 @@ def the_own_account(url: str, context: Context) -> None:
         assert "Where you are signed in" in mara.get("/account").text
         assert mara.post("/account/tenant", data={"tenant": "no tenant"}).status_code == 422
         assert mara.post("/account/tenant", data={}).status_code == 422
+        assert mara.post("/account/tenant", data={"tenant": "porto"}).status_code == 404  # not there yet
+        tenants.put_tenant(context, CONSOLE, "porto")
         assert mara.post("/account/tenant", data={"tenant": "porto", "why": "help"}).status_code == 303
         assert "act in <strong>porto</strong>" in mara.get("/account").text
         assert mara.post("/account/factor", data={"password": "wrong"}).status_code == 401

@@ -19,6 +19,7 @@ from fleet_server.access.service import permitted
 from fleet_server.access.tokens import Wanted
 from fleet_server.context import Context
 from fleet_server.errors import Forbidden, InvalidRequest, NotFound, OtherTenant
+from fleet_server.tenants import service as tenants
 from tests.support.server_context import make_context
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
@@ -94,6 +95,9 @@ def test_who_is_of_every_tenant_may_act_in_any_one(ctx: Context) -> None:
     service.create_operator(ctx, CONSOLE, "root", PASSWORD, (Role.ADMIN,))
     made = service.sign_in(ctx, "root", PASSWORD)
     assert made.principal.tenant == rules.EVERY_TENANT
+    tenants.put_tenant(ctx, CONSOLE, "porto")
+    with pytest.raises(NotFound, match="no tenant prto"):
+        service.act_in(ctx, made.principal, made.token, "prto")
     cut = service.act_in(ctx, made.principal, made.token, "porto").principal
     with pytest.raises(OtherTenant):
         service.authorize(cut, Action.DEVICES_READ, "lisboa/lamp-1")
