@@ -305,7 +305,9 @@ def test_who_ran_out_leaves_the_list_and_stays_refused_by_our_record(
 def test_a_look_makes_a_list_of_the_future_again(ctx: Context, authority: Authority) -> None:
     serial = enrolled(ctx).serial_number
     standing.change_state(ctx, ADMIN, ONE, DeviceState.QUARANTINED)
-    replace(authority, clock=lambda: datetime.now(UTC) + timedelta(days=365)).shorten_lists({serial: datetime.now(UTC)})
+    replace(authority, clock=lambda: datetime.now(UTC) + timedelta(days=365)).shorten_lists(
+        {serial: datetime.now(UTC)}
+    )
     assert authority.revocation_list().last_update_utc > datetime.now(UTC)
     assert relisting.list_again(ctx) == 0
     crl = authority.revocation_list()
