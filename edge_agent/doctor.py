@@ -25,7 +25,7 @@ from edge_agent.core.health import KNOWN
 from edge_agent.core.leaving import leave
 from edge_agent.core.renewing import LOW_DAYS
 from edge_agent.core.stamping import clock_is_set
-from edge_agent.errors import AgentError, ClockUnknown, ConfigError, SpoolError
+from edge_agent.errors import AgentError, BrokerRefused, ClockUnknown, ConfigError, LinkLost, SpoolError
 from edge_agent.io import radio
 from edge_agent.io.certificate_dates import validity
 from edge_agent.io.first_time import FirstTime
@@ -235,7 +235,7 @@ def _broker_by(config: AgentConfig, transport: str) -> list[Check]:
 
 
 def _ask_server(config: AgentConfig, transport: str, ended: threading.Event) -> list[Check]:
-    """`ended` is set where the connection was lost before the answer came."""
+    """`ended` is set where the connection was lost before the answer came, be it before we were accepted."""
     address = Address(config.device.tenant, config.device.name)
     broker = PahoBroker(replace(broker_address(config), transport=transport))
     epoch = _epoch(config)
@@ -278,6 +278,8 @@ def _ask_server(config: AgentConfig, transport: str, ended: threading.Event) -> 
         detail = f"no answer within {ANSWER_S:.0f} s"
         return [*checks, Check("server", False, detail, KNOWN["server_silent"].remedy)]
     except AgentError as error:
+        if isinstance(error, BrokerRefused | LinkLost):
+            ended.set()
         known = KNOWN.get(error.code)
         return [Check("broker", False, error.detail, error.remedy or (known.remedy if known else ""))]
     finally:
